@@ -1,0 +1,15 @@
+//! An open file. The descriptor is the storage's, under the same key.
+
+use crate::hold::{Hold, Holder};
+use crate::path::RelativePath;
+
+#[derive(Debug)]
+pub struct File {
+    /// Where it was made, below the output directory: for messages. Its directory
+    /// may have been renamed since.
+    pub path: RelativePath,
+}
+
+impl Holder for File {
+    fn holds(&self, _: &mut dyn FnMut(Hold)) {}
+}

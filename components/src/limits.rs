@@ -1,0 +1,37 @@
+//! Every limit and every timer, with its reason.
+//!
+//! Limits of a protocol's fields stand with the layouts in [`crate::wire`].
+
+use std::time::Duration;
+
+/// Bytes read from one connection in one tick. Enough for many small messages at
+/// once and for a large packet in a few reads; small enough that a busy connection
+/// does not keep the others waiting.
+pub const RECEIVE_BYTES_PER_TICK: usize = 256 * 1024;
+
+/// Replies waiting for a peer beyond which its next command is left unread. A
+/// peer that does not read costs this much memory and one reply.
+pub const UNSENT_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes of a packet or of metadata read from a file at once for a viewer.
+pub const BODY_SLICE_BYTES: usize = 256 * 1024;
+
+/// Connections accepted in one tick, so that a flood of them does not stop those
+/// already there.
+pub const ACCEPTS_PER_TICK: usize = 64;
+
+/// Halves of packets that may wait for the other half in one stream. A consumer
+/// has at most its ring of sub-buffers in flight; this is far above any ring.
+pub const PENDING_INDEXES_PER_STREAM: usize = 1 << 16;
+
+/// How long a stream whose control connection ended waits for packets that were
+/// announced, while no data connection of its session is known. The connection
+/// may be there, with its first packet unread.
+pub const DRAIN_GRACE: Duration = Duration::from_secs(10);
+
+/// Largest relative path of a session's directory, in bytes without a NUL (the
+/// producer's buffer holds 4096 with it).
+pub const SESSION_PATH_BYTES_MAX: usize = 4095;
+
+/// How long a stop may go on finishing what peers had already sent.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);

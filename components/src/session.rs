@@ -1,0 +1,84 @@
+//! A session: what one CREATE_SESSION of a producer made.
+//!
+//! One for each consumer daemon of a session that a person sees, so up to three of
+//! them share an [`Origin`], and through it their chunks.
+
+use std::collections::BTreeMap;
+
+use crate::hold::{Hold, Holder};
+use crate::keys::{ChunkKey, ConnectionKey, StreamKey, ViewerSessionKey};
+use crate::path::RelativePath;
+use crate::wire::TraceFormat;
+
+/// Which session of which session daemon this is (producers since 2.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Origin {
+    /// Random for each life of a session daemon.
+    pub daemon: [u8; 16],
+    /// The session's id there.
+    pub session: u64,
+}
+
+#[derive(Debug)]
+pub struct Session {
+    /// Its id on the wire.
+    pub id: u64,
+    pub name: Vec<u8>,
+    pub host: Vec<u8>,
+    /// None for producers before 2.11.
+    pub origin: Option<Origin>,
+    /// Its directory, below the relay's output directory.
+    pub directory: RelativePath,
+    /// The minor of the protocol when it was created; stays.
+    pub minor: u32,
+    pub trace_format: TraceFormat,
+    /// Period in which its consumer flushes, in microseconds; 0: not live.
+    pub live_timer_us: u32,
+    pub snapshot: bool,
+    /// Weak: the connection that created it.
+    pub control: ConnectionKey,
+
+    /// Where new streams go.
+    pub chunk: Option<ChunkKey>,
+
+    /// Streams that are open, by wire id.
+    pub open_streams: BTreeMap<u64, StreamKey>,
+    /// Streams added since the last STREAMS_SENT.
+    pub unpublished: Vec<StreamKey>,
+    /// Streams that exist, those closed and still read by a viewer included.
+    pub stream_count: u32,
+    /// The round of data-pending questions: BEGIN starts one.
+    pub pending_round: u64,
+    /// Open streams that this round has not asked about.
+    pub unchecked: u32,
+
+    /// Its control connection has ended.
+    pub producer_gone: bool,
+    /// A producer's connection ended by a fault: streams wait for nothing.
+    pub aborted: bool,
+    /// Data connections that brought packets for it and are open.
+    pub data_connections: u32,
+
+    /// Weak: those who attached it, in the order of attaching.
+    pub viewers: Vec<ViewerSessionKey>,
+}
+
+impl Session {
+    /// Whether packets come with indexes: not before 2.4, not in snapshots.
+    pub fn has_indexes(&self) -> bool {
+        self.minor >= 4 && !self.snapshot
+    }
+
+    /// Whether viewers may attach it.
+    pub fn is_live(&self) -> bool {
+        self.live_timer_us != 0
+    }
+}
+
+impl Holder for Session {
+    fn holds(&self, visit: &mut dyn FnMut(Hold)) {
+        if let Some(chunk) = self.chunk {
+            visit(Hold::Chunk(chunk));
+        }
+    }
+}

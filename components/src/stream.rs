@@ -1,0 +1,135 @@
+//! A stream: one ring buffer of a channel, or the metadata of a trace.
+//!
+//! It owns itself while it is open. Closed, it is unknown to producers and lives
+//! only for the viewers that still read it.
+
+use std::collections::VecDeque;
+
+use crate::hold::{Hold, Holder};
+use crate::keys::{ChunkKey, IndexKey, SessionKey, TraceFileKey, TraceKey, ViewerStreamKey};
+
+#[derive(Debug)]
+pub struct Stream {
+    /// Its id on all three wires.
+    pub handle: u64,
+    pub trace: TraceKey,
+    /// Weak: its trace holds it.
+    pub session: SessionKey,
+    /// Name of its files, such as `channel0_1`.
+    pub channel: Vec<u8>,
+    pub kind: Kind,
+
+    /// Where its next file is made; none after a rotation to no chunk.
+    pub chunk: Option<ChunkKey>,
+    /// The move to another chunk that was asked for and is not complete.
+    pub rotation: Option<Rotation>,
+    /// Its files that can be read, oldest first; the last one is being written
+    /// unless it is finished.
+    pub files: VecDeque<TraceFileKey>,
+    /// How its files are limited in size and number, if they are.
+    pub limit: Option<FileLimit>,
+    /// Number of the current file in its name, if files are limited.
+    pub file_number: u64,
+    /// The ordinal of its next file.
+    pub next_ordinal: u64,
+
+    /// Number of the last packet whose bytes are complete.
+    pub last_data: Option<u64>,
+    /// Number of the last packet whose index is complete.
+    pub last_index: Option<u64>,
+    /// The tracer's own count in that index (producers since 2.8).
+    pub last_packet_sequence: Option<u64>,
+    /// Packets with one half, ordered by number.
+    pub pending: VecDeque<(u64, IndexKey)>,
+    /// CTF stream class, learnt from the first index or beacon.
+    pub class: Option<u64>,
+    /// The stream has no event before this time that was not sent (a live beacon,
+    /// in clock cycles).
+    pub beacon: Option<u64>,
+    /// Metadata bytes in the current chunk's file, padding included.
+    pub metadata_received: u64,
+
+    pub published: bool,
+    pub closing: Option<Closing>,
+    pub closed: bool,
+    /// The data-pending round in which it was last asked about.
+    pub checked_round: u64,
+
+    /// Weak: the viewer streams that read it.
+    pub viewers: Vec<ViewerStreamKey>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Metadata,
+    Data,
+}
+
+/// Limits of a stream's files: `NAME_0`, `NAME_1`, … each up to a size.
+#[derive(Clone, Copy, Debug)]
+pub struct FileLimit {
+    /// In bytes. A packet that would make a file larger goes to the next one.
+    pub file_size: u64,
+    /// After that many the first is overwritten; 0: never.
+    pub file_count: u64,
+}
+
+/// A pending move to another chunk, or to none.
+#[derive(Clone, Copy, Debug)]
+pub struct Rotation {
+    pub target: Option<ChunkKey>,
+    /// The tracer's count of the first packet that belongs to the target.
+    pub position: u64,
+}
+
+/// A close that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Closing {
+    /// The last packet that must come first; none: nothing to wait for.
+    pub last_sequence: Option<u64>,
+}
+
+impl Stream {
+    pub fn is_metadata(&self) -> bool {
+        self.kind == Kind::Metadata
+    }
+
+    /// The file being written.
+    pub fn current_file(&self) -> Option<TraceFileKey> {
+        self.files.back().copied()
+    }
+
+    /// Where in `pending` the packet `sequence` is, or would go.
+    pub fn find_pending(&self, sequence: u64) -> Result<usize, usize> {
+        // Nearly always the newest or the oldest: look there first.
+        match self.pending.back() {
+            None => Err(0),
+            Some((last, _)) if *last < sequence => Err(self.pending.len()),
+            Some((last, _)) if *last == sequence => Ok(self.pending.len() - 1),
+            Some(_) => self
+                .pending
+                .binary_search_by_key(&sequence, |(number, _)| *number),
+        }
+    }
+}
+
+/// Whether packet number `last` has reached `wanted`: the difference counts, since
+/// numbers may wrap.
+pub fn reached(last: Option<u64>, wanted: u64) -> bool {
+    last.is_some_and(|last| last.wrapping_sub(wanted).cast_signed() >= 0)
+}
+
+impl Holder for Stream {
+    fn holds(&self, visit: &mut dyn FnMut(Hold)) {
+        visit(Hold::Trace(self.trace));
+        if let Some(chunk) = self.chunk {
+            visit(Hold::Chunk(chunk));
+        }
+        if let Some(chunk) = self.rotation.and_then(|rotation| rotation.target) {
+            visit(Hold::Chunk(chunk));
+        }
+        for file in &self.files {
+            visit(Hold::TraceFile(*file));
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! A CTF trace: the streams of one session that share a path.
+
+use crate::hold::{Hold, Holder};
+use crate::keys::SessionKey;
+use crate::path::RelativePath;
+
+#[derive(Debug)]
+pub struct Trace {
+    /// Its id on the live wire.
+    pub id: u64,
+    pub session: SessionKey,
+    /// Relative to the session's chunk, for example `ust/uid/1000/64-bit`.
+    pub path: RelativePath,
+}
+
+impl Holder for Trace {
+    fn holds(&self, visit: &mut dyn FnMut(Hold)) {
+        visit(Hold::Session(self.session));
+    }
+}

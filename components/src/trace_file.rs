@@ -1,0 +1,66 @@
+//! A trace file: one data file of a stream, with the index file beside it.
+//!
+//! A stream writes one at a time. Viewers hold the one that they read, so it stays
+//! readable although its name is gone from the disk.
+
+use crate::hold::{Hold, Holder};
+use crate::keys::{FileKey, StreamKey};
+use crate::wire::ctf_index::Version;
+
+#[derive(Debug)]
+pub struct TraceFile {
+    /// Weak: a viewer may read on when the stream is gone from its producer.
+    pub stream: StreamKey,
+    /// Its place among all files of the stream, from 0, through all chunks.
+    pub ordinal: u64,
+    pub data: FileKey,
+    /// Made with the first complete packet; never for metadata.
+    pub index: Option<IndexFile>,
+    /// Bytes of complete packets, padding included: where the next one begins.
+    pub size: u64,
+    /// Bytes on disk: more than `size` while a packet arrives.
+    pub written: u64,
+    /// Packets in it whose description has not come.
+    pub awaited: u32,
+    /// The stream writes another file now.
+    pub finished: bool,
+}
+
+/// The records of a trace file's packets.
+#[derive(Debug)]
+pub struct IndexFile {
+    pub file: FileKey,
+    pub version: Version,
+    /// Records on disk: what viewers may see.
+    pub committed: u64,
+    /// Records complete in this tick, encoded, not yet on disk.
+    pub fresh: Vec<u8>,
+}
+
+impl TraceFile {
+    /// Records that viewers may see.
+    pub fn committed(&self) -> u64 {
+        self.index.as_ref().map_or(0, |index| index.committed)
+    }
+
+    /// Whether no record will be added any more.
+    pub fn is_settled(&self) -> bool {
+        self.finished && self.awaited == 0
+    }
+}
+
+impl IndexFile {
+    /// Where record `number` stands in the file, in bytes.
+    pub fn record_offset(&self, number: u64) -> u64 {
+        self.version.header().len() as u64 + number * self.version.record_size() as u64
+    }
+}
+
+impl Holder for TraceFile {
+    fn holds(&self, visit: &mut dyn FnMut(Hold)) {
+        visit(Hold::File(self.data));
+        if let Some(index) = &self.index {
+            visit(Hold::File(index.file));
+        }
+    }
+}

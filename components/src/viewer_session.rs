@@ -1,0 +1,57 @@
+//! A viewer session: the sessions that one viewer follows, and its streams.
+
+use std::collections::BTreeMap;
+
+use crate::hold::{Hold, Holder};
+use crate::keys::{SessionKey, TraceKey, ViewerStreamKey};
+
+#[derive(Debug, Default)]
+pub struct ViewerSession {
+    /// By wire id of the session.
+    pub attached: BTreeMap<u64, Attachment>,
+    /// Its viewer streams, announced or not, by wire id of the stream. Weak: each
+    /// is owned until it ends.
+    pub streams: BTreeMap<u64, ViewerStreamKey>,
+    /// What it knows of each trace.
+    pub traces: BTreeMap<TraceKey, KnownTrace>,
+}
+
+/// A session that a viewer follows.
+#[derive(Debug)]
+pub struct Attachment {
+    pub session: SessionKey,
+    /// Streams were published since the viewer last asked for them.
+    pub new_streams: bool,
+    /// Viewer streams that the viewer was not told of, oldest first.
+    pub unannounced: Vec<ViewerStreamKey>,
+    /// Data streams that it was told of and that have not ended.
+    pub open_data: u32,
+}
+
+/// What a viewer knows of a trace.
+#[derive(Debug, Default)]
+pub struct KnownTrace {
+    /// The metadata stream that it was told of.
+    pub metadata: Option<ViewerStreamKey>,
+    /// Data streams that it was told of and that have not ended.
+    pub open_data: u32,
+}
+
+impl Attachment {
+    pub fn new(session: SessionKey) -> Self {
+        Self {
+            session,
+            new_streams: false,
+            unannounced: Vec::new(),
+            open_data: 0,
+        }
+    }
+}
+
+impl Holder for ViewerSession {
+    fn holds(&self, visit: &mut dyn FnMut(Hold)) {
+        for attachment in self.attached.values() {
+            visit(Hold::Session(attachment.session));
+        }
+    }
+}

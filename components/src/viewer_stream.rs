@@ -1,0 +1,101 @@
+//! A viewer stream: how far one viewer has come in one stream.
+//!
+//! Owned by its viewer session until the viewer was told that it is over. It holds
+//! the stream, so what was recorded stays readable to the end, and the trace file
+//! that it reads.
+
+use crate::hold::{Hold, Holder};
+use crate::keys::{FileKey, StreamKey, TraceFileKey, TraceKey, ViewerSessionKey};
+
+#[derive(Debug)]
+pub struct ViewerStream {
+    /// Weak: the viewer session has its viewer streams listed.
+    pub viewer_session: ViewerSessionKey,
+    pub stream: StreamKey,
+    /// Weak: the stream holds its trace.
+    pub trace: TraceKey,
+    /// The viewer was told of it.
+    pub announced: bool,
+    pub position: Position,
+}
+
+/// What a viewer reads of a stream, and what comes next.
+#[derive(Clone, Copy, Debug)]
+pub enum Position {
+    Packets(PacketPosition),
+    Metadata(MetadataPosition),
+}
+
+/// The next packet of a data stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PacketPosition {
+    /// The trace file it is in; none: the oldest there is when asked.
+    pub file: Option<TraceFileKey>,
+    /// Its record in that file's index.
+    pub record: u64,
+    /// What the last index made readable.
+    pub readable: Option<Readable>,
+}
+
+/// The part of a data file that a viewer may read: up to the end of the last packet
+/// of which it has the index.
+#[derive(Clone, Copy, Debug)]
+pub struct Readable {
+    pub file: FileKey,
+    /// In bytes from the start of the file.
+    pub end: u64,
+}
+
+/// The next byte of a metadata stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MetadataPosition {
+    pub sent: u64,
+}
+
+impl ViewerStream {
+    pub fn packets(&self) -> Option<&PacketPosition> {
+        if let Position::Packets(position) = &self.position {
+            Some(position)
+        } else {
+            None
+        }
+    }
+
+    pub fn packets_mut(&mut self) -> Option<&mut PacketPosition> {
+        if let Position::Packets(position) = &mut self.position {
+            Some(position)
+        } else {
+            None
+        }
+    }
+
+    pub fn metadata_mut(&mut self) -> Option<&mut MetadataPosition> {
+        if let Position::Metadata(position) = &mut self.position {
+            Some(position)
+        } else {
+            None
+        }
+    }
+
+    pub fn metadata(&self) -> Option<&MetadataPosition> {
+        if let Position::Metadata(position) = &self.position {
+            Some(position)
+        } else {
+            None
+        }
+    }
+}
+
+impl Holder for ViewerStream {
+    fn holds(&self, visit: &mut dyn FnMut(Hold)) {
+        visit(Hold::Stream(self.stream));
+        if let Position::Packets(position) = &self.position {
+            if let Some(file) = position.file {
+                visit(Hold::TraceFile(file));
+            }
+            if let Some(readable) = position.readable {
+                visit(Hold::File(readable.file));
+            }
+        }
+    }
+}

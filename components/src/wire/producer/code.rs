@@ -1,0 +1,26 @@
+//! Result codes of the control connection's replies.
+//!
+//! Success is 10 and not 0, except for the two commands about pending data,
+//! which answer 0, 1 or all ones.
+
+/// Done.
+pub const OK: u32 = 10;
+/// A failure of any kind; also the reply to an unknown command.
+pub const UNKNOWN_ERR: u32 = 11;
+/// `CREATE_SESSION` failed, for whatever reason.
+pub const FATAL: u32 = 25;
+/// A chunk could not be published, or is not known when it is closed.
+pub const NOMEM: u32 = 26;
+/// An argument is wrong.
+pub const INVALID: u32 = 97;
+/// A rule of the protocol was broken.
+pub const INVALID_PROTOCOL: u32 = 152;
+/// A stream could not be rotated.
+pub const FILE_CREATION: u32 = 153;
+
+/// `DATA_PENDING`: all data is there. `END_DATA_PENDING`: nothing in flight.
+pub const NOT_PENDING: u32 = 0;
+/// `DATA_PENDING`: data is missing. `END_DATA_PENDING`: some is in flight.
+pub const PENDING: u32 = 1;
+/// `DATA_PENDING` only: no such stream.
+pub const PENDING_ERROR: u32 = u32::MAX;

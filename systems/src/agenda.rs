@@ -1,0 +1,32 @@
+//! The agenda: what this tick has to look at.
+//!
+//! Lists of what is ready, filled and drained by systems, so that a tick costs in
+//! proportion to what happens in it and never to what exists. A key may be stale or
+//! listed twice: whoever drains a list looks the key up.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use baton_components::keys::{ConnectionKey, SessionKey, TraceFileKey};
+use bevy_ecs::resource::Resource;
+
+#[derive(Debug, Default, Resource)]
+pub struct Agenda {
+    /// May have bytes to receive.
+    pub readable: Vec<ConnectionKey>,
+    /// Have received bytes, by what they are for.
+    pub control: Vec<ConnectionKey>,
+    pub data: Vec<ConnectionKey>,
+    pub viewers: Vec<ConnectionKey>,
+    /// Have bytes to send, or may take more.
+    pub writable: Vec<ConnectionKey>,
+    /// Are to be closed at the end of this tick.
+    pub ending: Vec<ConnectionKey>,
+    /// Were left with work at the end of their share: looked at in the next tick.
+    pub again: Vec<ConnectionKey>,
+    /// Have index records that are not on disk.
+    pub indexed: Vec<TraceFileKey>,
+    /// Sessions whose drain may be over by then, soonest first.
+    pub drains: BinaryHeap<Reverse<(Duration, SessionKey)>>,
+}

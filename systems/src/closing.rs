@@ -1,0 +1,138 @@
+//! How streams close: at once, or when the packets that were announced have come.
+
+use baton_components::directory::Directory;
+use baton_components::index::{Half, Index};
+use baton_components::keys::{IndexKey, SessionKey, StreamKey};
+use baton_components::stream::{Closing, Stream, reached};
+
+use crate::entities::Entities;
+use crate::ports::StoragePort;
+use crate::trace_files;
+
+/// Closes a stream unless a packet that was announced is still to come.
+pub fn try_close(
+    entities: &mut Entities,
+    directory: &mut Directory,
+    storage: &mut StoragePort,
+    key: StreamKey,
+) {
+    let closing = entities.streams.get(key).and_then(|stream| stream.closing);
+    if closing.is_none_or(|closing| closing.last_sequence.is_none()) {
+        let last_sequence = last_announced(entities, key);
+        if let Some(stream) = entities.streams.get_mut(key) {
+            stream.closing = Some(Closing { last_sequence });
+        }
+    }
+    if !must_wait(entities, key) {
+        close(entities, directory, storage, key);
+    }
+}
+
+/// Tries to close every stream of a session whose connection ended.
+pub fn try_close_all(
+    entities: &mut Entities,
+    directory: &mut Directory,
+    storage: &mut StoragePort,
+    session: SessionKey,
+) {
+    let Some(session) = entities.sessions.get(session) else {
+        return;
+    };
+    let streams: Vec<StreamKey> = session.open_streams.values().copied().collect();
+    for stream in streams {
+        try_close(entities, directory, storage, stream);
+    }
+}
+
+/// Whether the stream waits for a packet.
+fn must_wait(entities: &Entities, key: StreamKey) -> bool {
+    let Some(stream) = entities.streams.get(key) else {
+        return false;
+    };
+    let Some(session) = entities.sessions.get(stream.session) else {
+        return false;
+    };
+    // Metadata has no packets; and after a fault nothing is waited for.
+    if stream.is_metadata() || session.aborted {
+        return false;
+    }
+    let last = stream.closing.and_then(|closing| closing.last_sequence);
+    last.is_some_and(|last| !reached(stream.last_data, last))
+}
+
+/// The number of the last packet whose description has come and whose bytes have
+/// not. Packets that wait for their description are given up: it cannot come.
+fn last_announced(entities: &mut Entities, key: StreamKey) -> Option<u64> {
+    let stream = entities.streams.get_mut(key)?;
+    let pending = std::mem::take(&mut stream.pending);
+    let (described, undescribed): (Vec<_>, Vec<_>) = pending.into_iter().partition(|(_, index)| {
+        let index = entities.indexes.get(*index);
+        index.is_some_and(|index| matches!(index.half, Half::Description(_)))
+    });
+    stream.pending = described.into();
+    let last = stream.pending.back().map(|(sequence, _)| *sequence);
+    for (_, index) in undescribed {
+        give_up(entities, index);
+    }
+    last
+}
+
+/// Drops an index that stays half.
+fn give_up(entities: &mut Entities, key: IndexKey) {
+    if let Some(Index {
+        half: Half::Packet(place),
+        ..
+    }) = entities.indexes.get(key)
+        && let Some(file) = entities.trace_files.get_mut(place.file)
+    {
+        file.awaited -= 1;
+    }
+    entities.disown::<Index>(key);
+}
+
+/// Makes the stream unknown to producers. What it recorded stays for the viewers
+/// that read it.
+fn close(
+    entities: &mut Entities,
+    directory: &mut Directory,
+    storage: &mut StoragePort,
+    key: StreamKey,
+) {
+    let Some(stream) = entities
+        .streams
+        .get_mut(key)
+        .filter(|stream| !stream.closed)
+    else {
+        return;
+    };
+    stream.closed = true;
+    stream.published = false;
+    let handle = stream.handle;
+    let checked_round = stream.checked_round;
+    let files: Vec<_> = stream.files.iter().copied().collect();
+    let pending = std::mem::take(&mut stream.pending);
+    let session = stream.session;
+
+    for (_, index) in pending {
+        give_up(entities, index);
+    }
+    for file in files {
+        trace_files::finish(entities, storage, file);
+    }
+    directory.streams.remove(&handle);
+    if let Some(session) = entities.sessions.get_mut(session) {
+        session.open_streams.remove(&handle);
+        session.unpublished.retain(|stream| *stream != key);
+        if checked_round != session.pending_round {
+            session.unchecked -= 1;
+        }
+    }
+    entities.relink(key, |stream: &mut Stream| {
+        stream.chunk = None;
+        stream.rotation = None;
+        if stream.viewers.is_empty() {
+            stream.files.clear();
+        }
+    });
+    entities.disown::<Stream>(key);
+}

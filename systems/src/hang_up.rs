@@ -1,0 +1,150 @@
+//! Connections end: they let go of what they hold, and producers' sessions close.
+
+use std::cmp::Reverse;
+
+use baton_components::connection::{Connection, Ending, Role};
+use baton_components::directory::Directory;
+use baton_components::keys::{ConnectionKey, SessionKey, StreamKey};
+use baton_components::limits::DRAIN_GRACE;
+use baton_components::time::Now;
+use bevy_ecs::system::{Res, ResMut, SystemParam};
+
+use crate::agenda::Agenda;
+use crate::closing;
+use crate::entities::Entities;
+use crate::ports::{NetworkPort, StoragePort};
+use crate::trace_files;
+
+/// What the end of a connection touches.
+#[derive(SystemParam)]
+pub struct HangUp<'w> {
+    entities: Entities<'w>,
+    directory: ResMut<'w, Directory>,
+    storage: ResMut<'w, StoragePort>,
+    network: ResMut<'w, NetworkPort>,
+    agenda: ResMut<'w, Agenda>,
+    now: Res<'w, Now>,
+}
+
+/// Closes the connections that ended in this tick.
+pub fn hang_up(mut hang_up: HangUp) {
+    let mut ending = std::mem::take(&mut hang_up.agenda.ending);
+    for key in ending.drain(..) {
+        end(&mut hang_up, key);
+    }
+    hang_up.agenda.ending = ending;
+}
+
+/// Closes every connection, as if each had failed: the relay stops.
+pub fn hang_up_all(mut hang_up: HangUp) {
+    let mut keys: Vec<ConnectionKey> = hang_up
+        .entities
+        .connections
+        .iter()
+        .map(|(key, _)| key)
+        .collect();
+    keys.sort_unstable();
+    for key in keys {
+        if let Some(connection) = hang_up.entities.connections.get_mut(key) {
+            connection.end(Ending::Abort);
+        }
+        end(&mut hang_up, key);
+    }
+}
+
+/// Sessions whose producer is gone and whose streams waited long enough for packets
+/// that did not come.
+pub fn end_drains(mut hang_up: HangUp) {
+    while let Some(Reverse((deadline, session))) = hang_up.agenda.drains.peek().copied() {
+        if deadline > hang_up.now.monotonic {
+            return;
+        }
+        hang_up.agenda.drains.pop();
+        let waited = hang_up.entities.sessions.get(session);
+        if waited.is_some_and(|session| session.data_connections == 0) {
+            abort(&mut hang_up, session);
+        }
+    }
+}
+
+fn end(hang_up: &mut HangUp, key: ConnectionKey) {
+    let Some(connection) = hang_up.entities.connections.get(key) else {
+        return;
+    };
+    let aborted = connection.ending == Some(Ending::Abort);
+    let session = connection.session();
+    let is_control = connection.control().is_some();
+    if let Role::Data(data) = &connection.role
+        && let Some(packet) = data.packet
+    {
+        cut_torn(hang_up, packet.stream);
+    }
+    if let Some(session) = session {
+        end_producer(hang_up, session, is_control, aborted);
+    }
+    hang_up.network.close(key);
+    hang_up.entities.disown::<Connection>(key);
+}
+
+/// A packet that was arriving will not be complete.
+fn cut_torn(hang_up: &mut HangUp, stream: StreamKey) {
+    let stream = hang_up.entities.streams.get(stream);
+    let file = stream.and_then(|stream| stream.current_file());
+    if let Some(file) = file.and_then(|file| hang_up.entities.trace_files.get_mut(file)) {
+        trace_files::cut(&mut hang_up.storage, file);
+    }
+}
+
+/// One of a session's two connections is gone. Whatever still can come is waited for.
+fn end_producer(hang_up: &mut HangUp, key: SessionKey, is_control: bool, aborted: bool) {
+    let Some(session) = hang_up.entities.sessions.get_mut(key) else {
+        return;
+    };
+    if is_control {
+        session.producer_gone = true;
+        tracing::info!(
+            session = session.id,
+            "the producer of session {} is gone",
+            session.id
+        );
+    } else {
+        session.data_connections -= 1;
+    }
+    if aborted {
+        return abort(hang_up, key);
+    }
+    closing::try_close_all(
+        &mut hang_up.entities,
+        &mut hang_up.directory,
+        &mut hang_up.storage,
+        key,
+    );
+    let Some(session) = hang_up.entities.sessions.get(key) else {
+        return;
+    };
+    if session.open_streams.is_empty() || !session.producer_gone || session.data_connections > 0 {
+        return;
+    }
+    if is_control {
+        // A data connection may be there that has brought nothing yet.
+        hang_up
+            .agenda
+            .drains
+            .push(Reverse((hang_up.now.monotonic + DRAIN_GRACE, key)));
+    } else {
+        abort(hang_up, key);
+    }
+}
+
+/// The session is over at once: its streams wait for nothing.
+fn abort(hang_up: &mut HangUp, key: SessionKey) {
+    if let Some(session) = hang_up.entities.sessions.get_mut(key) {
+        session.aborted = true;
+    }
+    closing::try_close_all(
+        &mut hang_up.entities,
+        &mut hang_up.directory,
+        &mut hang_up.storage,
+        key,
+    );
+}

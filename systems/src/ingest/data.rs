@@ -1,0 +1,263 @@
+//! Data connections: packets, written to their files as they arrive.
+
+use baton_components::connection::{ArrivingPacket, Connection, Ending};
+use baton_components::index::PacketPlace;
+use baton_components::keys::{ConnectionKey, SessionKey, StreamKey, TraceFileKey};
+use baton_components::wire::producer::data::{HEADER_SIZE, PacketHeader};
+use bevy_ecs::system::ResMut;
+
+use super::fault::Reason;
+use super::{Ingest, index, rotation};
+use crate::closing;
+use crate::ports::NetworkPort;
+use crate::trace_files;
+
+/// Takes what every data connection has brought.
+pub fn data(mut network: ResMut<NetworkPort>, mut ingest: Ingest) {
+    let mut ready = std::mem::take(&mut ingest.agenda.data);
+    for key in ready.drain(..) {
+        let (consumed, outcome) = ingest_packets(&mut ingest, key, network.input(key));
+        network.consume(key, consumed);
+        if let Err(reason) = outcome {
+            report(&mut ingest, key, &reason);
+        }
+    }
+    ingest.agenda.data = ready;
+}
+
+fn report(ingest: &mut Ingest, key: ConnectionKey, reason: &Reason) {
+    if let Some(connection) = ingest.entities.connections.get_mut(key) {
+        tracing::warn!(
+            peer = connection.peer,
+            "data connection: {reason}; connection closed"
+        );
+        connection.end(Ending::Abort);
+        ingest.agenda.ending.push(key);
+    }
+}
+
+/// Ingests what `input` holds, whole packets or parts; gives how many bytes it took.
+fn ingest_packets(
+    ingest: &mut Ingest,
+    key: ConnectionKey,
+    input: &[u8],
+) -> (usize, Result<(), Reason>) {
+    let mut rest = input;
+    let outcome = loop {
+        match ingest_some(ingest, key, &mut rest) {
+            Ok(true) => {}
+            Ok(false) => break Ok(()),
+            Err(reason) => break Err(reason),
+        }
+    };
+    (input.len() - rest.len(), outcome)
+}
+
+/// Takes one step: a header, or payload. Whether there may be another.
+fn ingest_some(ingest: &mut Ingest, key: ConnectionKey, input: &mut &[u8]) -> Result<bool, Reason> {
+    let Some(data) = ingest
+        .entities
+        .connections
+        .get_mut(key)
+        .and_then(Connection::data_mut)
+    else {
+        return Ok(false);
+    };
+    let Some(mut packet) = data.packet else {
+        let Some((header, rest)) = input.split_first_chunk::<HEADER_SIZE>() else {
+            return Ok(false);
+        };
+        *input = rest;
+        begin_packet(ingest, key, PacketHeader::decode(header))?;
+        return Ok(true);
+    };
+    let wanted = (packet.header.size - packet.received) as usize;
+    let (payload, rest) = input.split_at(wanted.min(input.len()));
+    if payload.is_empty() && wanted > 0 {
+        return Ok(false);
+    }
+    *input = rest;
+    let file = current_file(ingest, packet.stream, packet.header.stream)?;
+    write_payload(ingest, file, payload)?;
+    packet.received += payload.len() as u32;
+    let whole = packet.received == packet.header.size;
+    if let Some(data) = ingest
+        .entities
+        .connections
+        .get_mut(key)
+        .and_then(Connection::data_mut)
+    {
+        data.packet = (!whole).then_some(packet);
+    }
+    if whole {
+        complete_packet(ingest, packet, file)?;
+    }
+    Ok(true)
+}
+
+/// A header has come: the stream that it names takes the payload.
+fn begin_packet(
+    ingest: &mut Ingest,
+    key: ConnectionKey,
+    header: PacketHeader,
+) -> Result<(), Reason> {
+    let stream = ingest.directory.streams.get(&header.stream).copied();
+    let stream = stream.ok_or(Reason::UnknownStream(header.stream))?;
+    let session = session_of(ingest, key, stream, header.stream)?;
+    current_file(ingest, stream, header.stream)?;
+    trace_files::make_room(
+        &mut ingest.entities,
+        &mut ingest.storage,
+        stream,
+        u64::from(header.size),
+    )?;
+    bind(ingest, key, session);
+    if let Some(data) = ingest
+        .entities
+        .connections
+        .get_mut(key)
+        .and_then(Connection::data_mut)
+    {
+        data.packet = Some(ArrivingPacket {
+            header,
+            stream,
+            received: 0,
+        });
+    }
+    Ok(())
+}
+
+/// The session of a data stream, which must be the connection's if it has one.
+fn session_of(
+    ingest: &Ingest,
+    key: ConnectionKey,
+    stream: StreamKey,
+    handle: u64,
+) -> Result<SessionKey, Reason> {
+    let stream = ingest
+        .entities
+        .streams
+        .get(stream)
+        .ok_or(Reason::UnknownStream(handle))?;
+    let bound = ingest
+        .entities
+        .connections
+        .get(key)
+        .and_then(Connection::session);
+    if bound.is_some_and(|session| session != stream.session) {
+        return Err(Reason::UnknownStream(handle));
+    }
+    if stream.is_metadata() {
+        return Err(Reason::IsMetadata(handle));
+    }
+    Ok(stream.session)
+}
+
+/// The connection belongs to the session of the first stream that it serves.
+fn bind(ingest: &mut Ingest, key: ConnectionKey, session: SessionKey) {
+    if ingest
+        .entities
+        .connections
+        .get(key)
+        .is_none_or(|connection| connection.session().is_some())
+    {
+        return;
+    }
+    ingest.entities.relink(key, |connection: &mut Connection| {
+        if let Some(data) = connection.data_mut() {
+            data.session = Some(session);
+        }
+    });
+    if let Some(session) = ingest.entities.sessions.get_mut(session) {
+        session.data_connections += 1;
+    }
+}
+
+fn current_file(ingest: &Ingest, stream: StreamKey, handle: u64) -> Result<TraceFileKey, Reason> {
+    let stream = ingest
+        .entities
+        .streams
+        .get(stream)
+        .filter(|stream| !stream.closed)
+        .ok_or(Reason::UnknownStream(handle))?;
+    stream
+        .current_file()
+        .filter(|file| {
+            ingest
+                .entities
+                .trace_files
+                .get(*file)
+                .is_some_and(|file| !file.finished)
+        })
+        .ok_or(Reason::NoFile(handle))
+}
+
+fn write_payload(ingest: &mut Ingest, key: TraceFileKey, payload: &[u8]) -> Result<(), Reason> {
+    let Ingest {
+        entities, storage, ..
+    } = ingest;
+    let Some(file) = entities.trace_files.get_mut(key) else {
+        return Ok(());
+    };
+    trace_files::write(storage, file, payload)
+        .inspect_err(|_| trace_files::cut(storage, file))
+        .map_err(Reason::from)
+}
+
+/// The last byte of a packet is written: it meets its description, and whatever
+/// waited for it goes on.
+fn complete_packet(
+    ingest: &mut Ingest,
+    packet: ArrivingPacket,
+    file_key: TraceFileKey,
+) -> Result<(), Reason> {
+    let Ingest {
+        entities, storage, ..
+    } = &mut *ingest;
+    let Some(file) = entities.trace_files.get_mut(file_key) else {
+        return Ok(());
+    };
+    let offset = file.size;
+    let size = trace_files::complete(storage, file, packet.header.padding)
+        .inspect_err(|_| trace_files::cut(storage, file))?;
+
+    let key = packet.stream;
+    let sequence = packet.header.sequence;
+    let Some(stream) = entities.streams.get(key) else {
+        return Ok(());
+    };
+    if entities
+        .sessions
+        .get(stream.session)
+        .is_some_and(|session| session.has_indexes())
+    {
+        index::packet_came(
+            ingest,
+            key,
+            sequence,
+            PacketPlace {
+                file: file_key,
+                offset,
+                size,
+            },
+        )?;
+    }
+    if let Some(stream) = ingest.entities.streams.get_mut(key) {
+        stream.last_data = Some(sequence);
+    }
+    rotation::try_rotate(ingest, key)?;
+    if ingest
+        .entities
+        .streams
+        .get(key)
+        .is_some_and(|stream| stream.closing.is_some())
+    {
+        closing::try_close(
+            &mut ingest.entities,
+            &mut ingest.directory,
+            &mut ingest.storage,
+            key,
+        );
+    }
+    Ok(())
+}

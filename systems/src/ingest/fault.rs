@@ -1,0 +1,108 @@
+//! Why a producer's message was not done, and what becomes of its connection.
+
+use baton_components::path::PathError;
+use baton_components::wire::codec::WireError;
+
+use crate::ports::StorageError;
+
+/// A message that was not done. Its reply, if it has one, is already written.
+#[derive(Debug)]
+pub struct Fault {
+    pub reason: Reason,
+    pub then: Then,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The connection stays as it was.
+    Stay,
+    /// The connection is closed, and its session with it.
+    Abort,
+}
+
+/// In the words of a log line that begins with the peer and the command.
+#[derive(Debug, thiserror::Error)]
+pub enum Reason {
+    #[error("malformed: {0}")]
+    Malformed(#[from] WireError),
+    #[error("no command has the number {0}")]
+    UnknownCommand(u32),
+    #[error("a payload of {0} bytes is announced, more than any command has")]
+    Oversized(u64),
+    #[error("no session was created on this connection")]
+    NoSession,
+    #[error("this connection has a session already")]
+    SecondSession,
+    #[error("protocol {0}.x is asked for, this relay speaks 2.x")]
+    Major(u32),
+    #[error("needs protocol 2.11, the session speaks 2.{0}")]
+    TooOld(u32),
+    #[error("the {what} {text:?} is refused: {source}")]
+    Name {
+        what: &'static str,
+        text: String,
+        source: PathError,
+    },
+    #[error("the session's path would have {0} bytes")]
+    PathTooLong(usize),
+    #[error("creation time {0} s is out of the calendar's range")]
+    Time(u64),
+    #[error("chunk {0} is unknown")]
+    UnknownChunk(u64),
+    #[error("the session has no chunk to write to")]
+    NoChunk,
+    #[error("chunk {0} cannot be created while another one is current")]
+    ChunkInUse(u64),
+    #[error("close command {0} is unknown")]
+    CloseCommand(u32),
+    #[error("stream {0} is unknown")]
+    UnknownStream(u64),
+    #[error("stream {0} is a metadata stream")]
+    IsMetadata(u64),
+    #[error("stream {0} is not a metadata stream")]
+    NotMetadata(u64),
+    #[error("stream {0} writes to no file: it was moved to no chunk")]
+    NoFile(u64),
+    #[error("stream {0} is being moved to another chunk already")]
+    Rotating(u64),
+    #[error("stream {0} has packets beyond the position at which it was to stop")]
+    WouldLose(u64),
+    #[error("stream {stream}: {half} of packet {sequence} has come already")]
+    Twice {
+        stream: u64,
+        sequence: u64,
+        half: &'static str,
+    },
+    #[error("stream {0}: too many packets wait for their other half")]
+    TooManyPending(u64),
+    #[error("the session is live: its metadata cannot be reset")]
+    Live,
+    #[error("flags {0:#x} are unknown")]
+    Flags(u64),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Reason {
+    pub fn name(what: &'static str, bytes: &[u8], source: PathError) -> Self {
+        Self::Name {
+            what,
+            text: String::from_utf8_lossy(bytes).into_owned(),
+            source,
+        }
+    }
+
+    pub fn stay(self) -> Fault {
+        Fault {
+            reason: self,
+            then: Then::Stay,
+        }
+    }
+
+    pub fn abort(self) -> Fault {
+        Fault {
+            reason: self,
+            then: Then::Abort,
+        }
+    }
+}

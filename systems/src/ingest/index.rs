@@ -1,0 +1,194 @@
+//! SEND_INDEX: the description of a packet, or a live beacon; and how it meets the
+//! packet's bytes.
+
+use baton_components::index::{Half, Index, PacketPlace};
+use baton_components::keys::StreamKey;
+use baton_components::limits::PENDING_INDEXES_PER_STREAM;
+use baton_components::stream::reached;
+use baton_components::wire::ctf_index::IndexRecord;
+use baton_components::wire::producer::{NONE, SendIndex, code, reply};
+
+use super::fault::{Fault, Reason};
+use super::{Caller, Ingest, rotation};
+use crate::trace_files;
+
+/// Takes a description. The answer is the same whether the packet's bytes have come
+/// or not.
+pub fn send(
+    ingest: &mut Ingest,
+    caller: Caller,
+    command: SendIndex,
+    replies: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let taken = ingest
+        .stream_of(caller.session, command.stream)
+        .and_then(|stream| take(ingest, stream, command));
+    match taken {
+        Ok(()) => {
+            reply::code(replies, code::OK);
+            Ok(())
+        }
+        Err(reason) => {
+            reply::code(replies, code::UNKNOWN_ERR);
+            Err(reason.abort())
+        }
+    }
+}
+
+fn take(ingest: &mut Ingest, key: StreamKey, description: SendIndex) -> Result<(), Reason> {
+    let Some(stream) = ingest.entities.streams.get_mut(key) else {
+        return Ok(());
+    };
+    if stream.is_metadata() {
+        return Err(Reason::IsMetadata(stream.handle));
+    }
+    stream.class.get_or_insert(description.class);
+    if description.packet_size_bits == 0 {
+        // A beacon: nothing happens in this stream before that time, unless a packet
+        // is under way.
+        if stream.pending.is_empty() {
+            stream.beacon = Some(description.timestamp_end);
+        }
+        return Ok(());
+    }
+    stream.beacon = None;
+    description_came(ingest, key, description)
+}
+
+/// The description of a packet has come: its record is complete, or it waits.
+fn description_came(
+    ingest: &mut Ingest,
+    key: StreamKey,
+    description: SendIndex,
+) -> Result<(), Reason> {
+    let sequence = description.sequence;
+    match meet(ingest, key, sequence) {
+        Meeting::With(Half::Packet(place)) => {
+            complete(ingest, key, place, &description);
+            rotation::try_rotate(ingest, key)
+        }
+        Meeting::With(Half::Description(_)) => twice(ingest, key, sequence, "the description"),
+        // Its bytes came and were paired: said again, it would wait for ever.
+        Meeting::Alone { passed: true } => Ok(()),
+        Meeting::Alone { passed: false } => {
+            wait(ingest, key, sequence, Half::Description(description))
+        }
+    }
+}
+
+/// The bytes of a packet are complete in the stream's current file.
+pub fn packet_came(
+    ingest: &mut Ingest,
+    key: StreamKey,
+    sequence: u64,
+    place: PacketPlace,
+) -> Result<(), Reason> {
+    trace_files::begin_index(&mut ingest.entities, &mut ingest.storage, place.file)?;
+    match meet(ingest, key, sequence) {
+        Meeting::With(Half::Description(description)) => {
+            complete(ingest, key, place, &description);
+            Ok(())
+        }
+        Meeting::With(Half::Packet(_)) => twice(ingest, key, sequence, "the data"),
+        Meeting::Alone { .. } => {
+            wait(ingest, key, sequence, Half::Packet(place))?;
+            if let Some(file) = ingest.entities.trace_files.get_mut(place.file) {
+                file.awaited += 1;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What a half finds when it comes.
+enum Meeting {
+    With(Half),
+    /// No half waits. `passed`: the packet's bytes have come before.
+    Alone {
+        passed: bool,
+    },
+}
+
+fn meet(ingest: &Ingest, key: StreamKey, sequence: u64) -> Meeting {
+    let Some(stream) = ingest.entities.streams.get(key) else {
+        return Meeting::Alone { passed: true };
+    };
+    let waiting = stream
+        .find_pending(sequence)
+        .ok()
+        .map(|at| stream.pending[at].1);
+    match waiting.and_then(|index| ingest.entities.indexes.get(index)) {
+        Some(index) => Meeting::With(index.half),
+        None => Meeting::Alone {
+            passed: reached(stream.last_data, sequence),
+        },
+    }
+}
+
+fn twice(ingest: &Ingest, key: StreamKey, sequence: u64, half: &'static str) -> Result<(), Reason> {
+    let stream = ingest
+        .entities
+        .streams
+        .get(key)
+        .map_or(NONE, |stream| stream.handle);
+    Err(Reason::Twice {
+        stream,
+        sequence,
+        half,
+    })
+}
+
+/// Keeps a half until the other comes.
+fn wait(ingest: &mut Ingest, key: StreamKey, sequence: u64, half: Half) -> Result<(), Reason> {
+    let Some(stream) = ingest.entities.streams.get(key) else {
+        return Ok(());
+    };
+    if stream.pending.len() >= PENDING_INDEXES_PER_STREAM {
+        return Err(Reason::TooManyPending(stream.handle));
+    }
+    let index = ingest.entities.insert(Index { stream: key, half });
+    if let Some(stream) = ingest.entities.streams.get_mut(key)
+        && let Err(at) = stream.find_pending(sequence)
+    {
+        stream.pending.insert(at, (sequence, index));
+    }
+    Ok(())
+}
+
+/// Both halves are there: the record goes to the index of the file that the bytes
+/// are in, and is visible when `commit` has written it.
+fn complete(ingest: &mut Ingest, key: StreamKey, place: PacketPlace, description: &SendIndex) {
+    let sequence = description.sequence;
+    if let Some(stream) = ingest.entities.streams.get_mut(key) {
+        if let Ok(at) = stream.find_pending(sequence)
+            && let Some((_, index)) = stream.pending.remove(at)
+        {
+            if let Some(Index {
+                half: Half::Packet(place),
+                ..
+            }) = ingest.entities.indexes.get(index)
+                && let Some(file) = ingest.entities.trace_files.get_mut(place.file)
+            {
+                file.awaited -= 1;
+            }
+            ingest.entities.disown::<Index>(index);
+        }
+    }
+    if let Some(stream) = ingest.entities.streams.get_mut(key) {
+        stream.last_index = Some(sequence);
+        stream.last_packet_sequence = Some(description.packet_sequence);
+    }
+    let record = IndexRecord {
+        offset_bytes: place.offset,
+        packet_size_bits: description.packet_size_bits,
+        content_size_bits: description.content_size_bits,
+        timestamp_begin: description.timestamp_begin,
+        timestamp_end: description.timestamp_end,
+        events_discarded: description.events_discarded,
+        class: description.class,
+        instance: description.instance,
+        packet_sequence: description.packet_sequence,
+    };
+    trace_files::record(&mut ingest.entities, place.file, &record);
+    ingest.agenda.indexed.push(place.file);
+}

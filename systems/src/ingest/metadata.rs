@@ -1,0 +1,88 @@
+//! SEND_METADATA and RESET_METADATA: the bytes that describe a trace.
+
+use baton_components::stream::Stream;
+use baton_components::wire::producer::{ResetMetadata, SendMetadata, code, reply};
+
+use super::fault::{Fault, Reason};
+use super::{Caller, Ingest};
+use crate::trace_files;
+
+/// Appends metadata to its file. There is no reply, not even to a failure.
+pub fn send(ingest: &mut Ingest, caller: Caller, command: &SendMetadata) -> Result<(), Fault> {
+    append(ingest, caller, command).map_err(Reason::abort)
+}
+
+fn append(ingest: &mut Ingest, caller: Caller, command: &SendMetadata) -> Result<(), Reason> {
+    let key = ingest.stream_of(caller.session, command.stream)?;
+    let Ingest {
+        entities, storage, ..
+    } = ingest;
+    let stream = entities
+        .streams
+        .get_mut(key)
+        .ok_or(Reason::UnknownStream(command.stream))?;
+    if !stream.is_metadata() {
+        return Err(Reason::NotMetadata(command.stream));
+    }
+    let file = stream
+        .current_file()
+        .and_then(|file| entities.trace_files.get_mut(file))
+        .filter(|file| !file.finished)
+        .ok_or(Reason::NoFile(command.stream))?;
+    let written = trace_files::write(storage, file, command.bytes)
+        .and_then(|()| trace_files::complete(storage, file, command.padding_size))
+        .inspect_err(|_| trace_files::cut(storage, file))?;
+    // Viewers see whole messages only: counted when all of it is in the file.
+    stream.metadata_received += written;
+    Ok(())
+}
+
+/// Empties the metadata, since all of it comes again. Whoever reads the old file
+/// keeps it.
+pub fn reset(
+    ingest: &mut Ingest,
+    caller: Caller,
+    command: ResetMetadata,
+    replies: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    match try_reset(ingest, caller, command) {
+        Ok(()) => {
+            reply::code(replies, code::OK);
+            Ok(())
+        }
+        Err(reason) => {
+            reply::code(replies, code::UNKNOWN_ERR);
+            Err(reason.abort())
+        }
+    }
+}
+
+fn try_reset(ingest: &mut Ingest, caller: Caller, command: ResetMetadata) -> Result<(), Reason> {
+    let key = ingest.stream_of(caller.session, command.stream)?;
+    let Ingest {
+        entities, storage, ..
+    } = ingest;
+    if entities
+        .sessions
+        .get(caller.session)
+        .is_some_and(|session| session.is_live())
+    {
+        return Err(Reason::Live);
+    }
+    let stream = entities
+        .streams
+        .get(key)
+        .ok_or(Reason::UnknownStream(command.stream))?;
+    if !stream.is_metadata() {
+        return Err(Reason::NotMetadata(command.stream));
+    }
+    let old = stream.current_file().filter(|_| stream.chunk.is_some());
+    let old = old.ok_or(Reason::NoFile(command.stream))?;
+    trace_files::finish(entities, storage, old);
+    trace_files::begin(entities, storage, key)?;
+    entities.relink(key, |stream: &mut Stream| {
+        stream.files.retain(|file| *file != old);
+        stream.metadata_received = 0;
+    });
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! Is anything still under way? Asked by a producer that stops, in rounds: BEGIN,
+//! a question for each stream that it knows, END.
+//!
+//! A round is a number in the session. A stream that was asked about in this round
+//! carries that number, and the session counts those that were not, so neither BEGIN
+//! nor END looks at the streams.
+
+use baton_components::keys::{SessionKey, StreamKey};
+use baton_components::stream::{Stream, reached};
+use baton_components::wire::producer::{
+    BeginDataPending, DataPending, EndDataPending, NONE, QuiescentControl, code, reply,
+};
+
+use super::fault::Fault;
+use super::{Caller, Ingest};
+
+pub fn begin(
+    ingest: &mut Ingest,
+    caller: Caller,
+    command: BeginDataPending,
+    replies: &mut Vec<u8>,
+) {
+    if let Some(session) = own_session(ingest, caller, command.session)
+        && let Some(session) = ingest.entities.sessions.get_mut(session)
+    {
+        session.pending_round += 1;
+        session.unchecked = session.open_streams.len() as u32;
+    }
+    reply::code(replies, code::OK);
+}
+
+/// Whether a packet that was sent is not on disk, or its index is not.
+pub fn ask(
+    ingest: &mut Ingest,
+    caller: Caller,
+    command: DataPending,
+    replies: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let key = ingest
+        .stream_of(caller.session, command.stream)
+        .map_err(|reason| {
+            reply::code(replies, code::PENDING_ERROR);
+            reason.abort()
+        })?;
+    check(ingest, key);
+    let sessions = &ingest.entities.sessions;
+    let indexed = sessions
+        .get(caller.session)
+        .is_some_and(|session| session.has_indexes());
+    let pending = ingest
+        .entities
+        .streams
+        .get(key)
+        .is_some_and(|stream| is_pending(stream, indexed, command.last_sequence));
+    reply::code(
+        replies,
+        if pending {
+            code::PENDING
+        } else {
+            code::NOT_PENDING
+        },
+    );
+    Ok(())
+}
+
+/// Metadata: all that was sent before this command was written before it.
+pub fn quiescent(
+    ingest: &mut Ingest,
+    caller: Caller,
+    command: QuiescentControl,
+    replies: &mut Vec<u8>,
+) {
+    if let Ok(key) = ingest.stream_of(caller.session, command.stream) {
+        check(ingest, key);
+    }
+    reply::code(replies, code::OK);
+}
+
+/// Whether a stream is open that this round did not ask about: its producer closed
+/// it and its last packets have not come.
+pub fn end(ingest: &Ingest, caller: Caller, command: EndDataPending, replies: &mut Vec<u8>) {
+    let unchecked = own_session(ingest, caller, command.session)
+        .and_then(|session| ingest.entities.sessions.get(session))
+        .map_or(0, |session| session.unchecked);
+    reply::code(
+        replies,
+        if unchecked > 0 {
+            code::PENDING
+        } else {
+            code::NOT_PENDING
+        },
+    );
+}
+
+fn is_pending(stream: &Stream, indexed: bool, last_sequence: u64) -> bool {
+    if last_sequence == NONE {
+        return false;
+    }
+    !reached(stream.last_data, last_sequence)
+        || (indexed && !reached(stream.last_index, last_sequence))
+}
+
+fn check(ingest: &mut Ingest, key: StreamKey) {
+    let Some(stream) = ingest.entities.streams.get_mut(key) else {
+        return;
+    };
+    let Some(session) = ingest.entities.sessions.get_mut(stream.session) else {
+        return;
+    };
+    if stream.checked_round != session.pending_round {
+        stream.checked_round = session.pending_round;
+        session.unchecked -= 1;
+    }
+}
+
+/// The session that a command names, if it is the producer's own.
+fn own_session(ingest: &Ingest, caller: Caller, id: u64) -> Option<SessionKey> {
+    let session = ingest.entities.sessions.get(caller.session)?;
+    (session.id == id).then_some(caller.session)
+}

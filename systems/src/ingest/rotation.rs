@@ -1,0 +1,252 @@
+//! ROTATE_STREAMS: streams move on to another chunk, or to none.
+//!
+//! A data stream moves when the last packet of its old chunk has its index. By then
+//! the data connection may have brought packets of the new chunk, which stand in the
+//! old file: they are *excess*, and move with the stream.
+
+use baton_components::chunk::ChunkId;
+use baton_components::index::{Half, Index, PacketPlace};
+use baton_components::keys::{ChunkKey, IndexKey, StreamKey, TraceFileKey};
+use baton_components::limits::BODY_SLICE_BYTES;
+use baton_components::stream::{Rotation, Stream};
+use baton_components::wire::producer::{RotatePosition, RotateStreams, code, reply};
+
+use super::fault::{Fault, Reason};
+use super::{Caller, Ingest};
+use crate::trace_files;
+
+pub fn rotate(
+    ingest: &mut Ingest,
+    caller: Caller,
+    command: &RotateStreams,
+    replies: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let target = target(ingest, caller, command.new_chunk).map_err(|reason| {
+        reply::code(replies, code::INVALID_PROTOCOL);
+        reason.abort()
+    })?;
+    for position in &command.positions {
+        let stream = ingest
+            .stream_of(caller.session, position.stream)
+            .map_err(|reason| {
+                reply::code(replies, code::INVALID);
+                reason.abort()
+            })?;
+        rotate_one(ingest, stream, target, *position).map_err(|reason| {
+            reply::code(replies, code::FILE_CREATION);
+            reason.abort()
+        })?;
+    }
+    reply::code(replies, code::OK);
+    Ok(())
+}
+
+/// Moves the stream to its new chunk if the time has come.
+pub fn try_rotate(ingest: &mut Ingest, key: StreamKey) -> Result<(), Reason> {
+    let Some(stream) = ingest.entities.streams.get(key) else {
+        return Ok(());
+    };
+    let Some(rotation) = stream
+        .rotation
+        .filter(|rotation| is_due(stream, rotation.position))
+    else {
+        return Ok(());
+    };
+    let excess = excess(ingest, stream);
+    if rotation.target.is_none() && !excess.is_empty() {
+        return Err(Reason::WouldLose(stream.handle));
+    }
+    move_to(ingest, key, rotation.target, excess)
+}
+
+fn target(
+    ingest: &Ingest,
+    caller: Caller,
+    number: Option<u64>,
+) -> Result<Option<ChunkKey>, Reason> {
+    let Some(number) = number else {
+        return Ok(None);
+    };
+    let session = ingest
+        .entities
+        .sessions
+        .get(caller.session)
+        .ok_or(Reason::NoSession)?;
+    let origin = session.origin.ok_or(Reason::UnknownChunk(number))?;
+    let chunk = ingest
+        .directory
+        .chunks
+        .get(&ChunkId { origin, number })
+        .copied();
+    chunk
+        .filter(|chunk| ingest.entities.chunks.contains(*chunk))
+        .map(Some)
+        .ok_or(Reason::UnknownChunk(number))
+}
+
+fn rotate_one(
+    ingest: &mut Ingest,
+    key: StreamKey,
+    target: Option<ChunkKey>,
+    position: RotatePosition,
+) -> Result<(), Reason> {
+    let Some(stream) = ingest.entities.streams.get(key) else {
+        return Ok(());
+    };
+    if stream.rotation.is_some() {
+        return Err(Reason::Rotating(stream.handle));
+    }
+    if stream.is_metadata() {
+        // Metadata has no packets to wait for: all of it comes again.
+        return move_to(ingest, key, target, Vec::new());
+    }
+    ingest.entities.relink(key, |stream: &mut Stream| {
+        stream.rotation = Some(Rotation {
+            target,
+            position: position.position,
+        });
+    });
+    try_rotate(ingest, key)
+}
+
+/// Whether every packet before `position` has its index. The tracer's counts may
+/// jump, so the position is a lower bound; 0 is before the first.
+fn is_due(stream: &Stream, position: u64) -> bool {
+    position == 0
+        || stream
+            .last_packet_sequence
+            .is_some_and(|last| last.wrapping_add(1) >= position)
+}
+
+/// The complete packets after the last one with an index, in the order in which they
+/// came.
+fn excess(ingest: &Ingest, stream: &Stream) -> Vec<(IndexKey, PacketPlace)> {
+    let pivot = stream.last_index;
+    let is_after =
+        |sequence: u64| pivot.is_none_or(|pivot| sequence.wrapping_sub(pivot).cast_signed() > 0);
+    stream
+        .pending
+        .iter()
+        .filter(|(sequence, _)| is_after(*sequence))
+        .filter_map(|(_, key)| match ingest.entities.indexes.get(*key)?.half {
+            Half::Packet(place) => Some((*key, place)),
+            Half::Description(_) => None,
+        })
+        .collect()
+}
+
+/// The stream leaves its chunk, with its excess packets and the part of a packet
+/// that has come.
+fn move_to(
+    ingest: &mut Ingest,
+    key: StreamKey,
+    target: Option<ChunkKey>,
+    excess: Vec<(IndexKey, PacketPlace)>,
+) -> Result<(), Reason> {
+    let Some(stream) = ingest.entities.streams.get(key) else {
+        return Ok(());
+    };
+    let old: Vec<TraceFileKey> = stream.files.iter().copied().collect();
+    let torn = stream.current_file().and_then(|key| {
+        let file = ingest.entities.trace_files.get(key)?;
+        Some((key, file.size, file.written)).filter(|_| !file.finished)
+    });
+    ingest.entities.relink(key, |stream: &mut Stream| {
+        stream.chunk = target;
+        stream.rotation = None;
+        if target.is_some() {
+            // The whole metadata is sent again into the new chunk.
+            stream.metadata_received = 0;
+        }
+    });
+    trace_files::begin(&mut ingest.entities, &mut ingest.storage, key)?;
+    for (index, place) in excess {
+        move_packet(ingest, key, index, place)?;
+    }
+    if let Some((file, from, to)) = torn.filter(|_| target.is_some()) {
+        copy_to_current(ingest, key, file, from, to)?;
+    }
+    for file in &old {
+        trace_files::finish(&mut ingest.entities, &mut ingest.storage, *file);
+    }
+    ingest.entities.relink(key, |stream: &mut Stream| {
+        // A viewer may read on in the old chunk, as long as there is no newer one.
+        if target.is_some() || stream.viewers.is_empty() {
+            stream.files.retain(|file| !old.contains(file));
+        }
+    });
+    Ok(())
+}
+
+/// Lays a complete packet out again in the stream's new chunk.
+fn move_packet(
+    ingest: &mut Ingest,
+    key: StreamKey,
+    index: IndexKey,
+    place: PacketPlace,
+) -> Result<(), Reason> {
+    trace_files::make_room(&mut ingest.entities, &mut ingest.storage, key, place.size)?;
+    let Some(file) = copy_to_current(
+        ingest,
+        key,
+        place.file,
+        place.offset,
+        place.offset + place.size,
+    )?
+    else {
+        return Ok(());
+    };
+    let Ingest {
+        entities, storage, ..
+    } = &mut *ingest;
+    let Some(new) = entities.trace_files.get_mut(file) else {
+        return Ok(());
+    };
+    let offset = new.size;
+    new.awaited += 1;
+    trace_files::complete(storage, new, 0)?;
+    if let Some(old) = entities.trace_files.get_mut(place.file) {
+        old.size = old.size.min(place.offset);
+        old.awaited -= 1;
+    }
+    trace_files::begin_index(entities, storage, file)?;
+    entities.relink(index, |index: &mut Index| {
+        index.half = Half::Packet(PacketPlace {
+            file,
+            offset,
+            size: place.size,
+        });
+    });
+    Ok(())
+}
+
+/// Copies a range of a file to the end of the stream's current one, which it gives.
+fn copy_to_current(
+    ingest: &mut Ingest,
+    key: StreamKey,
+    from: TraceFileKey,
+    start: u64,
+    end: u64,
+) -> Result<Option<TraceFileKey>, Reason> {
+    let Ingest {
+        entities, storage, ..
+    } = ingest;
+    let Some(to) = entities.streams.get(key).and_then(Stream::current_file) else {
+        return Ok(None);
+    };
+    let Some(source) = entities.trace_files.get(from).map(|file| file.data) else {
+        return Ok(None);
+    };
+    let Some(file) = entities.trace_files.get_mut(to) else {
+        return Ok(None);
+    };
+    let mut slice = vec![0; BODY_SLICE_BYTES.min((end - start) as usize)];
+    let mut at = start;
+    while at < end {
+        let size = slice.len().min((end - at) as usize);
+        storage.read(source, at, &mut slice[..size])?;
+        trace_files::write(storage, file, &slice[..size])?;
+        at += size as u64;
+    }
+    Ok(Some(to))
+}

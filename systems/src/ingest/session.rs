@@ -1,0 +1,207 @@
+//! VERSION, GET_CONFIGURATION, CREATE_SESSION: how a conversation begins.
+
+use baton_components::chunk::{Chunk, ChunkId};
+use baton_components::connection::Connection;
+use baton_components::keys::{ChunkKey, ConnectionKey};
+use baton_components::limits::SESSION_PATH_BYTES_MAX;
+use baton_components::path::{RelativePath, check_visible_name};
+use baton_components::session::{Origin, Session};
+use baton_components::wire::producer::{CreateSession, GetConfiguration, Version, code, reply};
+
+use super::Ingest;
+use super::fault::{Fault, Reason};
+
+/// The reply always is our own version; both sides then use the lower minor.
+pub fn version(
+    ingest: &mut Ingest,
+    connection: ConnectionKey,
+    asked: Version,
+    replies: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    reply::version(replies);
+    if asked.major != reply::MAJOR {
+        return Err(Reason::Major(asked.major).abort());
+    }
+    let control = ingest
+        .entities
+        .connections
+        .get_mut(connection)
+        .and_then(Connection::control_mut);
+    if let Some(control) = control {
+        control.minor = Some(asked.minor.min(reply::MINOR));
+    }
+    Ok(())
+}
+
+pub fn configuration(
+    ingest: &Ingest,
+    asked: GetConfiguration,
+    replies: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    if asked.flags != 0 {
+        reply::configuration(replies, code::INVALID_PROTOCOL, 0);
+        return Err(Reason::Flags(asked.flags).stay());
+    }
+    let flags = if ingest.settings.clear_allowed {
+        reply::CLEAR_ALLOWED
+    } else {
+        0
+    };
+    reply::configuration(replies, code::OK, flags);
+    Ok(())
+}
+
+/// Makes the session of this connection. Every failure leaves the connection open
+/// and without a session: the producer may try again.
+pub fn create(
+    ingest: &mut Ingest,
+    connection: ConnectionKey,
+    minor: u32,
+    command: &CreateSession,
+    replies: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    match try_create(ingest, connection, minor, command) {
+        Ok((id, directory)) => {
+            reply::session_created(replies, minor, id, directory.as_bytes());
+            Ok(())
+        }
+        Err(reason) => {
+            reply::session_refused(replies, minor, code::FATAL);
+            Err(reason.stay())
+        }
+    }
+}
+
+fn try_create(
+    ingest: &mut Ingest,
+    connection: ConnectionKey,
+    minor: u32,
+    command: &CreateSession,
+) -> Result<(u64, RelativePath), Reason> {
+    if ingest
+        .entities
+        .connections
+        .get(connection)
+        .is_some_and(|c| c.session().is_some())
+    {
+        return Err(Reason::SecondSession);
+    }
+    check_visible_name(command.name)
+        .map_err(|error| Reason::name("session name", command.name, error))?;
+    check_visible_name(command.host)
+        .map_err(|error| Reason::name("host name", command.host, error))?;
+    let base = RelativePath::parse(command.base_path)
+        .map_err(|error| Reason::name("base path", command.base_path, error))?;
+
+    let id = ingest.directory.session_ids.draw();
+    let directory = match &command.origin {
+        Some(origin) => directory(ingest, command, &base, origin.creation_time_s)?,
+        None => RelativePath::root(),
+    };
+    let origin = command.origin.as_ref().map(|o| Origin {
+        daemon: o.daemon,
+        session: o.session,
+    });
+    let named_chunk = command.origin.as_ref().and_then(|o| o.current_chunk);
+    let named_chunk = match (origin, named_chunk) {
+        (Some(origin), Some(number)) => Some(find_chunk(ingest, ChunkId { origin, number })?),
+        _ => None,
+    };
+    ingest.storage.create_directory(&directory)?;
+
+    let session = ingest.entities.insert(Session {
+        id,
+        name: command.name.to_vec(),
+        host: command.host.to_vec(),
+        origin,
+        directory: directory.clone(),
+        minor,
+        trace_format: command.trace_format,
+        live_timer_us: command.live_timer_us,
+        snapshot: command.snapshot,
+        control: connection,
+        chunk: named_chunk,
+        open_streams: std::collections::BTreeMap::new(),
+        unpublished: Vec::new(),
+        stream_count: 0,
+        pending_round: 1,
+        unchecked: 0,
+        producer_gone: false,
+        aborted: false,
+        data_connections: 0,
+        viewers: Vec::new(),
+    });
+    if origin.is_none() {
+        // Paths of producers before 2.11 are relative to the output directory:
+        // one chunk without a number is theirs for ever.
+        let chunk = ingest.entities.insert(Chunk {
+            id: None,
+            directory: RelativePath::root(),
+        });
+        ingest
+            .entities
+            .relink(session, |session: &mut Session| session.chunk = Some(chunk));
+        ingest.entities.disown::<Chunk>(chunk);
+    }
+    ingest
+        .entities
+        .relink(connection, |connection: &mut Connection| {
+            if let Some(control) = connection.control_mut() {
+                control.session = Some(session);
+            }
+        });
+    // From here on its connection has it.
+    ingest.entities.disown::<Session>(session);
+    ingest.directory.sessions.insert(id, session);
+    tracing::info!(
+        session = id,
+        "session {}@{} created in {directory}",
+        String::from_utf8_lossy(command.name),
+        String::from_utf8_lossy(command.host),
+    );
+    Ok((id, directory))
+}
+
+/// The session's directory: `HOST/BASE`, or `HOST/NAME` with the time of creation,
+/// which automatic names already carry.
+fn directory(
+    ingest: &Ingest,
+    command: &CreateSession,
+    base: &RelativePath,
+    creation_time_s: u64,
+) -> Result<RelativePath, Reason> {
+    let host = RelativePath::root()
+        .child(command.host)
+        .map_err(|error| Reason::name("host name", command.host, error))?;
+    let path = if base.is_root() {
+        let mut name = command.name.to_vec();
+        if !command.name_holds_time {
+            let time = ingest
+                .clock
+                .civil(creation_time_s)
+                .ok_or(Reason::Time(creation_time_s))?;
+            name.push(b'-');
+            name.extend_from_slice(time.session_stamp().as_bytes());
+        }
+        host.child(&name)
+            .map_err(|error| Reason::name("session name", command.name, error))?
+    } else {
+        host.join(base)
+    };
+    let size = path.as_bytes().len();
+    if size > SESSION_PATH_BYTES_MAX {
+        Err(Reason::PathTooLong(size))
+    } else {
+        Ok(path)
+    }
+}
+
+fn find_chunk(ingest: &Ingest, id: ChunkId) -> Result<ChunkKey, Reason> {
+    ingest
+        .directory
+        .chunks
+        .get(&id)
+        .copied()
+        .filter(|key| ingest.entities.chunks.contains(*key))
+        .ok_or(Reason::UnknownChunk(id.number))
+}

@@ -1,0 +1,196 @@
+//! ADD_STREAM, STREAMS_SENT, CLOSE_STREAM: the life of a stream as its producer
+//! tells it.
+
+use std::collections::VecDeque;
+
+use baton_components::keys::TraceKey;
+use baton_components::path::{PathError, RelativePath, check_name};
+use baton_components::stream::{Closing, FileLimit, Kind, Stream};
+use baton_components::trace::Trace;
+use baton_components::wire::producer::{AddStream, CloseStream, NONE, code, reply};
+
+use super::fault::{Fault, Reason};
+use super::{Caller, Ingest};
+use crate::closing;
+use crate::serve::announce;
+use crate::trace_files;
+
+/// The name that makes a stream a trace's metadata.
+const METADATA: &[u8] = b"metadata";
+
+/// Adds a stream. Its file exists, empty, when the reply leaves; viewers see the
+/// stream with the next STREAMS_SENT.
+pub fn add(
+    ingest: &mut Ingest,
+    caller: Caller,
+    command: &AddStream,
+    replies: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let path = match check(command) {
+        Ok(path) => path,
+        Err(reason) => {
+            reply::stream_added(replies, NONE, code::UNKNOWN_ERR);
+            return Err(reason.stay());
+        }
+    };
+    let handle = ingest.directory.stream_ids.draw();
+    match try_add(ingest, caller, command, handle, path) {
+        Ok(()) => {
+            reply::stream_added(replies, handle, code::OK);
+            Ok(())
+        }
+        Err(reason) => {
+            reply::stream_added(replies, handle, code::UNKNOWN_ERR);
+            Err(reason.stay())
+        }
+    }
+}
+
+fn check(command: &AddStream) -> Result<RelativePath, Reason> {
+    // Old producers send absolute paths that mean "below the output directory".
+    let path = command.path.strip_prefix(b"/").unwrap_or(command.path);
+    let path = RelativePath::parse(path)
+        .map_err(|error| Reason::name("stream path", command.path, error))?;
+    check_name(command.channel)
+        .map_err(|error| Reason::name("channel name", command.channel, error))?;
+    Ok(path)
+}
+
+fn try_add(
+    ingest: &mut Ingest,
+    caller: Caller,
+    command: &AddStream,
+    handle: u64,
+    path: RelativePath,
+) -> Result<(), Reason> {
+    if path.is_root() {
+        return Err(Reason::name("stream path", command.path, PathError::Empty));
+    }
+    let session = ingest
+        .entities
+        .sessions
+        .get(caller.session)
+        .ok_or(Reason::NoSession)?;
+    let chunk = session.chunk.ok_or(Reason::NoChunk)?;
+    let limit = (command.tracefile_size > 0).then_some(FileLimit {
+        file_size: command.tracefile_size,
+        file_count: command.tracefile_count,
+    });
+    let trace = find_or_make_trace(ingest, caller, path.clone());
+    let stream = ingest.entities.insert(Stream {
+        handle,
+        trace,
+        session: caller.session,
+        channel: command.channel.to_vec(),
+        kind: if command.channel == METADATA {
+            Kind::Metadata
+        } else {
+            Kind::Data
+        },
+        chunk: Some(chunk),
+        rotation: None,
+        files: VecDeque::new(),
+        limit,
+        file_number: 0,
+        next_ordinal: 0,
+        last_data: None,
+        last_index: None,
+        last_packet_sequence: None,
+        pending: VecDeque::new(),
+        class: None,
+        beacon: None,
+        metadata_received: 0,
+        published: false,
+        closing: None,
+        closed: false,
+        checked_round: 0,
+        viewers: Vec::new(),
+    });
+    // The stream has its trace now.
+    ingest.entities.disown::<Trace>(trace);
+    if let Some(session) = ingest.entities.sessions.get_mut(caller.session) {
+        session.stream_count += 1;
+    }
+    if let Err(error) = trace_files::begin(&mut ingest.entities, &mut ingest.storage, stream) {
+        ingest.entities.disown::<Stream>(stream);
+        return Err(error.into());
+    }
+    if let Some(session) = ingest.entities.sessions.get_mut(caller.session) {
+        session.open_streams.insert(handle, stream);
+        session.unpublished.push(stream);
+        session.unchecked += 1;
+    }
+    ingest.directory.streams.insert(handle, stream);
+    Ok(())
+}
+
+fn find_or_make_trace(ingest: &mut Ingest, caller: Caller, path: RelativePath) -> TraceKey {
+    let name = (caller.session, path);
+    if let Some(trace) = ingest.directory.traces.get(&name).copied()
+        && ingest.entities.traces.contains(trace)
+    {
+        return trace;
+    }
+    let id = ingest.directory.trace_ids.draw();
+    let trace = Trace {
+        id,
+        session: caller.session,
+        path: name.1.clone(),
+    };
+    let trace = ingest.entities.insert(trace);
+    ingest.directory.traces.insert(name, trace);
+    trace
+}
+
+/// Publishes all streams added since the last time, together.
+pub fn sent(ingest: &mut Ingest, caller: Caller, replies: &mut Vec<u8>) {
+    if let Some(session) = ingest.entities.sessions.get_mut(caller.session) {
+        let added = std::mem::take(&mut session.unpublished);
+        let viewers = session.viewers.clone();
+        for stream in &added {
+            if let Some(stream) = ingest.entities.streams.get_mut(*stream) {
+                stream.published = true;
+            }
+        }
+        // Viewers get their viewer streams now, so that a stream that closes
+        // before they ask again is not lost to them.
+        for viewer in viewers {
+            announce::prepare(
+                &mut ingest.entities,
+                viewer,
+                caller.session,
+                &added,
+                announce::Seek::Beginning,
+            );
+        }
+    }
+    reply::code(replies, code::OK);
+}
+
+/// Closes a stream when its last packet has come: now, or later. The reply does
+/// not wait.
+pub fn close(
+    ingest: &mut Ingest,
+    caller: Caller,
+    command: CloseStream,
+    replies: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let stream = ingest
+        .stream_of(caller.session, command.stream)
+        .map_err(|reason| {
+            reply::code(replies, code::UNKNOWN_ERR);
+            reason.abort()
+        })?;
+    if let Some(stream) = ingest.entities.streams.get_mut(stream) {
+        let last_sequence = (command.last_sequence != NONE).then_some(command.last_sequence);
+        stream.closing = Some(Closing { last_sequence });
+    }
+    closing::try_close(
+        &mut ingest.entities,
+        &mut ingest.directory,
+        &mut ingest.storage,
+        stream,
+    );
+    reply::code(replies, code::OK);
+    Ok(())
+}

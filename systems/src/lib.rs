@@ -1,0 +1,23 @@
+//! What happens in a relay.
+//!
+//! Each system is a plain function over the world; [`tick`] has their order. Sockets,
+//! files and clocks are behind the traits of [`ports`].
+#![forbid(unsafe_code)]
+
+mod accept;
+pub mod agenda;
+pub mod audit;
+mod closing;
+mod commit;
+pub mod entities;
+mod hang_up;
+mod ingest;
+mod poll;
+pub mod ports;
+mod receive;
+mod reclaim;
+mod serve;
+pub mod settings;
+pub mod tick;
+mod trace_files;
+mod transmit;

@@ -1,0 +1,173 @@
+//! The ports: the only doors between the systems and the world outside.
+//!
+//! Everything that enters goes through one of them, in order, tick by tick. That is
+//! why the same inputs give the same bytes out, and why a relay runs in a test with
+//! no socket and no disk. The real ones live in the daemon; [`crate::memory`] has
+//! those of tests and simulations.
+
+use std::fmt;
+use std::time::Duration;
+
+use baton_components::connection::Port;
+use baton_components::keys::{ConnectionKey, FileKey};
+use baton_components::path::RelativePath;
+use baton_components::time::{CivilTime, Now};
+use bevy_ecs::resource::Resource;
+
+/// Connections and their bytes.
+pub trait Network: Send + Sync {
+    /// Waits until something is ready, at most for `timeout` (none: for ever).
+    /// Adds to `readable` the connections that may have bytes to receive, to
+    /// `writable` those that may take more bytes.
+    fn poll(
+        &mut self,
+        timeout: Option<Duration>,
+        readable: &mut Vec<ConnectionKey>,
+        writable: &mut Vec<ConnectionKey>,
+    );
+
+    /// The next connection that waits to be accepted. [`Network::adopt`] follows.
+    fn accept(&mut self) -> Option<Newcomer>;
+
+    /// Gives the connection accepted last its key.
+    fn adopt(&mut self, key: ConnectionKey);
+
+    /// No connection is accepted from now on.
+    fn stop_accepting(&mut self);
+
+    /// Reads at most `budget` bytes into the connection's input.
+    fn receive(&mut self, key: ConnectionKey, budget: usize) -> Received;
+
+    /// The bytes received and not consumed.
+    fn input(&self, key: ConnectionKey) -> &[u8];
+
+    /// The first `count` bytes of the input are done with.
+    fn consume(&mut self, key: ConnectionKey, count: usize);
+
+    /// Queues bytes for the peer.
+    fn send(&mut self, key: ConnectionKey, bytes: &[u8]);
+
+    /// Bytes queued and not yet taken by the peer's side.
+    fn unsent(&self, key: ConnectionKey) -> usize;
+
+    /// Drops what is queued: it promised something that did not happen.
+    fn discard(&mut self, key: ConnectionKey);
+
+    /// Gives queued bytes to the peer, as many as it takes now.
+    fn transmit(&mut self, key: ConnectionKey) -> Transmitted;
+
+    /// Closes the connection. Its key means nothing any more.
+    fn close(&mut self, key: ConnectionKey);
+}
+
+/// A connection that waits for its key.
+#[derive(Clone, Debug)]
+pub struct Newcomer {
+    pub port: Port,
+    /// Its address, for people.
+    pub peer: String,
+}
+
+/// What came of a receive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// All there was.
+    Drained,
+    /// The budget was used up: there may be more.
+    More,
+    /// All there was, and the peer will send no more.
+    Ended,
+    /// The connection broke, for this reason.
+    Broken(String),
+}
+
+/// What came of a transmit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transmitted {
+    /// Nothing is left.
+    All,
+    /// The peer takes no more for now; it will be reported writable.
+    Partly,
+    /// The connection broke, for this reason.
+    Broken(String),
+}
+
+/// Directories and files, all below the relay's output directory.
+pub trait Storage: Send + Sync {
+    /// Makes a directory and those above it; existing ones are fine.
+    fn create_directory(&mut self, path: &RelativePath) -> Result<(), StorageError>;
+
+    /// Makes an empty file, open for reading and writing. A file of that name is
+    /// unlinked first, so that whoever has it open keeps it.
+    fn create_file(&mut self, key: FileKey, path: &RelativePath) -> Result<(), StorageError>;
+
+    /// Writes all bytes at an offset, or fails; a failed write may leave a part.
+    fn write(&mut self, key: FileKey, offset: u64, bytes: &[u8]) -> Result<(), StorageError>;
+
+    /// Reads exactly `into`, or fails.
+    fn read(&mut self, key: FileKey, offset: u64, into: &mut [u8]) -> Result<(), StorageError>;
+
+    /// Cuts the file, or lengthens it with zeros.
+    fn resize(&mut self, key: FileKey, size: u64) -> Result<(), StorageError>;
+
+    /// Closes the file. Its key means nothing any more.
+    fn close(&mut self, key: FileKey);
+}
+
+/// What storage could not do, on what, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot {action} {path}: {reason}")]
+pub struct StorageError {
+    pub action: &'static str,
+    pub path: String,
+    pub reason: String,
+}
+
+/// Time.
+pub trait Clock: Send + Sync {
+    fn now(&mut self) -> Now;
+
+    /// What the relay's calendar and clock showed at a moment; none if it is out
+    /// of their range.
+    fn civil(&self, unix_s: u64) -> Option<CivilTime>;
+}
+
+/// The network that this relay runs on.
+#[derive(Resource)]
+pub struct NetworkPort(pub Box<dyn Network>);
+
+/// The storage that this relay writes to.
+#[derive(Resource)]
+pub struct StoragePort(pub Box<dyn Storage>);
+
+/// The clock that this relay reads.
+#[derive(Resource)]
+pub struct ClockPort(pub Box<dyn Clock>);
+
+macro_rules! port {
+    ($port:ident, $door:path) => {
+        impl std::ops::Deref for $port {
+            type Target = dyn $door;
+
+            fn deref(&self) -> &Self::Target {
+                &*self.0
+            }
+        }
+
+        impl std::ops::DerefMut for $port {
+            fn deref_mut(&mut self) -> &mut Self::Target {
+                &mut *self.0
+            }
+        }
+
+        impl fmt::Debug for $port {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(stringify!($port))
+            }
+        }
+    };
+}
+
+port!(NetworkPort, Network);
+port!(StoragePort, Storage);
+port!(ClockPort, Clock);

@@ -1,0 +1,84 @@
+//! Reclamation: what nobody holds any more is freed, in the tick in which its last
+//! holder let go.
+//!
+//! Kinds are visited in an order in which whatever a kind holds comes later, so one
+//! pass frees a whole session, children before parents, at a cost in proportion to
+//! what is freed.
+
+use baton_components::directory::Directory;
+use baton_components::stream::Stream;
+use baton_components::viewer_stream::ViewerStream;
+use bevy_ecs::system::ResMut;
+
+use crate::entities::{Entities, Entity};
+use crate::ports::StoragePort;
+use crate::serve;
+
+/// Frees every condemned record, after its last rites.
+pub fn reclaim(
+    mut entities: Entities,
+    mut directory: ResMut<Directory>,
+    mut storage: ResMut<StoragePort>,
+) {
+    while let Some((_, record)) = entities.connections.pop_condemned() {
+        entities.release_all(&record);
+    }
+    while let Some((key, record)) = entities.viewer_sessions.pop_condemned() {
+        serve::detach_all(&mut entities, key, &record);
+        entities.release_all(&record);
+    }
+    while let Some((key, record)) = entities.viewer_streams.pop_condemned() {
+        leave_stream(&mut entities, key, &record);
+        entities.release_all(&record);
+    }
+    while let Some((_, record)) = entities.indexes.pop_condemned() {
+        entities.release_all(&record);
+    }
+    while let Some((_, record)) = entities.streams.pop_condemned() {
+        if let Some(session) = entities.sessions.get_mut(record.session) {
+            session.stream_count -= 1;
+        }
+        entities.release_all(&record);
+    }
+    while let Some((key, record)) = entities.traces.pop_condemned() {
+        let name = (record.session, record.path.clone());
+        if directory.traces.get(&name) == Some(&key) {
+            directory.traces.remove(&name);
+        }
+        entities.release_all(&record);
+    }
+    while let Some((_, record)) = entities.sessions.pop_condemned() {
+        directory.sessions.remove(&record.id);
+        tracing::info!(session = record.id, "session {} is over", record.id);
+        entities.release_all(&record);
+    }
+    while let Some((_, record)) = entities.trace_files.pop_condemned() {
+        entities.release_all(&record);
+    }
+    while let Some((key, record)) = entities.chunks.pop_condemned() {
+        if let Some(id) = record.id
+            && directory.chunks.get(&id) == Some(&key)
+        {
+            directory.chunks.remove(&id);
+        }
+        entities.release_all(&record);
+    }
+    while let Some((key, _)) = entities.files.pop_condemned() {
+        storage.close(key);
+    }
+}
+
+/// A stream that writes nothing more keeps its files for its viewers only.
+fn leave_stream(
+    entities: &mut Entities,
+    key: <ViewerStream as Entity>::Key,
+    record: &ViewerStream,
+) {
+    let Some(stream) = entities.streams.get_mut(record.stream) else {
+        return;
+    };
+    stream.viewers.retain(|viewer| *viewer != key);
+    if stream.viewers.is_empty() && stream.chunk.is_none() {
+        entities.relink(record.stream, |stream: &mut Stream| stream.files.clear());
+    }
+}

@@ -1,0 +1,59 @@
+//! Serve: viewers ask, and get what is committed.
+//!
+//! One file for each theme of the live protocol. A request is answered from the
+//! state of one moment, the end of `commit`; nothing that a viewer does or leaves
+//! undone reaches a producer.
+
+pub mod announce;
+mod attach;
+mod body;
+mod connect;
+mod list;
+mod metadata;
+mod new_streams;
+mod next_index;
+mod packet;
+mod viewer;
+
+use baton_components::directory::Directory;
+use baton_components::keys::{ConnectionKey, ViewerSessionKey, ViewerStreamKey};
+use bevy_ecs::system::{ResMut, SystemParam};
+
+pub use attach::detach_all;
+pub use viewer::serve;
+
+use crate::agenda::Agenda;
+use crate::entities::Entities;
+use crate::ports::StoragePort;
+use baton_components::viewer_session::ViewerSession;
+
+/// What viewers' requests act on.
+#[derive(SystemParam)]
+pub struct Serve<'w> {
+    pub entities: Entities<'w>,
+    directory: ResMut<'w, Directory>,
+    storage: ResMut<'w, StoragePort>,
+    agenda: ResMut<'w, Agenda>,
+}
+
+/// The viewer that a request came from.
+#[derive(Clone, Copy)]
+struct Caller {
+    connection: ConnectionKey,
+    /// The lower minor of the two sides.
+    minor: u32,
+    session: Option<ViewerSessionKey>,
+}
+
+impl Serve<'_> {
+    fn viewer_session(&self, caller: Caller) -> Option<&ViewerSession> {
+        self.entities.viewer_sessions.get(caller.session?)
+    }
+
+    /// The caller's viewer stream of the stream `handle`. Streams of sessions that it
+    /// did not attach are unknown to it.
+    fn viewer_stream(&self, caller: Caller, handle: u64) -> Option<ViewerStreamKey> {
+        let key = *self.viewer_session(caller)?.streams.get(&handle)?;
+        self.entities.viewer_streams.contains(key).then_some(key)
+    }
+}

@@ -1,0 +1,199 @@
+//! GET_NEXT_INDEX: the next packet of a stream, or what is known instead.
+
+use baton_components::keys::{TraceFileKey, ViewerStreamKey};
+use baton_components::viewer_session::ViewerSession;
+use baton_components::viewer_stream::{Readable, ViewerStream};
+use baton_components::wire::ctf_index::IndexRecord;
+use baton_components::wire::viewer::reply::IndexReply;
+use baton_components::wire::viewer::{NEW_METADATA, NEW_STREAM, NextIndexStatus};
+
+use super::{Caller, Serve, announce};
+use crate::entities::Entities;
+
+pub fn answer(serve: &mut Serve, caller: Caller, handle: u64, replies: &mut Vec<u8>) {
+    let Some(key) = serve.viewer_stream(caller, handle) else {
+        return IndexReply::without_index(NextIndexStatus::Error, 0).encode(replies);
+    };
+    let flags = flags(serve, caller, key);
+    next(serve, key, flags).encode(replies);
+}
+
+/// Where a viewer stream stands.
+enum Next {
+    /// At this record.
+    Packet(TraceFileKey, u64),
+    /// At a packet of which one half is missing.
+    Waiting,
+    /// After all that is complete.
+    Drained,
+}
+
+fn next(serve: &mut Serve, key: ViewerStreamKey, flags: u32) -> IndexReply {
+    let entities = &mut serve.entities;
+    if entities
+        .viewer_streams
+        .get(key)
+        .is_some_and(|stream| stream.metadata().is_some())
+    {
+        return IndexReply::without_index(NextIndexStatus::Hup, flags & NEW_METADATA);
+    }
+    match seek_next(entities, key) {
+        Next::Packet(file, record) => match deliver(serve, key, file, record) {
+            Some(index) => IndexReply { flags, ..index },
+            None => IndexReply::without_index(NextIndexStatus::Error, flags),
+        },
+        Next::Waiting => IndexReply::without_index(NextIndexStatus::Retry, flags),
+        Next::Drained => drained(entities, key, flags),
+    }
+}
+
+/// All that is complete was delivered: the stream is over, or idle until a known
+/// time, or nothing is known.
+fn drained(entities: &mut Entities, key: ViewerStreamKey, flags: u32) -> IndexReply {
+    let viewer_stream = entities.viewer_streams.get(key);
+    let stream = viewer_stream.and_then(|viewer| entities.streams.get(viewer.stream));
+    let Some(stream) = stream.filter(|stream| !stream.closed) else {
+        announce::end(entities, key);
+        return IndexReply::without_index(NextIndexStatus::Hup, flags);
+    };
+    match (stream.beacon, stream.class) {
+        (Some(beacon), Some(class)) => IndexReply::inactive(beacon, class, flags),
+        _ => IndexReply::without_index(NextIndexStatus::Retry, flags),
+    }
+}
+
+/// Moves the position from file to file until it stands at a record or at the end.
+fn seek_next(entities: &mut Entities, key: ViewerStreamKey) -> Next {
+    loop {
+        let Some(viewer_stream) = entities.viewer_streams.get(key) else {
+            return Next::Drained;
+        };
+        let Some(stream) = entities.streams.get(viewer_stream.stream) else {
+            return Next::Drained;
+        };
+        let Some(position) = viewer_stream.packets() else {
+            return Next::Drained;
+        };
+        let here = position
+            .file
+            .and_then(|file| Some((file, entities.trace_files.get(file)?)));
+        let Some((file, trace_file)) = here else {
+            let Some(oldest) = stream.files.front().copied() else {
+                return Next::Drained;
+            };
+            go_to(entities, key, oldest);
+            continue;
+        };
+        let later = |other: &&TraceFileKey| {
+            entities
+                .trace_files
+                .get(**other)
+                .is_some_and(|f| f.ordinal > trace_file.ordinal)
+        };
+        let overtaken = !stream.files.contains(&file);
+        let newer = stream.files.iter().find(later).copied();
+        match newer {
+            // Its file was overwritten, or left behind by a rotation: what follows
+            // in it is lost to viewers.
+            Some(newer) if overtaken => go_to(entities, key, newer),
+            _ if position.record < trace_file.committed() => {
+                return Next::Packet(file, position.record);
+            }
+            Some(newer) if trace_file.is_settled() => go_to(entities, key, newer),
+            Some(_) => return Next::Waiting,
+            None => return Next::Drained,
+        }
+    }
+}
+
+fn go_to(entities: &mut Entities, key: ViewerStreamKey, file: TraceFileKey) {
+    entities.relink(key, |stream: &mut ViewerStream| {
+        if let Some(position) = stream.packets_mut() {
+            position.file = Some(file);
+            position.record = 0;
+        }
+    });
+}
+
+/// Reads a record, and moves on. Nothing if it cannot be read.
+fn deliver(
+    serve: &mut Serve,
+    key: ViewerStreamKey,
+    file: TraceFileKey,
+    record: u64,
+) -> Option<IndexReply> {
+    let trace_file = serve.entities.trace_files.get(file)?;
+    let index = trace_file.index.as_ref()?;
+    let mut bytes = [0; RECORD_SIZE_MAX];
+    let bytes = bytes.get_mut(..index.version.record_size())?;
+    let read = serve
+        .storage
+        .read(index.file, index.record_offset(record), bytes);
+    let record = read
+        .map_err(|error| tracing::error!("an index cannot be served: {error}"))
+        .ok()
+        .and_then(|()| IndexRecord::decode(index.version, bytes).ok())?;
+    let end = record
+        .offset_bytes
+        .saturating_add(record.packet_size_bits / 8);
+    let readable = Readable {
+        file: trace_file.data,
+        end: end.min(trace_file.size),
+    };
+    advance(&mut serve.entities, key, readable);
+    Some(IndexReply {
+        offset_bytes: record.offset_bytes,
+        packet_size_bits: record.packet_size_bits,
+        content_size_bits: record.content_size_bits,
+        timestamp_begin: record.timestamp_begin,
+        timestamp_end: record.timestamp_end,
+        events_discarded: record.events_discarded,
+        class: record.class,
+        status: NextIndexStatus::Ok,
+        flags: 0,
+    })
+}
+
+fn advance(entities: &mut Entities, key: ViewerStreamKey, readable: Readable) {
+    entities.relink(key, |stream: &mut ViewerStream| {
+        if let Some(position) = stream.packets_mut() {
+            position.record += 1;
+            position.readable = Some(readable);
+        }
+    });
+}
+
+/// What the viewer should fetch before it goes on.
+fn flags(serve: &Serve, caller: Caller, key: ViewerStreamKey) -> u32 {
+    let Some(viewer) = serve.viewer_session(caller) else {
+        return 0;
+    };
+    let mut flags = 0;
+    if has_new_metadata(&serve.entities, viewer, key) {
+        flags |= NEW_METADATA;
+    }
+    if viewer
+        .attached
+        .values()
+        .any(|attachment| attachment.new_streams)
+    {
+        flags |= NEW_STREAM;
+    }
+    flags
+}
+
+/// Whether there is metadata of the stream's trace that the viewer does not have.
+fn has_new_metadata(entities: &Entities, viewer: &ViewerSession, key: ViewerStreamKey) -> bool {
+    let unread = || {
+        let trace = entities.viewer_streams.get(key)?.trace;
+        let metadata = entities
+            .viewer_streams
+            .get(viewer.traces.get(&trace)?.metadata?)?;
+        let received = entities.streams.get(metadata.stream)?.metadata_received;
+        Some(received > metadata.metadata()?.sent)
+    };
+    unread().unwrap_or(false)
+}
+
+/// The larger of the two layouts of index records, in bytes.
+const RECORD_SIZE_MAX: usize = 72;

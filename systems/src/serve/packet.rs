@@ -1,0 +1,40 @@
+//! GET_PACKET: bytes of a packet whose index the viewer has.
+
+use baton_components::connection::Body;
+use baton_components::keys::FileKey;
+use baton_components::viewer_stream::ViewerStream;
+use baton_components::wire::viewer::reply::PacketReply;
+
+use super::{Caller, Serve, body};
+
+pub fn answer(
+    serve: &mut Serve,
+    caller: Caller,
+    handle: u64,
+    offset: u64,
+    length: u32,
+    replies: &mut Vec<u8>,
+) {
+    match find(serve, caller, handle, offset, length) {
+        Some(file) => {
+            PacketReply::ok(length).encode(replies);
+            let body = Body {
+                file,
+                offset,
+                remaining: u64::from(length),
+            };
+            body::begin(serve, caller.connection, body);
+        }
+        None => PacketReply::error().encode(replies),
+    }
+}
+
+/// The file that has these bytes, if they are complete and the viewer has an index
+/// that reaches as far.
+fn find(serve: &Serve, caller: Caller, handle: u64, offset: u64, length: u32) -> Option<FileKey> {
+    let key = serve.viewer_stream(caller, handle)?;
+    let viewer_stream = serve.entities.viewer_streams.get(key);
+    let readable = viewer_stream.and_then(ViewerStream::packets)?.readable?;
+    let end = offset.checked_add(u64::from(length))?;
+    (end <= readable.end).then_some(readable.file)
+}

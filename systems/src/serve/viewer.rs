@@ -1,0 +1,156 @@
+//! Viewers' connections: whole requests out of their bytes, one after another.
+
+use baton_components::connection::{Connection, Ending};
+use baton_components::keys::ConnectionKey;
+use baton_components::limits::UNSENT_BYTES_MAX;
+use baton_components::wire::codec::WireError;
+use baton_components::wire::viewer::{HEADER_SIZE, Header, Request, RequestKind, decode, reply};
+use bevy_ecs::system::{Local, ResMut};
+
+use super::{
+    Caller, Serve, attach, body, connect, list, metadata, new_streams, next_index, packet,
+};
+use crate::ports::{NetworkPort, StorageError};
+
+/// Why a viewer's connection is closed, in the words of a log line that begins with
+/// the peer.
+#[derive(Debug, thiserror::Error)]
+pub enum Reason {
+    #[error("no request has the number {0}")]
+    UnknownRequest(u32),
+    #[error("{0} before CONNECT")]
+    NotConnected(&'static str),
+    #[error("CONNECT: protocol {0}.x is asked for, this relay speaks 2.x")]
+    Major(u32),
+    #[error("CONNECT: no connection is of type {0}")]
+    Type(u32),
+    #[error("malformed: {0}")]
+    Malformed(#[from] WireError),
+    #[error("a reply that was begun cannot be finished: {0}")]
+    Torn(StorageError),
+}
+
+/// Answers every whole request that has come, in the order of each connection.
+pub fn serve(mut network: ResMut<NetworkPort>, mut serve: Serve, mut replies: Local<Vec<u8>>) {
+    let mut ready = std::mem::take(&mut serve.agenda.viewers);
+    for key in ready.drain(..) {
+        let unsent = network.unsent(key);
+        let consumed = match converse(&mut serve, key, network.input(key), unsent, &mut replies) {
+            Ok(consumed) => consumed,
+            Err(reason) => {
+                report(&mut serve, key, &reason);
+                0
+            }
+        };
+        network.consume(key, consumed);
+        if !replies.is_empty() {
+            network.send(key, &replies);
+            serve.agenda.writable.push(key);
+            replies.clear();
+        }
+    }
+    serve.agenda.viewers = ready;
+}
+
+fn report(serve: &mut Serve, key: ConnectionKey, reason: &Reason) {
+    if let Some(connection) = serve.entities.connections.get_mut(key) {
+        tracing::warn!(
+            peer = connection.peer,
+            "live connection: {reason}; connection closed"
+        );
+        connection.end(Ending::Abort);
+        serve.agenda.ending.push(key);
+    }
+}
+
+/// Answers the requests that `input` holds whole; gives how many bytes they took.
+/// Replies come out of files in slices: while one is unfinished, or while the viewer
+/// does not take what it has, the next request waits.
+fn converse(
+    serve: &mut Serve,
+    key: ConnectionKey,
+    input: &[u8],
+    unsent: usize,
+    replies: &mut Vec<u8>,
+) -> Result<usize, Reason> {
+    let mut consumed = 0;
+    loop {
+        let room = UNSENT_BYTES_MAX.saturating_sub(unsent + replies.len());
+        let finished = body::append(serve, key, room, replies).map_err(Reason::Torn)?;
+        if !finished || room == 0 {
+            if let Some(connection) = serve.entities.connections.get_mut(key) {
+                connection.throttled = true;
+            }
+            return Ok(consumed);
+        }
+        let Some((header, rest)) = input[consumed..].split_first_chunk::<HEADER_SIZE>() else {
+            return Ok(consumed);
+        };
+        let number = Header::decode(header).command;
+        let Some(kind) = RequestKind::from_number(number) else {
+            return Err(refuse_unknown(serve, key, number, replies));
+        };
+        // The payload's size follows from the request; what the header says of it
+        // is not reliable in old viewers.
+        let Some(payload) = rest.get(..kind.payload_size()) else {
+            return Ok(consumed);
+        };
+        consumed += HEADER_SIZE + payload.len();
+        answer(serve, key, decode(kind, payload)?, replies)?;
+    }
+}
+
+fn refuse_unknown(serve: &Serve, key: ConnectionKey, number: u32, replies: &mut Vec<u8>) -> Reason {
+    let viewer = serve
+        .entities
+        .connections
+        .get(key)
+        .and_then(Connection::viewer);
+    if viewer.is_some_and(|viewer| viewer.minor.is_some()) {
+        reply::unknown_command(replies);
+    }
+    Reason::UnknownRequest(number)
+}
+
+fn answer(
+    serve: &mut Serve,
+    key: ConnectionKey,
+    request: Request,
+    replies: &mut Vec<u8>,
+) -> Result<(), Reason> {
+    if let Request::Connect { major, minor, kind } = request {
+        return connect::connect(serve, key, major, minor, kind, replies);
+    }
+    let viewer = serve
+        .entities
+        .connections
+        .get(key)
+        .and_then(Connection::viewer);
+    let Some((minor, session)) = viewer.and_then(|viewer| Some((viewer.minor?, viewer.session)))
+    else {
+        return Err(Reason::NotConnected(request.kind().name()));
+    };
+    let caller = Caller {
+        connection: key,
+        minor,
+        session,
+    };
+    match request {
+        Request::Connect { .. } => unreachable!("law: CONNECT was answered above"),
+        Request::ListSessions => list::list(serve, caller, replies),
+        Request::CreateSession => connect::create_session(serve, caller, replies),
+        Request::Attach { session, seek } => attach::attach(serve, caller, session, seek, replies),
+        Request::Detach { session } => attach::detach(serve, caller, session, replies),
+        Request::NewStreams { session } => new_streams::answer(serve, caller, session, replies),
+        Request::NextIndex { stream } => next_index::answer(serve, caller, stream, replies),
+        Request::Metadata { stream } => metadata::answer(serve, caller, stream, replies),
+        Request::Packet {
+            stream,
+            offset,
+            length,
+        } => {
+            packet::answer(serve, caller, stream, offset, length, replies);
+        }
+    }
+    Ok(())
+}

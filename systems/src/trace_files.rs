@@ -1,0 +1,254 @@
+//! Writing trace files: a stream's data file and the index beside it.
+//!
+//! `size` of a [`TraceFile`] is where its next packet begins. Bytes of a packet that
+//! is arriving stand beyond it, and are cut off if the packet never completes: a
+//! torn packet at the end of a file makes a whole trace unreadable.
+
+use baton_components::file::File;
+use baton_components::keys::{FileKey, StreamKey, TraceFileKey};
+use baton_components::path::RelativePath;
+use baton_components::stream::Stream;
+use baton_components::trace_file::{IndexFile, TraceFile};
+use baton_components::wire::ctf_index::{IndexRecord, Version};
+
+use crate::entities::Entities;
+use crate::ports::{StorageError, StoragePort};
+
+/// Directory of index files, beside the data files.
+const INDEX_DIRECTORY: &str = "index";
+
+/// Makes the next data file of a stream, in its chunk, and its directory.
+pub fn begin(
+    entities: &mut Entities,
+    storage: &mut StoragePort,
+    key: StreamKey,
+) -> Result<(), StorageError> {
+    let Some(stream) = entities.streams.get(key) else {
+        return Ok(());
+    };
+    let Some((directory, name)) = place(entities, stream) else {
+        return Ok(());
+    };
+    let ordinal = stream.next_ordinal;
+    storage.create_directory(&directory)?;
+    let data = create(entities, storage, named(&directory, &name))?;
+    let file = entities.insert(TraceFile {
+        stream: key,
+        ordinal,
+        data,
+        index: None,
+        size: 0,
+        written: 0,
+        awaited: 0,
+        finished: false,
+    });
+    entities.disown::<File>(data);
+    entities.relink(key, |stream: &mut Stream| {
+        stream.files.push_back(file);
+        stream.next_ordinal += 1;
+    });
+    entities.disown::<TraceFile>(file);
+    Ok(())
+}
+
+/// Goes on to the stream's next file if `size` more bytes would make the current one
+/// larger than the stream's limit.
+pub fn make_room(
+    entities: &mut Entities,
+    storage: &mut StoragePort,
+    key: StreamKey,
+    size: u64,
+) -> Result<(), StorageError> {
+    let Some(stream) = entities.streams.get_mut(key) else {
+        return Ok(());
+    };
+    let Some(limit) = stream.limit else {
+        return Ok(());
+    };
+    let Some(current) = stream.files.back().copied() else {
+        return Ok(());
+    };
+    let filled = entities
+        .trace_files
+        .get(current)
+        .map_or(0, |file| file.size);
+    if filled.saturating_add(size) <= limit.file_size {
+        return Ok(());
+    }
+    stream.file_number += 1;
+    if stream.file_number == limit.file_count {
+        stream.file_number = 0;
+    }
+    finish(entities, storage, current);
+    begin(entities, storage, key)?;
+    forget_overwritten(entities, key);
+    Ok(())
+}
+
+/// Files of the ring whose names were used again cannot be found any more; who reads
+/// one keeps it.
+fn forget_overwritten(entities: &mut Entities, key: StreamKey) {
+    entities.relink(key, |stream: &mut Stream| {
+        let kept = stream.limit.map_or(0, |limit| limit.file_count) as usize;
+        while kept > 0 && stream.files.len() > kept {
+            stream.files.pop_front();
+        }
+    });
+}
+
+/// Makes the index file of a stream's current file, if it has none.
+pub fn begin_index(
+    entities: &mut Entities,
+    storage: &mut StoragePort,
+    key: TraceFileKey,
+) -> Result<(), StorageError> {
+    let Some(file) = entities
+        .trace_files
+        .get(key)
+        .filter(|file| file.index.is_none())
+    else {
+        return Ok(());
+    };
+    let Some(stream) = entities.streams.get(file.stream) else {
+        return Ok(());
+    };
+    let Some((directory, mut name)) = place(entities, stream) else {
+        return Ok(());
+    };
+    let minor = entities
+        .sessions
+        .get(stream.session)
+        .map_or(0, |session| session.minor);
+    let version = Version::for_minor(minor);
+    let directory = named(&directory, INDEX_DIRECTORY.as_bytes());
+    name.extend_from_slice(b".idx");
+    storage.create_directory(&directory)?;
+    let index = create(entities, storage, named(&directory, &name))?;
+    entities.relink(key, |file: &mut TraceFile| {
+        file.index = Some(IndexFile {
+            file: index,
+            version,
+            committed: 0,
+            fresh: Vec::new(),
+        });
+    });
+    entities.disown::<File>(index);
+    storage.write(index, 0, &version.header())
+}
+
+/// Adds a record to those that the next [`flush`] writes.
+pub fn record(entities: &mut Entities, key: TraceFileKey, record: &IndexRecord) {
+    if let Some(index) = entities
+        .trace_files
+        .get_mut(key)
+        .and_then(|file| file.index.as_mut())
+    {
+        record.encode(index.version, &mut index.fresh);
+    }
+}
+
+/// Writes the records of this tick in one go; from then on viewers may see them.
+pub fn flush(
+    entities: &mut Entities,
+    storage: &mut StoragePort,
+    key: TraceFileKey,
+) -> Result<(), StorageError> {
+    let Some(index) = entities
+        .trace_files
+        .get_mut(key)
+        .and_then(|file| file.index.as_mut())
+    else {
+        return Ok(());
+    };
+    let offset = index.record_offset(index.committed);
+    let written = storage.write(index.file, offset, &index.fresh);
+    if written.is_ok() {
+        index.committed += (index.fresh.len() / index.version.record_size()) as u64;
+    }
+    index.fresh.clear();
+    written
+}
+
+/// Writes the next bytes of a packet that is arriving.
+pub fn write(
+    storage: &mut StoragePort,
+    file: &mut TraceFile,
+    bytes: &[u8],
+) -> Result<(), StorageError> {
+    let written = storage.write(file.data, file.written, bytes);
+    // A failed write may have left a part.
+    file.written += bytes.len() as u64;
+    written
+}
+
+/// What was written is complete once zeros that were announced and not sent follow
+/// it. Gives the size of the packet, in bytes.
+pub fn complete(
+    storage: &mut StoragePort,
+    file: &mut TraceFile,
+    padding: u32,
+) -> Result<u64, StorageError> {
+    if padding > 0 {
+        file.written += u64::from(padding);
+        storage.resize(file.data, file.written)?;
+    }
+    let size = file.written - file.size;
+    file.size = file.written;
+    Ok(size)
+}
+
+/// Takes back what stands beyond the last complete packet.
+pub fn cut(storage: &mut StoragePort, file: &mut TraceFile) {
+    if file.written == file.size {
+        return;
+    }
+    match storage.resize(file.data, file.size) {
+        Ok(()) => file.written = file.size,
+        Err(error) => tracing::error!("a torn packet stays at the end of a file: {error}"),
+    }
+}
+
+/// The stream writes no more to this file: its records go to disk now, a torn
+/// packet at its end is cut off.
+pub fn finish(entities: &mut Entities, storage: &mut StoragePort, key: TraceFileKey) {
+    if let Err(error) = flush(entities, storage, key) {
+        tracing::error!("index records are lost: {error}");
+    }
+    if let Some(file) = entities.trace_files.get_mut(key) {
+        file.finished = true;
+        cut(storage, file);
+    }
+}
+
+/// The directory of a stream's files and the name of its current one.
+fn place(entities: &Entities, stream: &Stream) -> Option<(RelativePath, Vec<u8>)> {
+    let chunk = entities.chunks.get(stream.chunk?)?;
+    let trace = entities.traces.get(stream.trace)?;
+    let mut name = stream.channel.clone();
+    if stream.limit.is_some() {
+        name.extend_from_slice(format!("_{}", stream.file_number).as_bytes());
+    }
+    Some((chunk.directory.join(&trace.path), name))
+}
+
+fn named(directory: &RelativePath, name: &[u8]) -> RelativePath {
+    directory
+        .child(name)
+        .expect("law: channel names were checked when the stream was added")
+}
+
+/// A new file, owned by the caller until somebody holds it.
+fn create(
+    entities: &mut Entities,
+    storage: &mut StoragePort,
+    path: RelativePath,
+) -> Result<FileKey, StorageError> {
+    let key = entities.insert(File { path: path.clone() });
+    match storage.create_file(key, &path) {
+        Ok(()) => Ok(key),
+        Err(error) => {
+            entities.disown::<File>(key);
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The relay under test.
+//!
+//! It is Baton, or with `BATON_TEST_RELAY=lttng-relayd` in the environment the
+//! original: cases that also pass against a foreign relay are known to test
+//! what `LTTng` does, not what we believe it does.
+
+use crate::process::{Process, eventually, retry};
+use crate::sandbox;
+use std::collections::HashSet;
+use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+use std::{env, fs, process, thread};
+use tempfile::TempDir;
+
+/// How long a relay may take to start, to let go of what it held, and to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The variable that chooses the relay, and its one value.
+const CHOICE: &str = "BATON_TEST_RELAY";
+const ORIGINAL: &str = "lttng-relayd";
+
+/// The three ports of a relay.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    pub control: u16,
+    pub data: u16,
+    pub live: u16,
+}
+
+impl Ports {
+    pub fn free() -> Self {
+        Self {
+            control: free_port(),
+            data: free_port(),
+            live: free_port(),
+        }
+    }
+}
+
+/// A running relay.
+#[derive(Debug)]
+pub struct Relay {
+    // Before `directory`: fields are dropped in this order.
+    process: Process,
+    ports: Ports,
+    directory: TempDir,
+}
+
+impl Relay {
+    pub fn start() -> Self {
+        let directory = sandbox::home();
+        let ports = Ports::free();
+        let mut command = command(ports, &output_below(directory.path()), directory.path());
+        let process = Process::spawn(&mut command, directory.path(), "relay");
+        let mut relay = Self {
+            process,
+            ports,
+            directory,
+        };
+        eventually("the relay accepts connections", PATIENCE, || {
+            assert!(relay.process.is_running(), "the relay ended at once");
+            [ports.control, ports.data, ports.live]
+                .into_iter()
+                .all(|port| TcpStream::connect(local(port)).is_ok())
+        });
+        relay
+    }
+
+    pub fn ports(&self) -> Ports {
+        self.ports
+    }
+
+    pub fn control_address(&self) -> SocketAddr {
+        local(self.ports.control)
+    }
+
+    pub fn data_address(&self) -> SocketAddr {
+        local(self.ports.data)
+    }
+
+    pub fn live_address(&self) -> SocketAddr {
+        local(self.ports.live)
+    }
+
+    /// Where a producer sends to.
+    pub fn producer_url(&self) -> String {
+        format!("net://127.0.0.1:{}:{}", self.ports.control, self.ports.data)
+    }
+
+    /// Where Babeltrace reads a session of this machine.
+    pub fn viewer_url(&self, session: &str) -> String {
+        let (port, host) = (self.ports.live, sandbox::host());
+        format!("net://127.0.0.1:{port}/host/{host}/{session}")
+    }
+
+    /// The directory of a session: its name is that of the session and the time of its creation.
+    pub fn trace_directory(&self, session: &str) -> PathBuf {
+        let sessions = self.output().join(sandbox::host());
+        let prefix = format!("{session}-");
+        let mut found: Vec<_> = fs::read_dir(&sessions)
+            .unwrap_or_else(|error| panic!("{}: {error}", sessions.display()))
+            .map(|entry| entry.expect("an entry of the output").path())
+            .filter(|path| {
+                let name = path.file_name().and_then(|name| name.to_str());
+                name.is_some_and(|name| name.starts_with(&prefix))
+            })
+            .collect();
+        assert_eq!(found.len(), 1, "directories of {session}: {found:?}");
+        found.remove(0)
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.process.errors()
+    }
+
+    /// Waits until it holds nothing that belongs to a producer or a viewer: no
+    /// file, no directory of a trace, no connection.
+    pub fn assert_idle(&self) {
+        retry(PATIENCE, || match self.held().as_slice() {
+            [] => Ok(()),
+            held => Err(format!("an idle relay still holds {held:#?}")),
+        });
+    }
+
+    /// Ends it as an administrator would; it must end well. Its traces stay until it is dropped.
+    pub fn terminate(&mut self) {
+        self.terminate_within(PATIENCE);
+    }
+
+    pub fn terminate_within(&mut self, within: Duration) {
+        self.process.terminate();
+        self.process.wait_for_success(within);
+        if !is_original() {
+            let log = self.log();
+            let audit: Vec<_> = log.lines().filter(|line| line.contains("audit:")).collect();
+            assert!(
+                audit.iter().any(|line| line.contains("audit: clean"))
+                    && !audit.iter().any(|line| line.contains("breach"))
+                    && !audit.iter().any(|line| line.contains("not empty")),
+                "the audit at the end of the relay: {audit:#?}"
+            );
+        }
+    }
+
+    fn output(&self) -> PathBuf {
+        output_below(self.directory.path())
+    }
+
+    /// The open descriptors that a relay without peers should not have.
+    ///
+    /// Standard input, output and errors belong to the test.
+    fn held(&self) -> Vec<String> {
+        let output = self.output().canonicalize().unwrap_or_default();
+        let mut held = Vec::new();
+        let mut sockets = HashSet::new();
+        let mut handles_of_output = 0;
+        for (descriptor, target) in descriptors(self.process.pid()) {
+            if let Some(inode) = socket_inode(&target) {
+                sockets.insert(inode);
+            } else if Path::new(&target) == output {
+                handles_of_output += 1;
+            } else if fs::metadata(&descriptor).is_ok_and(|kind| kind.is_file())
+                || Path::new(&target).starts_with(&output)
+            {
+                held.push(target);
+            }
+        }
+        if handles_of_output > 1 {
+            held.push(format!(
+                "{handles_of_output} handles of {}",
+                output.display()
+            ));
+        }
+        let (listening, connected): (Vec<_>, Vec<_>) = tcp_sockets()
+            .into_iter()
+            .filter(|socket| sockets.contains(&socket.inode))
+            .partition(|socket| socket.state == LISTEN);
+        if listening.len() != 3 {
+            held.push(format!("{} listening sockets", listening.len()));
+        }
+        held.extend(connected.into_iter().map(|socket| socket.line));
+        held
+    }
+}
+
+/// Whether the relay under test is the original.
+pub fn is_original() -> bool {
+    env::var_os(CHOICE).is_some_and(|relay| relay == ORIGINAL)
+}
+
+/// Whether to leave out what the original cannot do, for `reason`; says so if it is left out.
+pub fn skipped(reason: &str) -> bool {
+    if is_original() {
+        let case = thread::current().name().unwrap_or("a case").to_owned();
+        // Not `eprintln!`: the output of a case that passes is not shown.
+        let _ = writeln!(io::stderr(), "{case}: skipped with {ORIGINAL}: {reason}");
+    }
+    is_original()
+}
+
+/// The command line of a relay that writes to `output`, as the user whose home is `home`.
+pub fn command(ports: Ports, output: &Path, home: &Path) -> Command {
+    let url = |port| format!("tcp://{}", local(port));
+    if is_original() {
+        let mut command = sandbox::command(ORIGINAL, home);
+        command.args(["-C", &url(ports.control), "-D", &url(ports.data)]);
+        command.args(["-L", &url(ports.live), "-o"]).arg(output);
+        command
+    } else {
+        assert!(
+            env::var_os(CHOICE).is_none(),
+            "{CHOICE} is {ORIGINAL}, or not set at all"
+        );
+        // As the current user: the build directory may be closed to others.
+        let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
+        command.arg("relay").arg("--audit");
+        command.args(["--control-port", &url(ports.control)]);
+        command.args(["--data-port", &url(ports.data)]);
+        command.args(["--live-port", &url(ports.live)]);
+        command.arg("--output").arg(output).env("LTTNG_HOME", home);
+        command
+    }
+}
+
+fn output_below(directory: &Path) -> PathBuf {
+    directory.join("traces")
+}
+
+fn local(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// A port that nobody listens on.
+///
+/// Below the ports that the system gives to outgoing connections, so that no
+/// connection of another case takes it before the relay does; and counted up,
+/// so that no other case is given it either.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = 10_000 + (process::id() % 200) as u16 * 100;
+    (0..1_000)
+        .map(|_| start + NEXT.fetch_add(1, Ordering::Relaxed))
+        .find(|port| TcpListener::bind(local(*port)).is_ok())
+        .expect("a free port")
+}
+
+/// The descriptors of a process but its standard ones: their entries in `/proc`, and what they lead to.
+fn descriptors(pid: u32) -> Vec<(PathBuf, String)> {
+    fs::read_dir(format!("/proc/{pid}/fd"))
+        .expect("the descriptors of the relay")
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let number: u32 = entry.file_name().to_str()?.parse().ok()?;
+            let target = fs::read_link(entry.path()).ok()?;
+            (number > 2).then(|| (entry.path(), target.to_string_lossy().into_owned()))
+        })
+        .collect()
+}
+
+fn socket_inode(target: &str) -> Option<String> {
+    let inode = target.strip_prefix("socket:[")?.strip_suffix(']')?;
+    Some(inode.to_owned())
+}
+
+/// The state of a listening socket in `/proc/net/tcp`.
+const LISTEN: &str = "0A";
+
+struct TcpSocket {
+    state: String,
+    inode: String,
+    line: String,
+}
+
+fn tcp_sockets() -> Vec<TcpSocket> {
+    ["/proc/net/tcp", "/proc/net/tcp6"]
+        .into_iter()
+        .flat_map(|table| {
+            let table = fs::read_to_string(table).unwrap_or_default();
+            table
+                .lines()
+                .skip(1)
+                .filter_map(tcp_socket)
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn tcp_socket(line: &str) -> Option<TcpSocket> {
+    let columns: Vec<_> = line.split_whitespace().collect();
+    Some(TcpSocket {
+        state: (*columns.get(3)?).to_owned(),
+        inode: (*columns.get(9)?).to_owned(),
+        line: line.trim().to_owned(),
+    })
+}
