@@ -33,7 +33,7 @@ pub fn audit(entities: Entities, mut audit: ResMut<Audit>) {
 }
 
 /// What is still there, one line for each kind that is not empty.
-pub fn remains(entities: &Entities) -> Vec<String> {
+pub fn remains(entities: Entities) -> Vec<String> {
     let counts = [
         ("connections", entities.connections.len()),
         ("viewer sessions", entities.viewer_sessions.len()),

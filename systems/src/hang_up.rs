@@ -74,9 +74,15 @@ fn end(hang_up: &mut HangUp, key: ConnectionKey) {
     let aborted = connection.ending == Some(Ending::Abort);
     let session = connection.session();
     let is_control = connection.control().is_some();
-    if let Role::Data(data) = &connection.role
-        && let Some(packet) = data.packet
-    {
+    let packet = if let Role::Data(data) = &connection.role { data.packet } else { None };
+    if !aborted && (packet.is_some() || !hang_up.network.input(key).is_empty()) {
+        tracing::warn!(
+            peer = connection.peer,
+            "{} connection ended in the middle of a message",
+            connection.port().name()
+        );
+    }
+    if let Some(packet) = packet {
         cut_torn(hang_up, packet.stream);
     }
     if let Some(session) = session {

@@ -61,6 +61,13 @@ impl Relay {
             .run_system_cached(hang_up::hang_up_all)
             .expect("law: the ports and arenas are in the world");
     }
+
+    /// What the arenas hold, one line for each kind that is not empty.
+    pub fn remains(&mut self) -> Vec<String> {
+        self.world
+            .run_system_cached(audit::remains)
+            .expect("law: the arenas are in the world")
+    }
 }
 
 /// The order of a tick.

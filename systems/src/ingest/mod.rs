@@ -16,7 +16,6 @@ mod stream;
 
 use baton_components::directory::Directory;
 use baton_components::keys::{ConnectionKey, SessionKey, StreamKey};
-use baton_components::time::Now;
 use bevy_ecs::system::{Res, ResMut, SystemParam};
 
 pub use control::control;
@@ -36,7 +35,6 @@ pub struct Ingest<'w> {
     pub storage: ResMut<'w, StoragePort>,
     pub agenda: ResMut<'w, Agenda>,
     clock: Res<'w, ClockPort>,
-    now: Res<'w, Now>,
     settings: Res<'w, Settings>,
 }
 

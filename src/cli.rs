@@ -1,0 +1,59 @@
+//! The command line, as it was typed. What it means is in [`crate::config`].
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+/// A relay daemon for LTTng traces: records them to disk and serves them live.
+#[derive(Debug, Parser)]
+#[command(version, about, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    relay: RelayOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the relay in the foreground (also without this word)
+    Relay(RelayOptions),
+}
+
+#[derive(Args, Debug)]
+pub struct RelayOptions {
+    /// Where producers connect for control [default: tcp://0.0.0.0:5342]
+    #[arg(short = 'C', long, value_name = "URL")]
+    pub control_port: Option<String>,
+
+    /// Where producers connect for data [default: tcp://0.0.0.0:5343]
+    #[arg(short = 'D', long, value_name = "URL")]
+    pub data_port: Option<String>,
+
+    /// Where viewers connect [default: tcp://localhost:5344]
+    #[arg(short = 'L', long, value_name = "URL")]
+    pub live_port: Option<String>,
+
+    /// Where traces are written [default: $LTTNG_HOME/lttng-traces, else ~/lttng-traces]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+
+    /// Say more: -v what each connection does, -vv everything
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Recount every reference at the end of each tick, and stop at the first that is wrong
+    #[arg(long)]
+    pub audit: bool,
+}
+
+impl Cli {
+    /// The relay that is to run.
+    pub fn into_relay(self) -> RelayOptions {
+        match self.command {
+            Some(Command::Relay(options)) => options,
+            None => self.relay,
+        }
+    }
+}

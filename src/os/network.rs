@@ -1,0 +1,424 @@
+//! Sockets, and waiting for them.
+//!
+//! The token of a socket carries its connection's key: an event for a descriptor that
+//! was closed and used again finds a stale key, and nothing else. Readiness is edge
+//! triggered: what a system leaves unread it must come back for by itself.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use baton_components::connection::Port;
+use baton_components::keys::ConnectionKey;
+use baton_systems::ports::{Network, Newcomer, Received, Transmitted};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use signal_hook_mio::v1_0::Signals;
+use slotmap::{Key, KeyData, SecondaryMap};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::signals::{STOPPING, Stop};
+
+/// The network of this machine.
+pub struct SocketNetwork {
+    poll: Poll,
+    events: Events,
+    signals: Signals,
+    stop: Stop,
+    idle: Idle,
+    listeners: Vec<Listener>,
+    /// Accepted, waiting for its key.
+    newcomer: Option<TcpStream>,
+    peers: SecondaryMap<ConnectionKey, Peer>,
+    /// Buffers that no peer uses now.
+    spare: Vec<Vec<u8>>,
+}
+
+/// Whether the last poll of a relay that stops found nothing to do.
+#[derive(Clone, Debug, Default)]
+pub struct Idle(Arc<AtomicBool>);
+
+impl Idle {
+    pub fn is_idle(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug)]
+struct Listener {
+    port: Port,
+    socket: TcpListener,
+    state: Backlog,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Backlog {
+    Empty,
+    /// Connections may wait.
+    Waiting,
+    /// Connections wait, and there is no descriptor for them.
+    Starved,
+}
+
+#[derive(Debug)]
+struct Peer {
+    socket: TcpStream,
+    input: Input,
+    output: Vec<u8>,
+    /// How much of the output has left.
+    sent: usize,
+    /// The peer will send no more: only the read that finds it tells.
+    read_closed: bool,
+}
+
+/// Received bytes: `bytes[start..end]`. The rest of `bytes` is room.
+#[derive(Debug, Default)]
+struct Input {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+/// Tokens that no key has: a key's version, the upper half, is never 0.
+const SIGNALS: Token = Token(0);
+const FIRST_LISTENER: usize = 1;
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 1024;
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 128;
+/// A peer's receive buffer. Taken when bytes come, given back when all are read.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// Room that a read is worth.
+const ROOM_BYTES_MIN: usize = 16 * 1024;
+/// How many spare buffers are kept.
+const SPARE_MAX: usize = 16;
+/// An output buffer larger than this is given back when it is empty.
+const OUTPUT_KEPT_BYTES: usize = 16 * 1024;
+/// How long to wait before a connection is tried again for which there was no
+/// descriptor.
+const STARVED_RETRY: Duration = Duration::from_millis(100);
+
+impl SocketNetwork {
+    /// A network without listeners. `stop` is asked by SIGINT and SIGTERM.
+    pub fn new(stop: Stop, idle: Idle) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mut signals = Signals::new(STOPPING)?;
+        poll.registry()
+            .register(&mut signals, SIGNALS, Interest::READABLE)?;
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(EVENTS),
+            signals,
+            stop,
+            idle,
+            listeners: Vec::new(),
+            newcomer: None,
+            peers: SecondaryMap::new(),
+            spare: Vec::new(),
+        })
+    }
+
+    pub fn listen(&mut self, port: Port, address: SocketAddr) -> io::Result<()> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let mut socket = TcpListener::from_std(socket.into());
+        let token = Token(FIRST_LISTENER + self.listeners.len());
+        self.poll
+            .registry()
+            .register(&mut socket, token, Interest::READABLE)?;
+        self.listeners.push(Listener {
+            port,
+            socket,
+            state: Backlog::Empty,
+        });
+        Ok(())
+    }
+
+    /// How long the poll may wait.
+    fn patience(&self, timeout: Option<Duration>) -> Option<Duration> {
+        let waits = |state| {
+            self.listeners
+                .iter()
+                .any(|listener| listener.state == state)
+        };
+        if self.stop.is_asked() || waits(Backlog::Waiting) {
+            Some(Duration::ZERO)
+        } else if waits(Backlog::Starved) {
+            Some(timeout.map_or(STARVED_RETRY, |timeout| timeout.min(STARVED_RETRY)))
+        } else {
+            timeout
+        }
+    }
+
+    fn peer(&mut self, key: ConnectionKey) -> &mut Peer {
+        self.peers
+            .get_mut(key)
+            .expect("law: a connection has a socket until it is closed")
+    }
+}
+
+impl Network for SocketNetwork {
+    fn poll(
+        &mut self,
+        timeout: Option<Duration>,
+        readable: &mut Vec<ConnectionKey>,
+        writable: &mut Vec<ConnectionKey>,
+    ) {
+        let patience = self.patience(timeout);
+        while let Err(error) = self.poll.poll(&mut self.events, patience) {
+            // A signal may interrupt the wait; nothing else can happen to it.
+            assert!(
+                error.kind() == io::ErrorKind::Interrupted,
+                "cannot wait for events: {error}"
+            );
+            if self.stop.is_asked() {
+                break;
+            }
+        }
+        for event in &self.events {
+            if event.token() == SIGNALS {
+                if self.signals.pending().count() > 0 {
+                    self.stop.ask();
+                }
+            } else if let Some(listener) = self
+                .listeners
+                .get_mut(event.token().0.wrapping_sub(FIRST_LISTENER))
+            {
+                listener.state = Backlog::Waiting;
+            } else {
+                let key = ConnectionKey::from(KeyData::from_ffi(event.token().0 as u64));
+                let Some(peer) = self.peers.get_mut(key) else {
+                    continue;
+                };
+                if event.is_readable() || event.is_read_closed() || event.is_error() {
+                    peer.read_closed |= event.is_read_closed() || event.is_error();
+                    readable.push(key);
+                }
+                if event.is_writable() && !peer.output.is_empty() {
+                    writable.push(key);
+                }
+            }
+        }
+        for listener in &mut self.listeners {
+            if listener.state == Backlog::Starved {
+                listener.state = Backlog::Waiting;
+            }
+        }
+        self.idle.0.store(
+            readable.is_empty() && writable.is_empty(),
+            Ordering::Relaxed,
+        );
+    }
+
+    fn accept(&mut self) -> Option<Newcomer> {
+        for listener in &mut self.listeners {
+            while listener.state == Backlog::Waiting {
+                match listener.socket.accept() {
+                    Ok((socket, address)) => {
+                        self.newcomer = Some(socket);
+                        return Some(Newcomer {
+                            port: listener.port,
+                            peer: address.to_string(),
+                        });
+                    }
+                    Err(error) => listener.state = after_refusal(listener.port, &error),
+                }
+            }
+        }
+        None
+    }
+
+    fn adopt(&mut self, key: ConnectionKey) {
+        let Some(mut socket) = self.newcomer.take() else {
+            return;
+        };
+        // Replies are whole when they are written: waiting for more would delay them.
+        let registered = socket.set_nodelay(true).and_then(|()| {
+            let token = Token(key.data().as_ffi() as usize);
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(&mut socket, token, interest)
+        });
+        if let Err(error) = registered {
+            tracing::warn!("a new connection cannot be watched: {error}");
+        }
+        let input = Input::default();
+        self.peers.insert(
+            key,
+            Peer {
+                socket,
+                input,
+                output: Vec::new(),
+                sent: 0,
+                read_closed: false,
+            },
+        );
+    }
+
+    fn stop_accepting(&mut self) {
+        self.listeners.clear();
+    }
+
+    fn receive(&mut self, key: ConnectionKey, budget: usize) -> Received {
+        let spare = self.spare.pop();
+        let peer = self
+            .peers
+            .get_mut(key)
+            .expect("law: a connection has a socket until it is closed");
+        let mut left = budget;
+        if let Some(unused) = peer.input.take_buffer(spare) {
+            self.spare.push(unused);
+        }
+        while left > 0 {
+            let room = peer.input.room();
+            let wanted = room.len().min(left);
+            match peer.socket.read(&mut room[..wanted]) {
+                Ok(0) => return Received::Ended,
+                Ok(count) => {
+                    peer.input.end += count;
+                    left -= count;
+                    // All there was: the next byte brings its own event.
+                    if count < wanted && !peer.read_closed {
+                        return Received::Drained;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Received::Drained;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Received::Broken(error.to_string()),
+            }
+        }
+        Received::More
+    }
+
+    fn input(&self, key: ConnectionKey) -> &[u8] {
+        self.peers.get(key).map_or(&[], |peer| peer.input.filled())
+    }
+
+    fn consume(&mut self, key: ConnectionKey, count: usize) {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        if let Some(buffer) = peer.input.consume(count)
+            && self.spare.len() < SPARE_MAX
+        {
+            self.spare.push(buffer);
+        }
+    }
+
+    fn send(&mut self, key: ConnectionKey, bytes: &[u8]) {
+        self.peer(key).output.extend_from_slice(bytes);
+    }
+
+    fn unsent(&self, key: ConnectionKey) -> usize {
+        self.peers
+            .get(key)
+            .map_or(0, |peer| peer.output.len() - peer.sent)
+    }
+
+    fn discard(&mut self, key: ConnectionKey) {
+        self.peer(key).forget_output();
+    }
+
+    fn transmit(&mut self, key: ConnectionKey) -> Transmitted {
+        let peer = self.peer(key);
+        while peer.sent < peer.output.len() {
+            match peer.socket.write(&peer.output[peer.sent..]) {
+                Ok(count) => peer.sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Transmitted::Partly;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    peer.forget_output();
+                    return Transmitted::Broken(error.to_string());
+                }
+            }
+        }
+        peer.forget_output();
+        Transmitted::All
+    }
+
+    fn close(&mut self, key: ConnectionKey) {
+        if let Some(mut peer) = self.peers.remove(key) {
+            // Closing the descriptor takes it out of the poll by itself; a failure
+            // here means it never was in it.
+            let _ = self.poll.registry().deregister(&mut peer.socket);
+        }
+    }
+}
+
+impl Peer {
+    fn forget_output(&mut self) {
+        self.sent = 0;
+        if self.output.capacity() > OUTPUT_KEPT_BYTES {
+            self.output = Vec::new();
+        } else {
+            self.output.clear();
+        }
+    }
+}
+
+impl Input {
+    fn filled(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// Takes a buffer if it has none; gives `spare` back if it is not needed.
+    fn take_buffer(&mut self, spare: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        if !self.bytes.is_empty() {
+            return spare;
+        }
+        self.bytes = spare.unwrap_or_else(|| vec![0; BUFFER_BYTES]);
+        None
+    }
+
+    /// Where the next bytes go: a message that is not whole may be longer than the
+    /// buffer, which then grows as the message comes.
+    fn room(&mut self) -> &mut [u8] {
+        if self.bytes.len() - self.end < ROOM_BYTES_MIN {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+            if self.bytes.len() - self.end < ROOM_BYTES_MIN {
+                self.bytes.resize(self.bytes.len() * 2, 0);
+            }
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    /// Forgets read bytes; gives the buffer back when none is left.
+    fn consume(&mut self, count: usize) -> Option<Vec<u8>> {
+        self.start += count;
+        if self.start < self.end {
+            return None;
+        }
+        self.start = 0;
+        self.end = 0;
+        let buffer = std::mem::take(&mut self.bytes);
+        (buffer.len() == BUFFER_BYTES).then_some(buffer)
+    }
+}
+
+/// What an accept that failed says of those that wait.
+fn after_refusal(port: Port, error: &io::Error) -> Backlog {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => Backlog::Empty,
+        // The peer gave up meanwhile, or a signal came: the next may be there.
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => Backlog::Waiting,
+        _ => {
+            tracing::warn!("a {} connection has to wait: {error}", port.name());
+            Backlog::Starved
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Directories and files on disk, below one output directory.
+//!
+//! Every path is opened from the handle of that directory and resolved beneath it:
+//! not even a symbolic link planted there leads out.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use baton_components::keys::FileKey;
+use baton_components::path::RelativePath;
+use baton_systems::ports::{Storage, StorageError};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use slotmap::SecondaryMap;
+
+#[derive(Debug)]
+pub struct FileStorage {
+    output: PathBuf,
+    root: OwnedFd,
+    files: SecondaryMap<FileKey, Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    /// For messages.
+    path: RelativePath,
+}
+
+/// What group members may do is the umask's to say, nobody else may anything.
+const DIRECTORY_MODE: u32 = 0o770;
+const FILE_MODE: u32 = 0o660;
+
+impl FileStorage {
+    /// Makes the output directory if it is not there.
+    pub fn open(output: &Path) -> io::Result<Self> {
+        let root = open_root(output)?;
+        Ok(Self {
+            output: output.to_owned(),
+            root,
+            files: SecondaryMap::new(),
+        })
+    }
+
+    fn directory(&self, path: &RelativePath) -> Result<OwnedFd, Errno> {
+        let name: &[u8] = if path.is_root() {
+            b"."
+        } else {
+            path.as_bytes()
+        };
+        rustix::fs::openat2(
+            &self.root,
+            name,
+            OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH,
+            Mode::empty(),
+            ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+        )
+    }
+
+    fn make_directory(&self, path: &RelativePath) -> Result<OwnedFd, Errno> {
+        match self.directory(path) {
+            Err(Errno::NOENT) => {}
+            opened => return opened,
+        }
+        let Some((parent, name)) = split(path) else {
+            return Err(Errno::NOENT);
+        };
+        let parent = self.make_directory(&parent)?;
+        match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(DIRECTORY_MODE)) {
+            Ok(()) | Err(Errno::EXIST) => self.directory(path),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn make_file(&self, path: &RelativePath) -> Result<File, Errno> {
+        let (parent, name) = split(path).ok_or(Errno::ISDIR)?;
+        let parent = self.directory(&parent)?;
+        match rustix::fs::unlinkat(&parent, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error),
+        }
+        let file = rustix::fs::openat(
+            &parent,
+            name,
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::from_raw_mode(FILE_MODE),
+        )?;
+        Ok(File::from(file))
+    }
+
+    /// The output directory may be removed while the relay runs, with its traces: it
+    /// is made anew for the next session.
+    fn find_root(&mut self) -> io::Result<()> {
+        let known = rustix::fs::fstat(&self.root)?;
+        let there = rustix::fs::stat(&self.output);
+        if there.is_ok_and(|there| (there.st_dev, there.st_ino) == (known.st_dev, known.st_ino)) {
+            return Ok(());
+        }
+        self.root = open_root(&self.output)?;
+        Ok(())
+    }
+
+    fn opened(&self, key: FileKey) -> &Open {
+        self.files
+            .get(key)
+            .expect("law of holds: a file is used while somebody holds it")
+    }
+
+    fn error(&self, action: &'static str, path: &RelativePath, reason: &io::Error) -> StorageError {
+        let path = self
+            .output
+            .join(Path::new(std::ffi::OsStr::from_bytes(path.as_bytes())));
+        StorageError {
+            action,
+            path: path.display().to_string(),
+            reason: said(reason),
+        }
+    }
+}
+
+impl Storage for FileStorage {
+    fn create_directory(&mut self, path: &RelativePath) -> Result<(), StorageError> {
+        let made = self
+            .find_root()
+            .and_then(|()| Ok(self.make_directory(path)?));
+        made.map(drop)
+            .map_err(|reason| self.error("make directory", path, &reason))
+    }
+
+    fn create_file(&mut self, key: FileKey, path: &RelativePath) -> Result<(), StorageError> {
+        let file = self
+            .make_file(path)
+            .map_err(|reason| self.error("make file", path, &io::Error::from(reason)))?;
+        self.files.insert(
+            key,
+            Open {
+                file,
+                path: path.clone(),
+            },
+        );
+        Ok(())
+    }
+
+    fn write(&mut self, key: FileKey, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+        let Open { file, path } = self.opened(key);
+        file.write_all_at(bytes, offset)
+            .map_err(|reason| self.error("write to", path, &reason))
+    }
+
+    fn read(&mut self, key: FileKey, offset: u64, into: &mut [u8]) -> Result<(), StorageError> {
+        let Open { file, path } = self.opened(key);
+        file.read_exact_at(into, offset)
+            .map_err(|reason| self.error("read from", path, &reason))
+    }
+
+    fn resize(&mut self, key: FileKey, size: u64) -> Result<(), StorageError> {
+        let Open { file, path } = self.opened(key);
+        file.set_len(size)
+            .map_err(|reason| self.error("resize", path, &reason))
+    }
+
+    fn close(&mut self, key: FileKey) {
+        self.files.remove(key);
+    }
+}
+
+fn open_root(output: &Path) -> io::Result<OwnedFd> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(output)?;
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
+    let root = rustix::fs::open(output, flags, Mode::empty())?;
+    rustix::fs::accessat(
+        root.as_fd(),
+        ".",
+        Access::WRITE_OK | Access::EXEC_OK,
+        AtFlags::EACCESS,
+    )?;
+    Ok(root)
+}
+
+/// A path's directory, and its last name.
+fn split(path: &RelativePath) -> Option<(RelativePath, &[u8])> {
+    Some((path.parent()?, path.components().last()?))
+}
+
+/// The reason alone, without the number that Rust adds.
+fn said(reason: &io::Error) -> String {
+    let text = reason.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
