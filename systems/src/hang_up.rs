@@ -74,7 +74,11 @@ fn end(hang_up: &mut HangUp, key: ConnectionKey) {
     let aborted = connection.ending == Some(Ending::Abort);
     let session = connection.session();
     let is_control = connection.control().is_some();
-    let packet = if let Role::Data(data) = &connection.role { data.packet } else { None };
+    let packet = if let Role::Data(data) = &connection.role {
+        data.packet
+    } else {
+        None
+    };
     if !aborted && (packet.is_some() || !hang_up.network.input(key).is_empty()) {
         tracing::warn!(
             peer = connection.peer,

@@ -46,8 +46,8 @@ pub fn assert_complete(events: &[Event], runs: &[Run]) {
 }
 
 /// Of each thread the first events, without a gap: what a trace that was cut short holds.
-pub fn assert_prefix(events: &[Event], run: Run) {
-    assert_runs(events, &[run], |seen, _| {
+pub fn assert_prefix(events: &[Event], runs: &[Run]) {
+    assert_runs(events, runs, |seen, _| {
         seen.iter().copied().eq(0..seen.len() as u64)
     });
 }

@@ -82,9 +82,9 @@ impl Process {
         );
     }
 
-    /// Asks it to end, as an administrator would.
-    pub fn terminate(&self) {
-        signal("TERM", &self.pid().to_string());
+    /// Sends it a signal, named as `kill` names them.
+    pub fn signal(&self, name: &str) {
+        signal(name, &self.pid().to_string());
     }
 }
 

@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const CHOICE: &str = "BATON_TEST_RELAY";
 const ORIGINAL: &str = "lttng-relayd";
 
+/// The state of a listening socket in `/proc/net/tcp`.
+const LISTEN: &str = "0A";
+
 /// The three ports of a relay.
 #[derive(Clone, Copy, Debug)]
 pub struct Ports {
@@ -133,7 +136,7 @@ impl Relay {
     }
 
     pub fn terminate_within(&mut self, within: Duration) {
-        self.process.terminate();
+        self.process.signal("TERM");
         self.process.wait_for_success(within);
         if !is_original() {
             let log = self.log();
@@ -266,9 +269,6 @@ fn socket_inode(target: &str) -> Option<String> {
     let inode = target.strip_prefix("socket:[")?.strip_suffix(']')?;
     Some(inode.to_owned())
 }
-
-/// The state of a listening socket in `/proc/net/tcp`.
-const LISTEN: &str = "0A";
 
 struct TcpSocket {
     state: String,

@@ -39,6 +39,15 @@ impl Viewer {
         });
     }
 
+    /// Keeps it from reading on, until it is resumed.
+    pub fn pause(&self) {
+        self.process.signal("STOP");
+    }
+
+    pub fn resume(&self) {
+        self.process.signal("CONT");
+    }
+
     /// Waits until it ends by itself, and well. Returns what it has read.
     pub fn finish(mut self) -> Vec<Event> {
         self.process.wait_for_success(PATIENCE);

@@ -2,21 +2,22 @@
 //! session's files go to, one time slice after another.
 
 use baton_components::chunk::{Chunk, ChunkId};
+use baton_components::keys::SessionKey;
 use baton_components::session::Session;
 use baton_components::wire::producer::{
     CloseTraceChunk, CreateTraceChunk, TraceChunkExists, code, reply,
 };
 
+use super::Ingest;
 use super::fault::{Fault, Reason};
-use super::{Caller, Ingest};
 
 pub fn create(
     ingest: &mut Ingest,
-    caller: Caller,
+    own: SessionKey,
     command: &CreateTraceChunk,
     replies: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    let Some((id, session)) = id_of(ingest, caller, command.chunk) else {
+    let Some((id, session)) = id_of(ingest, own, command.chunk) else {
         return Err(Reason::NoSession.abort());
     };
     if session.chunk.is_some() {
@@ -37,9 +38,7 @@ pub fn create(
         });
     ingest
         .entities
-        .relink(caller.session, |session: &mut Session| {
-            session.chunk = Some(chunk)
-        });
+        .relink(own, |session: &mut Session| session.chunk = Some(chunk));
     // Its sessions and streams have it now.
     ingest.entities.disown::<Chunk>(chunk);
     reply::code(replies, code::OK);
@@ -48,11 +47,11 @@ pub fn create(
 
 pub fn close(
     ingest: &mut Ingest,
-    caller: Caller,
+    own: SessionKey,
     command: CloseTraceChunk,
     replies: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    let Some((id, session)) = id_of(ingest, caller, command.chunk) else {
+    let Some((id, session)) = id_of(ingest, own, command.chunk) else {
         return Err(Reason::NoSession.abort());
     };
     let path = session.directory.clone();
@@ -61,13 +60,11 @@ pub fn close(
         reply::chunk_closed(replies, code::NOMEM, None);
         return Err(Reason::UnknownChunk(command.chunk).abort());
     };
-    ingest
-        .entities
-        .relink(caller.session, |session: &mut Session| {
-            if session.chunk == Some(chunk) {
-                session.chunk = None;
-            }
-        });
+    ingest.entities.relink(own, |session: &mut Session| {
+        if session.chunk == Some(chunk) {
+            session.chunk = None;
+        }
+    });
     reply::chunk_closed(replies, code::OK, Some(path.as_bytes()));
     Ok(())
 }
@@ -75,11 +72,11 @@ pub fn close(
 /// Whether anybody still uses the chunk. A producer asks until nobody does.
 pub fn exists(
     ingest: &Ingest,
-    caller: Caller,
+    own: SessionKey,
     command: TraceChunkExists,
     replies: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    let Some((id, _)) = id_of(ingest, caller, command.chunk) else {
+    let Some((id, _)) = id_of(ingest, own, command.chunk) else {
         return Err(Reason::NoSession.abort());
     };
     let chunk = ingest.directory.chunks.get(&id);
@@ -88,9 +85,9 @@ pub fn exists(
     Ok(())
 }
 
-/// The chunk that `number` means in the caller's session.
-fn id_of<'a>(ingest: &'a Ingest, caller: Caller, number: u64) -> Option<(ChunkId, &'a Session)> {
-    let session = ingest.entities.sessions.get(caller.session)?;
+/// The chunk that `number` means in the own's session.
+fn id_of<'a>(ingest: &'a Ingest, own: SessionKey, number: u64) -> Option<(ChunkId, &'a Session)> {
+    let session = ingest.entities.sessions.get(own)?;
     Some((
         ChunkId {
             origin: session.origin?,

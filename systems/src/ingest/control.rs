@@ -1,7 +1,7 @@
 //! Control connections: whole messages out of their bytes, one after another.
 
 use baton_components::connection::{Connection, Ending};
-use baton_components::keys::ConnectionKey;
+use baton_components::keys::{ConnectionKey, SessionKey};
 use baton_components::limits::UNSENT_BYTES_MAX;
 use baton_components::wire::codec::WireError;
 use baton_components::wire::producer::{
@@ -10,7 +10,7 @@ use baton_components::wire::producer::{
 use bevy_ecs::system::{Local, ResMut};
 
 use super::fault::{Fault, Reason, Then};
-use super::{Caller, Ingest, chunk, index, metadata, pending, rotation, session, stream};
+use super::{Ingest, chunk, index, metadata, pending, rotation, session, stream};
 use crate::ports::NetworkPort;
 
 /// Executes every whole command that has come, in the order of each connection.
@@ -98,11 +98,7 @@ fn execute(
     let session_minor = session
         .and_then(|key| ingest.entities.sessions.get(key))
         .map(|session| session.minor);
-    let caller = session.map(|session| Caller {
-        connection: key,
-        session,
-    });
-    if needs_session(kind) && caller.is_none() {
+    if needs_session(kind) && session.is_none() {
         return Err(Reason::NoSession.abort());
     }
     if needs_chunks(kind)
@@ -117,7 +113,7 @@ fn execute(
     let command = decode(kind, minors, payload)
         .map_err(|error| refuse_malformed(kind, minor, error, replies))?;
 
-    match (command, caller) {
+    match (command, session) {
         (Command::Version(command), _) => session::version(ingest, key, command, replies),
         (Command::GetConfiguration(command), _) => session::configuration(ingest, command, replies),
         (Command::CreateSession(command), _) => {
@@ -128,42 +124,42 @@ fn execute(
             reply::code(replies, code::OK);
             Ok(())
         }
-        (command, Some(caller)) => execute_in_session(ingest, caller, command, replies),
+        (command, Some(session)) => execute_in_session(ingest, session, command, replies),
         (_, None) => Err(Reason::NoSession.abort()),
     }
 }
 
 fn execute_in_session(
     ingest: &mut Ingest,
-    caller: Caller,
+    own: SessionKey,
     command: Command,
     replies: &mut Vec<u8>,
 ) -> Result<(), Fault> {
     match command {
-        Command::AddStream(command) => stream::add(ingest, caller, &command, replies),
-        Command::CloseStream(command) => stream::close(ingest, caller, command, replies),
-        Command::SendMetadata(command) => metadata::send(ingest, caller, &command),
-        Command::SendIndex(command) => index::send(ingest, caller, command, replies),
-        Command::DataPending(command) => pending::ask(ingest, caller, command, replies),
-        Command::RotateStreams(command) => rotation::rotate(ingest, caller, &command, replies),
-        Command::CreateTraceChunk(command) => chunk::create(ingest, caller, &command, replies),
-        Command::CloseTraceChunk(command) => chunk::close(ingest, caller, command, replies),
-        Command::TraceChunkExists(command) => chunk::exists(ingest, caller, command, replies),
-        Command::ResetMetadata(command) => metadata::reset(ingest, caller, command, replies),
+        Command::AddStream(command) => stream::add(ingest, own, &command, replies),
+        Command::CloseStream(command) => stream::close(ingest, own, command, replies),
+        Command::SendMetadata(command) => metadata::send(ingest, own, &command),
+        Command::SendIndex(command) => index::send(ingest, own, command, replies),
+        Command::DataPending(command) => pending::ask(ingest, own, command, replies),
+        Command::RotateStreams(command) => rotation::rotate(ingest, own, &command, replies),
+        Command::CreateTraceChunk(command) => chunk::create(ingest, own, &command, replies),
+        Command::CloseTraceChunk(command) => chunk::close(ingest, own, command, replies),
+        Command::TraceChunkExists(command) => chunk::exists(ingest, own, command, replies),
+        Command::ResetMetadata(command) => metadata::reset(ingest, own, command, replies),
         Command::StreamsSent => {
-            stream::sent(ingest, caller, replies);
+            stream::sent(ingest, own, replies);
             Ok(())
         }
         Command::QuiescentControl(command) => {
-            pending::quiescent(ingest, caller, command, replies);
+            pending::quiescent(ingest, own, command, replies);
             Ok(())
         }
         Command::BeginDataPending(command) => {
-            pending::begin(ingest, caller, command, replies);
+            pending::begin(ingest, own, command, replies);
             Ok(())
         }
         Command::EndDataPending(command) => {
-            pending::end(ingest, caller, command, replies);
+            pending::end(ingest, own, command, replies);
             Ok(())
         }
         Command::Version(_)

@@ -2,26 +2,26 @@
 //! packet's bytes.
 
 use baton_components::index::{Half, Index, PacketPlace};
-use baton_components::keys::StreamKey;
+use baton_components::keys::{SessionKey, StreamKey};
 use baton_components::limits::PENDING_INDEXES_PER_STREAM;
 use baton_components::stream::reached;
 use baton_components::wire::ctf_index::IndexRecord;
 use baton_components::wire::producer::{NONE, SendIndex, code, reply};
 
 use super::fault::{Fault, Reason};
-use super::{Caller, Ingest, rotation};
+use super::{Ingest, rotation};
 use crate::trace_files;
 
 /// Takes a description. The answer is the same whether the packet's bytes have come
 /// or not.
 pub fn send(
     ingest: &mut Ingest,
-    caller: Caller,
+    own: SessionKey,
     command: SendIndex,
     replies: &mut Vec<u8>,
 ) -> Result<(), Fault> {
     let taken = ingest
-        .stream_of(caller.session, command.stream)
+        .stream_of(own, command.stream)
         .and_then(|stream| take(ingest, stream, command));
     match taken {
         Ok(()) => {

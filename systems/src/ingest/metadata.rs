@@ -1,19 +1,20 @@
 //! SEND_METADATA and RESET_METADATA: the bytes that describe a trace.
 
+use baton_components::keys::SessionKey;
 use baton_components::stream::Stream;
 use baton_components::wire::producer::{ResetMetadata, SendMetadata, code, reply};
 
+use super::Ingest;
 use super::fault::{Fault, Reason};
-use super::{Caller, Ingest};
 use crate::trace_files;
 
 /// Appends metadata to its file. There is no reply, not even to a failure.
-pub fn send(ingest: &mut Ingest, caller: Caller, command: &SendMetadata) -> Result<(), Fault> {
-    append(ingest, caller, command).map_err(Reason::abort)
+pub fn send(ingest: &mut Ingest, own: SessionKey, command: &SendMetadata) -> Result<(), Fault> {
+    append(ingest, own, command).map_err(Reason::abort)
 }
 
-fn append(ingest: &mut Ingest, caller: Caller, command: &SendMetadata) -> Result<(), Reason> {
-    let key = ingest.stream_of(caller.session, command.stream)?;
+fn append(ingest: &mut Ingest, own: SessionKey, command: &SendMetadata) -> Result<(), Reason> {
+    let key = ingest.stream_of(own, command.stream)?;
     let Ingest {
         entities, storage, ..
     } = ingest;
@@ -41,11 +42,11 @@ fn append(ingest: &mut Ingest, caller: Caller, command: &SendMetadata) -> Result
 /// keeps it.
 pub fn reset(
     ingest: &mut Ingest,
-    caller: Caller,
+    own: SessionKey,
     command: ResetMetadata,
     replies: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    match try_reset(ingest, caller, command) {
+    match try_reset(ingest, own, command) {
         Ok(()) => {
             reply::code(replies, code::OK);
             Ok(())
@@ -57,14 +58,14 @@ pub fn reset(
     }
 }
 
-fn try_reset(ingest: &mut Ingest, caller: Caller, command: ResetMetadata) -> Result<(), Reason> {
-    let key = ingest.stream_of(caller.session, command.stream)?;
+fn try_reset(ingest: &mut Ingest, own: SessionKey, command: ResetMetadata) -> Result<(), Reason> {
+    let key = ingest.stream_of(own, command.stream)?;
     let Ingest {
         entities, storage, ..
     } = ingest;
     if entities
         .sessions
-        .get(caller.session)
+        .get(own)
         .is_some_and(|session| session.is_live())
     {
         return Err(Reason::Live);

@@ -15,7 +15,7 @@ mod session;
 mod stream;
 
 use baton_components::directory::Directory;
-use baton_components::keys::{ConnectionKey, SessionKey, StreamKey};
+use baton_components::keys::{SessionKey, StreamKey};
 use bevy_ecs::system::{Res, ResMut, SystemParam};
 
 pub use control::control;
@@ -36,13 +36,6 @@ pub struct Ingest<'w> {
     pub agenda: ResMut<'w, Agenda>,
     clock: Res<'w, ClockPort>,
     settings: Res<'w, Settings>,
-}
-
-/// The producer that a command came from.
-#[derive(Clone, Copy)]
-struct Caller {
-    connection: ConnectionKey,
-    session: SessionKey,
 }
 
 impl Ingest<'_> {

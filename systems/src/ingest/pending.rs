@@ -11,16 +11,16 @@ use baton_components::wire::producer::{
     BeginDataPending, DataPending, EndDataPending, NONE, QuiescentControl, code, reply,
 };
 
+use super::Ingest;
 use super::fault::Fault;
-use super::{Caller, Ingest};
 
 pub fn begin(
     ingest: &mut Ingest,
-    caller: Caller,
+    own: SessionKey,
     command: BeginDataPending,
     replies: &mut Vec<u8>,
 ) {
-    if let Some(session) = own_session(ingest, caller, command.session)
+    if let Some(session) = own_session(ingest, own, command.session)
         && let Some(session) = ingest.entities.sessions.get_mut(session)
     {
         session.pending_round += 1;
@@ -32,20 +32,18 @@ pub fn begin(
 /// Whether a packet that was sent is not on disk, or its index is not.
 pub fn ask(
     ingest: &mut Ingest,
-    caller: Caller,
+    own: SessionKey,
     command: DataPending,
     replies: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    let key = ingest
-        .stream_of(caller.session, command.stream)
-        .map_err(|reason| {
-            reply::code(replies, code::PENDING_ERROR);
-            reason.abort()
-        })?;
+    let key = ingest.stream_of(own, command.stream).map_err(|reason| {
+        reply::code(replies, code::PENDING_ERROR);
+        reason.abort()
+    })?;
     check(ingest, key);
     let sessions = &ingest.entities.sessions;
     let indexed = sessions
-        .get(caller.session)
+        .get(own)
         .is_some_and(|session| session.has_indexes());
     let pending = ingest
         .entities
@@ -66,11 +64,11 @@ pub fn ask(
 /// Metadata: all that was sent before this command was written before it.
 pub fn quiescent(
     ingest: &mut Ingest,
-    caller: Caller,
+    own: SessionKey,
     command: QuiescentControl,
     replies: &mut Vec<u8>,
 ) {
-    if let Ok(key) = ingest.stream_of(caller.session, command.stream) {
+    if let Ok(key) = ingest.stream_of(own, command.stream) {
         check(ingest, key);
     }
     reply::code(replies, code::OK);
@@ -78,8 +76,8 @@ pub fn quiescent(
 
 /// Whether a stream is open that this round did not ask about: its producer closed
 /// it and its last packets have not come.
-pub fn end(ingest: &Ingest, caller: Caller, command: EndDataPending, replies: &mut Vec<u8>) {
-    let unchecked = own_session(ingest, caller, command.session)
+pub fn end(ingest: &Ingest, own: SessionKey, command: EndDataPending, replies: &mut Vec<u8>) {
+    let unchecked = own_session(ingest, own, command.session)
         .and_then(|session| ingest.entities.sessions.get(session))
         .map_or(0, |session| session.unchecked);
     reply::code(
@@ -114,7 +112,7 @@ fn check(ingest: &mut Ingest, key: StreamKey) {
 }
 
 /// The session that a command names, if it is the producer's own.
-fn own_session(ingest: &Ingest, caller: Caller, id: u64) -> Option<SessionKey> {
-    let session = ingest.entities.sessions.get(caller.session)?;
-    (session.id == id).then_some(caller.session)
+fn own_session(ingest: &Ingest, own: SessionKey, id: u64) -> Option<SessionKey> {
+    let session = ingest.entities.sessions.get(own)?;
+    (session.id == id).then_some(own)
 }

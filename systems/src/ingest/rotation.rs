@@ -6,32 +6,30 @@
 
 use baton_components::chunk::ChunkId;
 use baton_components::index::{Half, Index, PacketPlace};
-use baton_components::keys::{ChunkKey, IndexKey, StreamKey, TraceFileKey};
+use baton_components::keys::{ChunkKey, IndexKey, SessionKey, StreamKey, TraceFileKey};
 use baton_components::limits::BODY_SLICE_BYTES;
 use baton_components::stream::{Rotation, Stream};
 use baton_components::wire::producer::{RotatePosition, RotateStreams, code, reply};
 
+use super::Ingest;
 use super::fault::{Fault, Reason};
-use super::{Caller, Ingest};
 use crate::trace_files;
 
 pub fn rotate(
     ingest: &mut Ingest,
-    caller: Caller,
+    own: SessionKey,
     command: &RotateStreams,
     replies: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    let target = target(ingest, caller, command.new_chunk).map_err(|reason| {
+    let target = target(ingest, own, command.new_chunk).map_err(|reason| {
         reply::code(replies, code::INVALID_PROTOCOL);
         reason.abort()
     })?;
     for position in &command.positions {
-        let stream = ingest
-            .stream_of(caller.session, position.stream)
-            .map_err(|reason| {
-                reply::code(replies, code::INVALID);
-                reason.abort()
-            })?;
+        let stream = ingest.stream_of(own, position.stream).map_err(|reason| {
+            reply::code(replies, code::INVALID);
+            reason.abort()
+        })?;
         rotate_one(ingest, stream, target, *position).map_err(|reason| {
             reply::code(replies, code::FILE_CREATION);
             reason.abort()
@@ -61,17 +59,13 @@ pub fn try_rotate(ingest: &mut Ingest, key: StreamKey) -> Result<(), Reason> {
 
 fn target(
     ingest: &Ingest,
-    caller: Caller,
+    own: SessionKey,
     number: Option<u64>,
 ) -> Result<Option<ChunkKey>, Reason> {
     let Some(number) = number else {
         return Ok(None);
     };
-    let session = ingest
-        .entities
-        .sessions
-        .get(caller.session)
-        .ok_or(Reason::NoSession)?;
+    let session = ingest.entities.sessions.get(own).ok_or(Reason::NoSession)?;
     let origin = session.origin.ok_or(Reason::UnknownChunk(number))?;
     let chunk = ingest
         .directory

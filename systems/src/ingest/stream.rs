@@ -3,14 +3,14 @@
 
 use std::collections::VecDeque;
 
-use baton_components::keys::TraceKey;
+use baton_components::keys::{SessionKey, TraceKey};
 use baton_components::path::{PathError, RelativePath, check_name};
 use baton_components::stream::{Closing, FileLimit, Kind, Stream};
 use baton_components::trace::Trace;
 use baton_components::wire::producer::{AddStream, CloseStream, NONE, code, reply};
 
+use super::Ingest;
 use super::fault::{Fault, Reason};
-use super::{Caller, Ingest};
 use crate::closing;
 use crate::serve::announce;
 use crate::trace_files;
@@ -22,7 +22,7 @@ const METADATA: &[u8] = b"metadata";
 /// stream with the next STREAMS_SENT.
 pub fn add(
     ingest: &mut Ingest,
-    caller: Caller,
+    own: SessionKey,
     command: &AddStream,
     replies: &mut Vec<u8>,
 ) -> Result<(), Fault> {
@@ -34,7 +34,7 @@ pub fn add(
         }
     };
     let handle = ingest.directory.stream_ids.draw();
-    match try_add(ingest, caller, command, handle, path) {
+    match try_add(ingest, own, command, handle, path) {
         Ok(()) => {
             reply::stream_added(replies, handle, code::OK);
             Ok(())
@@ -58,7 +58,7 @@ fn check(command: &AddStream) -> Result<RelativePath, Reason> {
 
 fn try_add(
     ingest: &mut Ingest,
-    caller: Caller,
+    own: SessionKey,
     command: &AddStream,
     handle: u64,
     path: RelativePath,
@@ -66,21 +66,17 @@ fn try_add(
     if path.is_root() {
         return Err(Reason::name("stream path", command.path, PathError::Empty));
     }
-    let session = ingest
-        .entities
-        .sessions
-        .get(caller.session)
-        .ok_or(Reason::NoSession)?;
+    let session = ingest.entities.sessions.get(own).ok_or(Reason::NoSession)?;
     let chunk = session.chunk.ok_or(Reason::NoChunk)?;
     let limit = (command.tracefile_size > 0).then_some(FileLimit {
         file_size: command.tracefile_size,
         file_count: command.tracefile_count,
     });
-    let trace = find_or_make_trace(ingest, caller, path.clone());
+    let trace = find_or_make_trace(ingest, own, path.clone());
     let stream = ingest.entities.insert(Stream {
         handle,
         trace,
-        session: caller.session,
+        session: own,
         channel: command.channel.to_vec(),
         kind: if command.channel == METADATA {
             Kind::Metadata
@@ -108,14 +104,14 @@ fn try_add(
     });
     // The stream has its trace now.
     ingest.entities.disown::<Trace>(trace);
-    if let Some(session) = ingest.entities.sessions.get_mut(caller.session) {
+    if let Some(session) = ingest.entities.sessions.get_mut(own) {
         session.stream_count += 1;
     }
     if let Err(error) = trace_files::begin(&mut ingest.entities, &mut ingest.storage, stream) {
         ingest.entities.disown::<Stream>(stream);
         return Err(error.into());
     }
-    if let Some(session) = ingest.entities.sessions.get_mut(caller.session) {
+    if let Some(session) = ingest.entities.sessions.get_mut(own) {
         session.open_streams.insert(handle, stream);
         session.unpublished.push(stream);
         session.unchecked += 1;
@@ -124,8 +120,8 @@ fn try_add(
     Ok(())
 }
 
-fn find_or_make_trace(ingest: &mut Ingest, caller: Caller, path: RelativePath) -> TraceKey {
-    let name = (caller.session, path);
+fn find_or_make_trace(ingest: &mut Ingest, own: SessionKey, path: RelativePath) -> TraceKey {
+    let name = (own, path);
     if let Some(trace) = ingest.directory.traces.get(&name).copied()
         && ingest.entities.traces.contains(trace)
     {
@@ -134,7 +130,7 @@ fn find_or_make_trace(ingest: &mut Ingest, caller: Caller, path: RelativePath) -
     let id = ingest.directory.trace_ids.draw();
     let trace = Trace {
         id,
-        session: caller.session,
+        session: own,
         path: name.1.clone(),
     };
     let trace = ingest.entities.insert(trace);
@@ -143,8 +139,8 @@ fn find_or_make_trace(ingest: &mut Ingest, caller: Caller, path: RelativePath) -
 }
 
 /// Publishes all streams added since the last time, together.
-pub fn sent(ingest: &mut Ingest, caller: Caller, replies: &mut Vec<u8>) {
-    if let Some(session) = ingest.entities.sessions.get_mut(caller.session) {
+pub fn sent(ingest: &mut Ingest, own: SessionKey, replies: &mut Vec<u8>) {
+    if let Some(session) = ingest.entities.sessions.get_mut(own) {
         let added = std::mem::take(&mut session.unpublished);
         let viewers = session.viewers.clone();
         for stream in &added {
@@ -158,7 +154,7 @@ pub fn sent(ingest: &mut Ingest, caller: Caller, replies: &mut Vec<u8>) {
             announce::prepare(
                 &mut ingest.entities,
                 viewer,
-                caller.session,
+                own,
                 &added,
                 announce::Seek::Beginning,
             );
@@ -171,16 +167,14 @@ pub fn sent(ingest: &mut Ingest, caller: Caller, replies: &mut Vec<u8>) {
 /// not wait.
 pub fn close(
     ingest: &mut Ingest,
-    caller: Caller,
+    own: SessionKey,
     command: CloseStream,
     replies: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    let stream = ingest
-        .stream_of(caller.session, command.stream)
-        .map_err(|reason| {
-            reply::code(replies, code::UNKNOWN_ERR);
-            reason.abort()
-        })?;
+    let stream = ingest.stream_of(own, command.stream).map_err(|reason| {
+        reply::code(replies, code::UNKNOWN_ERR);
+        reason.abort()
+    })?;
     if let Some(stream) = ingest.entities.streams.get_mut(stream) {
         let last_sequence = (command.last_sequence != NONE).then_some(command.last_sequence);
         stream.closing = Some(Closing { last_sequence });
