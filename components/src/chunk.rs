@@ -1,6 +1,10 @@
 //! A trace chunk: a time slice of a session, and the directory of its files.
 //!
-//! The sessions of one origin share their chunks.
+//! The sessions of one origin share their chunks. A chunk is alive while a session
+//! or a stream uses it; what its close asked for is done when the last of them lets
+//! go.
+
+use std::collections::BTreeSet;
 
 use crate::hold::{Hold, Holder};
 use crate::path::RelativePath;
@@ -18,8 +22,87 @@ pub struct ChunkId {
 pub struct Chunk {
     /// None for the one chunk of a producer before 2.11.
     pub id: Option<ChunkId>,
+    /// The session's directory, below the output directory.
+    pub session: RelativePath,
+    /// Where in it the chunk's files are.
+    pub place: Place,
+    /// When it begins, as it stands in its name.
+    pub begin: String,
+    /// When it was closed, as it stands in its name.
+    pub end: Option<String>,
+    /// What becomes of its files when nobody uses it any more.
+    pub close: Option<CloseCommand>,
+    /// Directories that were made directly in it, such as `ust`.
+    pub tops: BTreeSet<Vec<u8>>,
+    /// Files that were made in it, relative to its directory.
+    pub files: BTreeSet<RelativePath>,
+}
+
+/// Where a chunk's files are, below the directory of its session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Directly in it: the first chunk, until a rotation.
+    Session,
+    /// In a directory that has a name for the time of a rotation.
+    Temporary(RelativePath),
+    /// In a directory with the chunk's name.
+    Named(RelativePath),
+    /// In the directory that its producer named, for good.
+    Overridden(RelativePath),
+}
+
+/// What a producer asks for when it closes a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseCommand {
+    /// Move it to the session's archives.
+    Archive,
+    /// Delete what was recorded.
+    Delete,
+}
+
+impl Chunk {
+    /// The one chunk of a session whose streams have paths below the output
+    /// directory itself (producers before 2.11).
+    pub fn anonymous() -> Self {
+        Self {
+            id: None,
+            session: RelativePath::root(),
+            place: Place::Session,
+            begin: String::new(),
+            end: None,
+            close: None,
+            tops: BTreeSet::new(),
+            files: BTreeSet::new(),
+        }
+    }
+
+    /// `BEGIN-NUMBER`, or `BEGIN-END-NUMBER` once it is closed.
+    pub fn name(&self) -> String {
+        let number = self.id.map_or(0, |id| id.number);
+        match &self.end {
+            None => format!("{}-{number}", self.begin),
+            Some(end) => format!("{}-{end}-{number}", self.begin),
+        }
+    }
+
     /// Where its files are, below the output directory.
-    pub directory: RelativePath,
+    pub fn directory(&self) -> RelativePath {
+        self.directory_at(&self.place)
+    }
+
+    /// Where its files would be at another place.
+    pub fn directory_at(&self, place: &Place) -> RelativePath {
+        match place {
+            Place::Session => self.session.clone(),
+            Place::Temporary(path) | Place::Named(path) | Place::Overridden(path) => {
+                self.session.join(path)
+            }
+        }
+    }
+
+    pub fn is_overridden(&self) -> bool {
+        matches!(self.place, Place::Overridden(_))
+    }
 }
 
 impl Holder for Chunk {

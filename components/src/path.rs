@@ -19,6 +19,8 @@ pub enum PathError {
     NotAName,
     #[error("it begins with '.'")]
     Hidden,
+    #[error("it has a '.'")]
+    Dot,
 }
 
 /// Names joined by single `/`, none of them `.` or `..`. The empty path is the

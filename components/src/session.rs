@@ -40,6 +40,10 @@ pub struct Session {
 
     /// Where new streams go.
     pub chunk: Option<ChunkKey>,
+    /// The chunk before it, which was not closed yet.
+    pub closing_chunk: Option<ChunkKey>,
+    /// A chunk was archived: the session's own directory holds none any more.
+    pub rotated: bool,
 
     /// Streams that are open, by wire id.
     pub open_streams: BTreeMap<u64, StreamKey>,
@@ -78,6 +82,9 @@ impl Session {
 impl Holder for Session {
     fn holds(&self, visit: &mut dyn FnMut(Hold)) {
         if let Some(chunk) = self.chunk {
+            visit(Hold::Chunk(chunk));
+        }
+        if let Some(chunk) = self.closing_chunk {
             visit(Hold::Chunk(chunk));
         }
     }

@@ -76,9 +76,24 @@ impl FileStorage {
         }
     }
 
-    fn make_file(&self, path: &RelativePath) -> Result<File, Errno> {
+    /// The handle of a path's directory, and its last name.
+    fn parent_of<'a>(&self, path: &'a RelativePath) -> Result<(OwnedFd, &'a [u8]), Errno> {
         let (parent, name) = split(path).ok_or(Errno::ISDIR)?;
-        let parent = self.directory(&parent)?;
+        Ok((self.directory(&parent)?, name))
+    }
+
+    fn unlink(&self, path: &RelativePath, flags: AtFlags) -> Result<(), Errno> {
+        let unlinked = self
+            .parent_of(path)
+            .and_then(|(parent, name)| rustix::fs::unlinkat(parent, name, flags));
+        match unlinked {
+            Err(Errno::NOENT) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn make_file(&self, path: &RelativePath) -> Result<File, Errno> {
+        let (parent, name) = self.parent_of(path)?;
         match rustix::fs::unlinkat(&parent, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(error),
@@ -129,6 +144,37 @@ impl Storage for FileStorage {
             .and_then(|()| Ok(self.make_directory(path)?));
         made.map(drop)
             .map_err(|reason| self.error("make directory", path, &reason))
+    }
+
+    fn exists(&mut self, path: &RelativePath) -> Result<bool, StorageError> {
+        let found = self.parent_of(path).and_then(|(parent, name)| {
+            rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map(drop)
+        });
+        match found {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(reason) => Err(self.error("look at", path, &reason.into())),
+        }
+    }
+
+    fn rename(&mut self, from: &RelativePath, to: &RelativePath) -> Result<(), StorageError> {
+        let renamed = self.parent_of(from).and_then(|(old_parent, old)| {
+            let (new_parent, new) = self.parent_of(to)?;
+            rustix::fs::renameat(old_parent, old, new_parent, new)
+        });
+        renamed.map_err(|reason| self.error("rename", from, &reason.into()))
+    }
+
+    fn remove_directory(&mut self, path: &RelativePath) -> Result<(), StorageError> {
+        match self.unlink(path, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+            Err(reason) => Err(self.error("remove directory", path, &reason.into())),
+        }
+    }
+
+    fn remove_file(&mut self, path: &RelativePath) -> Result<(), StorageError> {
+        self.unlink(path, AtFlags::empty())
+            .map_err(|reason| self.error("remove file", path, &reason.into()))
     }
 
     fn create_file(&mut self, key: FileKey, path: &RelativePath) -> Result<(), StorageError> {

@@ -7,11 +7,13 @@
 mod accept;
 pub mod agenda;
 pub mod audit;
+mod chunks;
 mod closing;
 mod commit;
 pub mod entities;
 mod hang_up;
 mod ingest;
+pub mod memory;
 mod poll;
 pub mod ports;
 mod receive;

@@ -97,6 +97,20 @@ pub trait Storage: Send + Sync {
     /// Makes a directory and those above it; existing ones are fine.
     fn create_directory(&mut self, path: &RelativePath) -> Result<(), StorageError>;
 
+    /// Whether there is anything of that name.
+    fn exists(&mut self, path: &RelativePath) -> Result<bool, StorageError>;
+
+    /// Gives a file or a directory another name. Open files stay open. A directory
+    /// that is not empty is not replaced.
+    fn rename(&mut self, from: &RelativePath, to: &RelativePath) -> Result<(), StorageError>;
+
+    /// Removes a directory if it is there and empty.
+    fn remove_directory(&mut self, path: &RelativePath) -> Result<(), StorageError>;
+
+    /// Removes the name of a file; none of that name is fine. Who has it open keeps
+    /// it.
+    fn remove_file(&mut self, path: &RelativePath) -> Result<(), StorageError>;
+
     /// Makes an empty file, open for reading and writing. A file of that name is
     /// unlinked first, so that whoever has it open keeps it.
     fn create_file(&mut self, key: FileKey, path: &RelativePath) -> Result<(), StorageError>;

@@ -10,6 +10,7 @@ use baton_components::stream::Stream;
 use baton_components::viewer_stream::ViewerStream;
 use bevy_ecs::system::ResMut;
 
+use crate::chunks;
 use crate::entities::{Entities, Entity};
 use crate::ports::StoragePort;
 use crate::serve;
@@ -55,7 +56,14 @@ pub fn reclaim(
     while let Some((_, record)) = entities.trace_files.pop_condemned() {
         entities.release_all(&record);
     }
-    while let Some((key, record)) = entities.chunks.pop_condemned() {
+    while let Some((key, mut record)) = entities.chunks.pop_condemned() {
+        if let Err(error) = chunks::bury(&mut storage, &mut record) {
+            tracing::error!(
+                "chunk {} stays in {}: {error}",
+                record.name(),
+                record.directory()
+            );
+        }
         if let Some(id) = record.id
             && directory.chunks.get(&id) == Some(&key)
         {

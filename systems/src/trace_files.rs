@@ -5,7 +5,7 @@
 //! torn packet at the end of a file makes a whole trace unreadable.
 
 use baton_components::file::File;
-use baton_components::keys::{FileKey, StreamKey, TraceFileKey};
+use baton_components::keys::{ChunkKey, FileKey, StreamKey, TraceFileKey};
 use baton_components::path::RelativePath;
 use baton_components::stream::Stream;
 use baton_components::trace_file::{IndexFile, TraceFile};
@@ -15,7 +15,7 @@ use crate::entities::Entities;
 use crate::ports::{StorageError, StoragePort};
 
 /// Directory of index files, beside the data files.
-const INDEX_DIRECTORY: &str = "index";
+const INDEX_DIRECTORY: &[u8] = b"index";
 
 /// Makes the next data file of a stream, in its chunk, and its directory.
 pub fn begin(
@@ -26,12 +26,11 @@ pub fn begin(
     let Some(stream) = entities.streams.get(key) else {
         return Ok(());
     };
-    let Some((directory, name)) = place(entities, stream) else {
+    let Some(place) = place(entities, stream) else {
         return Ok(());
     };
     let ordinal = stream.next_ordinal;
-    storage.create_directory(&directory)?;
-    let data = create(entities, storage, named(&directory, &name))?;
+    let data = create(entities, storage, &place)?;
     let file = entities.insert(TraceFile {
         stream: key,
         ordinal,
@@ -112,7 +111,7 @@ pub fn begin_index(
     let Some(stream) = entities.streams.get(file.stream) else {
         return Ok(());
     };
-    let Some((directory, mut name)) = place(entities, stream) else {
+    let Some(mut place) = place(entities, stream) else {
         return Ok(());
     };
     let minor = entities
@@ -120,10 +119,9 @@ pub fn begin_index(
         .get(stream.session)
         .map_or(0, |session| session.minor);
     let version = Version::for_minor(minor);
-    let directory = named(&directory, INDEX_DIRECTORY.as_bytes());
-    name.extend_from_slice(b".idx");
-    storage.create_directory(&directory)?;
-    let index = create(entities, storage, named(&directory, &name))?;
+    place.directory = named(&place.directory, INDEX_DIRECTORY);
+    place.name.extend_from_slice(b".idx");
+    let index = create(entities, storage, &place)?;
     entities.relink(key, |file: &mut TraceFile| {
         file.index = Some(IndexFile {
             file: index,
@@ -220,29 +218,47 @@ pub fn finish(entities: &mut Entities, storage: &mut StoragePort, key: TraceFile
     }
 }
 
-/// The directory of a stream's files and the name of its current one.
-fn place(entities: &Entities, stream: &Stream) -> Option<(RelativePath, Vec<u8>)> {
-    let chunk = entities.chunks.get(stream.chunk?)?;
-    let trace = entities.traces.get(stream.trace)?;
+/// Where a file goes.
+struct Place {
+    chunk: ChunkKey,
+    /// Below the chunk's directory.
+    directory: RelativePath,
+    name: Vec<u8>,
+}
+
+/// Where a stream's current data file goes; nowhere if the stream has no chunk.
+fn place(entities: &Entities, stream: &Stream) -> Option<Place> {
+    let chunk = stream.chunk?;
+    let directory = entities.traces.get(stream.trace)?.path.clone();
     let mut name = stream.channel.clone();
     if stream.limit.is_some() {
         name.extend_from_slice(format!("_{}", stream.file_number).as_bytes());
     }
-    Some((chunk.directory.join(&trace.path), name))
+    Some(Place {
+        chunk,
+        directory,
+        name,
+    })
 }
 
-fn named(directory: &RelativePath, name: &[u8]) -> RelativePath {
-    directory
-        .child(name)
-        .expect("law: channel names were checked when the stream was added")
-}
-
-/// A new file, owned by the caller until somebody holds it.
+/// A new file with its directory, owned by the caller until somebody holds it.
 fn create(
     entities: &mut Entities,
     storage: &mut StoragePort,
-    path: RelativePath,
+    place: &Place,
 ) -> Result<FileKey, StorageError> {
+    let chunk = entities
+        .chunks
+        .get_mut(place.chunk)
+        .expect("law of holds: a stream holds its chunk");
+    let directory = chunk.directory().join(&place.directory);
+    storage.create_directory(&directory)?;
+    // Whoever moves or deletes the chunk's files asks it which they are.
+    if let Some(top) = place.directory.components().next() {
+        chunk.tops.insert(top.to_vec());
+    }
+    chunk.files.insert(named(&place.directory, &place.name));
+    let path = named(&directory, &place.name);
     let key = entities.insert(File { path: path.clone() });
     match storage.create_file(key, &path) {
         Ok(()) => Ok(key),
@@ -251,4 +267,10 @@ fn create(
             Err(error)
         }
     }
+}
+
+fn named(directory: &RelativePath, name: &[u8]) -> RelativePath {
+    directory
+        .child(name)
+        .expect("law: channel names were checked when the stream was added")
 }

@@ -1,8 +1,11 @@
 //! CREATE_TRACE_CHUNK, CLOSE_TRACE_CHUNK, TRACE_CHUNK_EXISTS: the directories that a
 //! session's files go to, one time slice after another.
 
-use baton_components::chunk::{Chunk, ChunkId};
-use baton_components::keys::SessionKey;
+use std::collections::BTreeSet;
+
+use baton_components::chunk::{Chunk, ChunkId, CloseCommand, Place};
+use baton_components::keys::{ChunkKey, SessionKey};
+use baton_components::path::{PathError, RelativePath};
 use baton_components::session::Session;
 use baton_components::wire::producer::{
     CloseTraceChunk, CreateTraceChunk, TraceChunkExists, code, reply,
@@ -10,89 +13,247 @@ use baton_components::wire::producer::{
 
 use super::Ingest;
 use super::fault::{Fault, Reason};
+use crate::chunks;
 
+/// Opens the session's next chunk. Streams stay in the one before until they are
+/// rotated; new ones go to this one.
 pub fn create(
     ingest: &mut Ingest,
     own: SessionKey,
     command: &CreateTraceChunk,
     replies: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    let Some((id, session)) = id_of(ingest, own, command.chunk) else {
-        return Err(Reason::NoSession.abort());
-    };
-    if session.chunk.is_some() {
-        reply::code(replies, code::UNKNOWN_ERR);
-        return Err(Reason::ChunkInUse(command.chunk).abort());
+    match try_create(ingest, own, command) {
+        Ok(()) => {
+            reply::code(replies, code::OK);
+            Ok(())
+        }
+        Err(reason) => {
+            let code = match &reason {
+                Reason::Name { .. } => code::INVALID,
+                Reason::ChunkClosing(_) => code::INVALID_PROTOCOL,
+                Reason::ChunkDisposed(_) => code::NOMEM,
+                _ => code::UNKNOWN_ERR,
+            };
+            reply::code(replies, code);
+            Err(reason.abort())
+        }
     }
-    let directory = session.directory.clone();
-    let known = ingest.directory.chunks.get(&id).copied();
-    let chunk = known
-        .filter(|chunk| ingest.entities.chunks.contains(*chunk))
-        .unwrap_or_else(|| {
-            let chunk = ingest.entities.insert(Chunk {
-                id: Some(id),
-                directory,
-            });
-            ingest.directory.chunks.insert(id, chunk);
-            chunk
-        });
-    ingest
-        .entities
-        .relink(own, |session: &mut Session| session.chunk = Some(chunk));
+}
+
+fn try_create(
+    ingest: &mut Ingest,
+    own: SessionKey,
+    command: &CreateTraceChunk,
+) -> Result<(), Reason> {
+    let (id, session) = id_of(ingest, own, command.chunk)?;
+    // A chunk waits for its close: checked before anything is moved.
+    if session.closing_chunk.is_some() {
+        return Err(Reason::ChunkClosing(command.chunk));
+    }
+    let current = session.chunk;
+    let new = describe(ingest, session, id, command)?;
+    if let Some(chunk) = current.and_then(|key| ingest.entities.chunks.get_mut(key)) {
+        chunks::set_aside(&mut ingest.storage, chunk)?;
+    }
+    let chunk = find_or_make(ingest, id, new, current.is_some())?;
+    ingest.entities.relink(own, |session: &mut Session| {
+        session.closing_chunk = session.chunk.filter(|current| *current != chunk);
+        session.chunk = Some(chunk);
+    });
     // Its sessions and streams have it now.
     ingest.entities.disown::<Chunk>(chunk);
-    reply::code(replies, code::OK);
     Ok(())
 }
 
+/// The chunk that another consumer of the same session made, or a new one.
+fn find_or_make(
+    ingest: &mut Ingest,
+    id: ChunkId,
+    mut new: Chunk,
+    follows: bool,
+) -> Result<ChunkKey, Reason> {
+    if let Some(known) = ingest.directory.chunks.get(&id).copied() {
+        // Nobody uses it any more: its files are about to be moved or deleted.
+        let living = ingest.entities.chunks.contains(known);
+        return if living {
+            Ok(known)
+        } else {
+            Err(Reason::ChunkDisposed(id.number))
+        };
+    }
+    if follows && !new.is_overridden() {
+        new.place = chunks::next_place(&mut ingest.storage, &new)?;
+    }
+    chunks::make(&mut ingest.storage, &new)?;
+    let chunk = ingest.entities.insert(new);
+    ingest.directory.chunks.insert(id, chunk);
+    Ok(chunk)
+}
+
+/// The chunk as a command describes it, at its place if no other is open.
+fn describe(
+    ingest: &Ingest,
+    session: &Session,
+    id: ChunkId,
+    command: &CreateTraceChunk,
+) -> Result<Chunk, Reason> {
+    let time = ingest.clock.civil(command.creation_time_s);
+    let begin = time
+        .ok_or(Reason::Time(command.creation_time_s))?
+        .chunk_stamp();
+    let mut chunk = Chunk {
+        id: Some(id),
+        session: session.directory.clone(),
+        place: Place::Session,
+        begin,
+        end: None,
+        close: None,
+        tops: BTreeSet::new(),
+        files: BTreeSet::new(),
+    };
+    match command.override_name {
+        Some(name) => chunk.place = Place::Overridden(override_name(name)?),
+        None if session.rotated => chunk.place = chunks::named_place(&chunk),
+        None => {}
+    }
+    Ok(chunk)
+}
+
+/// A name for a chunk that is not made of its times: snapshots have one.
+fn override_name(name: &[u8]) -> Result<RelativePath, Reason> {
+    let refused = |error| Reason::name("chunk name", name, error);
+    if name.contains(&b'.') {
+        return Err(refused(PathError::Dot));
+    }
+    RelativePath::root().child(name).map_err(refused)
+}
+
+/// Closes a chunk. What the command asks for is done when the last stream has left
+/// it; the reply tells where its files will be.
 pub fn close(
     ingest: &mut Ingest,
     own: SessionKey,
     command: CloseTraceChunk,
     replies: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    let Some((id, session)) = id_of(ingest, own, command.chunk) else {
-        return Err(Reason::NoSession.abort());
-    };
-    let path = session.directory.clone();
+    match try_close(ingest, own, command) {
+        Ok(path) => {
+            reply::chunk_closed(replies, code::OK, Some(path.as_bytes()));
+            Ok(())
+        }
+        Err(reason) => {
+            let code = match &reason {
+                Reason::UnknownChunk(_) => code::NOMEM,
+                Reason::CloseCommand(_) => code::INVALID,
+                Reason::ClearDisallowed | Reason::ChunkClosing(_) => code::INVALID_PROTOCOL,
+                _ => code::UNKNOWN_ERR,
+            };
+            reply::chunk_closed(replies, code, None);
+            Err(reason.abort())
+        }
+    }
+}
+
+fn try_close(
+    ingest: &mut Ingest,
+    own: SessionKey,
+    command: CloseTraceChunk,
+) -> Result<RelativePath, Reason> {
+    let (id, session) = id_of(ingest, own, command.chunk)?;
+    let (rotated, snapshot) = (session.rotated, session.snapshot);
+    let (current, closing) = (session.chunk, session.closing_chunk);
     let chunk = ingest.directory.chunks.get(&id).copied();
-    let Some(chunk) = chunk.filter(|chunk| ingest.entities.chunks.contains(*chunk)) else {
-        reply::chunk_closed(replies, code::NOMEM, None);
-        return Err(Reason::UnknownChunk(command.chunk).abort());
+    let chunk = chunk.filter(|chunk| ingest.entities.chunks.contains(*chunk));
+    let chunk = chunk.ok_or(Reason::UnknownChunk(command.chunk))?;
+    let asked = close_command(ingest, command.command)?;
+    if closing.is_some_and(|closing| closing != chunk) {
+        return Err(Reason::ChunkClosing(command.chunk));
+    }
+    let end = ingest.clock.civil(command.close_time_s);
+    let end = end.ok_or(Reason::Time(command.close_time_s))?.chunk_stamp();
+
+    let Ingest {
+        entities, storage, ..
+    } = &mut *ingest;
+    if let Some(next) = current.filter(|current| *current != chunk)
+        && let Some(next) = entities
+            .chunks
+            .get_mut(next)
+            .filter(|next| !next.is_overridden())
+    {
+        // The place of what is deleted is free again.
+        let stays = asked == Some(CloseCommand::Delete) && !rotated;
+        let place = if stays {
+            Place::Session
+        } else {
+            chunks::named_place(next)
+        };
+        chunks::relocate(storage, next, place)?;
+    }
+    let closed = entities
+        .chunks
+        .get_mut(chunk)
+        .ok_or(Reason::UnknownChunk(command.chunk))?;
+    if asked.is_none() && !closed.is_overridden() {
+        let place = if rotated {
+            chunks::named_place(closed)
+        } else {
+            Place::Session
+        };
+        chunks::relocate(storage, closed, place)?;
+    }
+    closed.close = asked;
+    closed.end = Some(end);
+    let path = if snapshot {
+        closed.directory()
+    } else if rotated || asked == Some(CloseCommand::Archive) {
+        chunks::archived(closed)
+    } else {
+        closed.session.clone()
     };
-    ingest.entities.relink(own, |session: &mut Session| {
+    entities.relink(own, |session: &mut Session| {
+        session.closing_chunk = None;
+        session.rotated |= asked == Some(CloseCommand::Archive);
         if session.chunk == Some(chunk) {
             session.chunk = None;
         }
     });
-    reply::chunk_closed(replies, code::OK, Some(path.as_bytes()));
-    Ok(())
+    Ok(path)
 }
 
-/// Whether anybody still uses the chunk. A producer asks until nobody does.
+fn close_command(ingest: &Ingest, command: Option<u32>) -> Result<Option<CloseCommand>, Reason> {
+    match command {
+        None | Some(1) => Ok(None),
+        Some(0) => Ok(Some(CloseCommand::Archive)),
+        Some(2) if ingest.settings.clear_allowed => Ok(Some(CloseCommand::Delete)),
+        Some(2) => Err(Reason::ClearDisallowed),
+        Some(unknown) => Err(Reason::CloseCommand(unknown)),
+    }
+}
+
+/// Whether anybody uses the chunk, or its files are being moved or deleted. A
+/// producer asks until neither is so.
 pub fn exists(
     ingest: &Ingest,
     own: SessionKey,
     command: TraceChunkExists,
     replies: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    let Some((id, _)) = id_of(ingest, own, command.chunk) else {
-        return Err(Reason::NoSession.abort());
-    };
-    let chunk = ingest.directory.chunks.get(&id);
-    let exists = chunk.is_some_and(|chunk| ingest.entities.chunks.contains(*chunk));
+    let (id, _) = id_of(ingest, own, command.chunk).map_err(Reason::abort)?;
+    // It leaves the directory when its last rites are done.
+    let exists = ingest.directory.chunks.contains_key(&id);
     reply::chunk_exists(replies, code::OK, exists);
     Ok(())
 }
 
-/// The chunk that `number` means in the own's session.
-fn id_of<'a>(ingest: &'a Ingest, own: SessionKey, number: u64) -> Option<(ChunkId, &'a Session)> {
-    let session = ingest.entities.sessions.get(own)?;
-    Some((
-        ChunkId {
-            origin: session.origin?,
-            number,
-        },
-        session,
-    ))
+/// The chunk that `number` means in the caller's session.
+fn id_of<'a>(
+    ingest: &'a Ingest,
+    own: SessionKey,
+    number: u64,
+) -> Result<(ChunkId, &'a Session), Reason> {
+    let session = ingest.entities.sessions.get(own).ok_or(Reason::NoSession)?;
+    let origin = session.origin.ok_or(Reason::TooOld(session.minor))?;
+    Ok((ChunkId { origin, number }, session))
 }

@@ -51,8 +51,12 @@ pub enum Reason {
     UnknownChunk(u64),
     #[error("the session has no chunk to write to")]
     NoChunk,
-    #[error("chunk {0} cannot be created while another one is current")]
-    ChunkInUse(u64),
+    #[error("chunk {0}: another one waits to be closed")]
+    ChunkClosing(u64),
+    #[error("chunk {0} was closed, and its files are not moved or deleted yet")]
+    ChunkDisposed(u64),
+    #[error("a chunk was to be deleted, which this relay does not allow")]
+    ClearDisallowed,
     #[error("close command {0} is unknown")]
     CloseCommand(u32),
     #[error("stream {0} is unknown")]

@@ -121,6 +121,8 @@ fn try_create(
         snapshot: command.snapshot,
         control: connection,
         chunk: named_chunk,
+        closing_chunk: None,
+        rotated: false,
         open_streams: std::collections::BTreeMap::new(),
         unpublished: Vec::new(),
         stream_count: 0,
@@ -134,10 +136,7 @@ fn try_create(
     if origin.is_none() {
         // Paths of producers before 2.11 are relative to the output directory:
         // one chunk without a number is theirs for ever.
-        let chunk = ingest.entities.insert(Chunk {
-            id: None,
-            directory: RelativePath::root(),
-        });
+        let chunk = ingest.entities.insert(Chunk::anonymous());
         ingest
             .entities
             .relink(session, |session: &mut Session| session.chunk = Some(chunk));

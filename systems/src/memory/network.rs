@@ -1,0 +1,369 @@
+//! A network in memory.
+//!
+//! Readiness comes as edges, like that of the real one: a connection is reported
+//! readable when something new has arrived, and not again until more does. Who leaves
+//! bytes unread must remember that by himself.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use baton_components::connection::Port;
+use baton_components::keys::ConnectionKey;
+
+use super::lock;
+use crate::ports::{Network, NetworkPort, Newcomer, Received, Transmitted};
+
+/// Handle of a network; its clones are the same network.
+#[derive(Clone, Default)]
+pub struct MemoryNetwork(Arc<Mutex<Wires>>);
+
+/// The far end of a connection. What it does arrives in order, from the relay's next
+/// poll on.
+#[derive(Clone)]
+pub struct Peer(Arc<Mutex<Link>>);
+
+impl MemoryNetwork {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The side that a relay runs on. One relay, one port.
+    pub fn port(&self) -> NetworkPort {
+        NetworkPort(Box::new(RelaySide {
+            wires: Arc::clone(&self.0),
+            buffers: BTreeMap::new(),
+        }))
+    }
+
+    /// Connects to a port of the relay, as `peer`. The connection is closed at once
+    /// if the relay accepts no more.
+    pub fn connect(&self, port: Port, peer: &str) -> Peer {
+        let mut wires = lock(&self.0);
+        let link = Link {
+            closed: wires.refuses,
+            ..Link::default()
+        };
+        let link = Arc::new(Mutex::new(link));
+        if !wires.refuses {
+            let newcomer = Newcomer {
+                port,
+                peer: peer.to_owned(),
+            };
+            wires.waiting.push_back((newcomer, Arc::clone(&link)));
+        }
+        Peer(link)
+    }
+
+    /// While held, connections wait and none is accepted.
+    pub fn hold_accepts(&self, hold: bool) {
+        lock(&self.0).holds = hold;
+    }
+
+    /// How long the last poll would have waited: none for ever.
+    pub fn timeout(&self) -> Option<Duration> {
+        lock(&self.0).timeout
+    }
+
+    /// Whether another tick would find nothing to do: the last poll reported nothing
+    /// and would have waited, and nothing is on its way.
+    pub fn is_idle(&self) -> bool {
+        let wires = lock(&self.0);
+        let expected = |link: &Arc<Mutex<Link>>| lock(link).is_expected();
+        wires.quiet
+            && wires.timeout != Some(Duration::ZERO)
+            && (wires.holds || wires.waiting.is_empty())
+            && !wires.adopted.values().any(expected)
+    }
+}
+
+impl Peer {
+    /// Sends bytes to the relay.
+    pub fn write(&self, bytes: &[u8]) {
+        self.send(Arrival::Bytes(bytes.to_vec()));
+    }
+
+    /// Sends nothing after what was written.
+    pub fn finish(&self) {
+        self.send(Arrival::End);
+    }
+
+    /// Breaks the connection, both ways: what has arrived can still be read, what is
+    /// on its way is lost.
+    pub fn reset(&self, reason: &str) {
+        let mut link = lock(&self.0);
+        link.coming.clear();
+        link.broken = Some(reason.to_owned());
+        link.fresh = true;
+    }
+
+    /// What the relay sent since the last time.
+    pub fn take_received(&self) -> Vec<u8> {
+        std::mem::take(&mut lock(&self.0).received)
+    }
+
+    /// Whether the relay has closed the connection.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.0).closed
+    }
+
+    /// What is written from now on arrives so many polls later than it would.
+    pub fn delay_polls(&self, polls: u64) {
+        lock(&self.0).delay_polls = polls;
+    }
+
+    /// One receive finds at most `size` bytes, the next poll reports more.
+    pub fn cut_every(&self, size: usize) {
+        self.cut_by(move || size);
+    }
+
+    /// Each receive finds at most as many bytes as `sizes` gives then, at least 1.
+    pub fn cut_by(&self, sizes: impl FnMut() -> usize + Send + 'static) {
+        lock(&self.0).cut = Some(Box::new(sizes));
+    }
+
+    /// From now on takes no bytes but those that [`Peer::accept_bytes`] allows.
+    pub fn block(&self) {
+        lock(&self.0).window = Some(0);
+    }
+
+    /// A peer that blocked takes so many bytes more.
+    pub fn accept_bytes(&self, count: usize) {
+        let mut link = lock(&self.0);
+        if let Some(window) = &mut link.window {
+            *window += count;
+        }
+    }
+
+    fn send(&self, arrival: Arrival) {
+        let mut link = lock(&self.0);
+        if link.broken.is_some() {
+            return;
+        }
+        let last = link.coming.back().map_or(0, |(due, _)| *due);
+        // A smaller delay than before does not change the order.
+        let due = last.max(link.polls + 1 + link.delay_polls);
+        link.coming.push_back((due, arrival));
+    }
+}
+
+/// What both sides share.
+#[derive(Default)]
+struct Wires {
+    waiting: VecDeque<(Newcomer, Arc<Mutex<Link>>)>,
+    /// Accepted, and without its key yet.
+    accepted: Option<Arc<Mutex<Link>>>,
+    adopted: BTreeMap<ConnectionKey, Arc<Mutex<Link>>>,
+    holds: bool,
+    refuses: bool,
+    /// The last poll reported nothing.
+    quiet: bool,
+    timeout: Option<Duration>,
+}
+
+/// A connection.
+#[derive(Default)]
+struct Link {
+    /// Polls that it went through.
+    polls: u64,
+    delay_polls: u64,
+    /// On its way to the relay, with the poll that it arrives in.
+    coming: VecDeque<(u64, Arrival)>,
+    /// Can be received.
+    arrived: VecDeque<u8>,
+    ended: bool,
+    broken: Option<String>,
+    cut: Option<Box<dyn FnMut() -> usize + Send>>,
+    /// Something arrived that no poll has reported.
+    fresh: bool,
+
+    received: Vec<u8>,
+    /// Bytes that the peer takes before it blocks; none: any number.
+    window: Option<usize>,
+    /// The relay has more than the peer took.
+    blocked: bool,
+    closed: bool,
+}
+
+enum Arrival {
+    Bytes(Vec<u8>),
+    End,
+}
+
+impl Link {
+    /// One more poll: what is due arrives. Whether it is readable, and writable.
+    fn poll(&mut self) -> (bool, bool) {
+        self.polls += 1;
+        while let Some((_, arrival)) = self.coming.pop_front_if(|(due, _)| *due <= self.polls) {
+            self.fresh = true;
+            match arrival {
+                Arrival::Bytes(bytes) => self.arrived.extend(bytes),
+                Arrival::End => self.ended = true,
+            }
+        }
+        let writable = self.blocked && (self.window != Some(0) || self.broken.is_some());
+        self.blocked &= !writable;
+        (std::mem::take(&mut self.fresh), writable)
+    }
+
+    /// A later poll will report something though nobody does anything.
+    fn is_expected(&self) -> bool {
+        self.fresh || !self.coming.is_empty() || (self.blocked && self.window != Some(0))
+    }
+
+    fn receive(&mut self, input: &mut Vec<u8>, budget: usize) -> Received {
+        let piece = self.cut.as_mut().map_or(usize::MAX, |cut| cut().max(1));
+        let count = self.arrived.len().min(piece).min(budget);
+        input.extend(self.arrived.drain(..count));
+        if count == budget {
+            return Received::More;
+        }
+        if !self.arrived.is_empty() {
+            // The rest of it comes in another segment.
+            self.fresh = true;
+            return Received::Drained;
+        }
+        match &self.broken {
+            Some(reason) => Received::Broken(reason.clone()),
+            None if self.ended => Received::Ended,
+            None => Received::Drained,
+        }
+    }
+
+    fn transmit(&mut self, output: &mut Vec<u8>) -> Transmitted {
+        if let Some(reason) = &self.broken {
+            return Transmitted::Broken(reason.clone());
+        }
+        let count = self.window.map_or(output.len(), |w| w.min(output.len()));
+        self.received.extend(output.drain(..count));
+        if let Some(window) = &mut self.window {
+            *window -= count;
+        }
+        self.blocked = !output.is_empty();
+        if self.blocked {
+            Transmitted::Partly
+        } else {
+            Transmitted::All
+        }
+    }
+}
+
+/// The port. Buffers are here and not with the rest, since `input` lends one.
+struct RelaySide {
+    wires: Arc<Mutex<Wires>>,
+    buffers: BTreeMap<ConnectionKey, Buffers>,
+}
+
+#[derive(Default)]
+struct Buffers {
+    input: Vec<u8>,
+    output: Vec<u8>,
+}
+
+impl RelaySide {
+    fn link(&self, key: ConnectionKey) -> Option<Arc<Mutex<Link>>> {
+        lock(&self.wires).adopted.get(&key).cloned()
+    }
+}
+
+impl Network for RelaySide {
+    fn poll(
+        &mut self,
+        timeout: Option<Duration>,
+        readable: &mut Vec<ConnectionKey>,
+        writable: &mut Vec<ConnectionKey>,
+    ) {
+        let mut wires = lock(&self.wires);
+        wires.timeout = timeout;
+        let before = (readable.len(), writable.len());
+        for (key, link) in &wires.adopted {
+            let (reads, writes) = lock(link).poll();
+            if reads {
+                readable.push(*key);
+            }
+            if writes {
+                writable.push(*key);
+            }
+        }
+        wires.quiet = (readable.len(), writable.len()) == before;
+    }
+
+    fn accept(&mut self) -> Option<Newcomer> {
+        let mut wires = lock(&self.wires);
+        if wires.holds {
+            return None;
+        }
+        let (newcomer, link) = wires.waiting.pop_front()?;
+        wires.accepted = Some(link);
+        Some(newcomer)
+    }
+
+    fn adopt(&mut self, key: ConnectionKey) {
+        let mut wires = lock(&self.wires);
+        if let Some(link) = wires.accepted.take() {
+            wires.adopted.insert(key, link);
+            self.buffers.insert(key, Buffers::default());
+        }
+    }
+
+    fn stop_accepting(&mut self) {
+        let mut wires = lock(&self.wires);
+        wires.refuses = true;
+        for (_, link) in wires.waiting.drain(..) {
+            lock(&link).closed = true;
+        }
+    }
+
+    fn receive(&mut self, key: ConnectionKey, budget: usize) -> Received {
+        match (self.link(key), self.buffers.get_mut(&key)) {
+            (Some(link), Some(buffers)) => lock(&link).receive(&mut buffers.input, budget),
+            _ => Received::Broken(UNKNOWN.to_owned()),
+        }
+    }
+
+    fn input(&self, key: ConnectionKey) -> &[u8] {
+        self.buffers
+            .get(&key)
+            .map_or(&[], |buffers| &buffers.input[..])
+    }
+
+    fn consume(&mut self, key: ConnectionKey, count: usize) {
+        if let Some(buffers) = self.buffers.get_mut(&key) {
+            buffers.input.drain(..count);
+        }
+    }
+
+    fn send(&mut self, key: ConnectionKey, bytes: &[u8]) {
+        if let Some(buffers) = self.buffers.get_mut(&key) {
+            buffers.output.extend_from_slice(bytes);
+        }
+    }
+
+    fn unsent(&self, key: ConnectionKey) -> usize {
+        self.buffers
+            .get(&key)
+            .map_or(0, |buffers| buffers.output.len())
+    }
+
+    fn discard(&mut self, key: ConnectionKey) {
+        if let Some(buffers) = self.buffers.get_mut(&key) {
+            buffers.output.clear();
+        }
+    }
+
+    fn transmit(&mut self, key: ConnectionKey) -> Transmitted {
+        match (self.link(key), self.buffers.get_mut(&key)) {
+            (Some(link), Some(buffers)) => lock(&link).transmit(&mut buffers.output),
+            _ => Transmitted::Broken(UNKNOWN.to_owned()),
+        }
+    }
+
+    fn close(&mut self, key: ConnectionKey) {
+        self.buffers.remove(&key);
+        if let Some(link) = lock(&self.wires).adopted.remove(&key) {
+            lock(&link).closed = true;
+        }
+    }
+}
+
+const UNKNOWN: &str = "the connection is closed";
