@@ -39,6 +39,18 @@ pub struct RelayOptions {
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
 
+    /// Sort traces by host: HOST/SESSION-TIME [default]
+    #[arg(short = 'p', long, conflicts_with = "group_output_by_session")]
+    pub group_output_by_host: bool,
+
+    /// Sort traces by session: SESSION/HOST-TIME
+    #[arg(short = 's', long)]
+    pub group_output_by_session: bool,
+
+    /// Refuse producers that want to delete what they recorded (clear)
+    #[arg(short = 'x', long)]
+    pub disallow_clear: bool,
+
     /// Say more: -v what each connection does, -vv everything
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,

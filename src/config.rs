@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use baton_components::connection::Port;
 
+use baton_systems::settings::{Grouping, Settings};
+
 use crate::cli::RelayOptions;
 
 /// A relay, ready to be started.
@@ -15,6 +17,7 @@ pub struct Config {
     pub listeners: [(Port, SocketAddr); 3],
     /// Absolute.
     pub output: PathBuf,
+    pub settings: Settings,
     pub verbosity: u8,
     pub audit: bool,
 }
@@ -55,6 +58,14 @@ impl Config {
                 listener(Port::Live, options.live_port)?,
             ],
             output: std::path::absolute(output).map_err(ConfigError::CurrentDirectory)?,
+            settings: Settings {
+                grouping: if options.group_output_by_session {
+                    Grouping::Session
+                } else {
+                    Grouping::Host
+                },
+                clear_allowed: !options.disallow_clear,
+            },
             verbosity: options.verbose,
             audit: options.audit,
         })

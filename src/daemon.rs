@@ -9,7 +9,6 @@ use baton_components::connection::Port;
 use baton_components::limits::SHUTDOWN_GRACE;
 use baton_systems::audit::Audit;
 use baton_systems::ports::{ClockPort, NetworkPort, StoragePort};
-use baton_systems::settings::Settings;
 use baton_systems::tick::Relay;
 
 use crate::config::{Config, ConfigError};
@@ -63,7 +62,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         NetworkPort(Box::new(network)),
         StoragePort(Box::new(storage)),
         ClockPort(Box::new(SystemClock::new())),
-        Settings::default(),
+        config.settings.clone(),
         config.audit,
     );
     while !stop.is_asked() {

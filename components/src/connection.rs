@@ -80,8 +80,10 @@ pub struct ArrivingPacket {
     pub header: PacketHeader,
     /// Weak: the stream may close while the payload arrives.
     pub stream: StreamKey,
-    /// Payload bytes that are in the stream's file.
+    /// Payload bytes that are in the stream's file, or lost.
     pub received: u32,
+    /// A part could not be written: what still comes of it is dropped.
+    pub lost: bool,
 }
 
 /// A viewer's connection: requests in, replies out.

@@ -24,6 +24,9 @@ pub const ACCEPTS_PER_TICK: usize = 64;
 /// has at most its ring of sub-buffers in flight; this is far above any ring.
 pub const PENDING_INDEXES_PER_STREAM: usize = 1 << 16;
 
+/// Index records of one file that wait for room on the disk: some ten thousand.
+pub const UNWRITTEN_RECORDS_BYTES_MAX: usize = 1 << 20;
+
 /// How long a stream whose control connection ended waits for packets that were
 /// announced, while no data connection of its session is known. The connection
 /// may be there, with its first packet unread.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::hold::{Hold, Holder};
-use crate::keys::{ChunkKey, ConnectionKey, StreamKey, ViewerSessionKey};
+use crate::keys::{ChunkKey, StreamKey, ViewerSessionKey};
 use crate::path::RelativePath;
 use crate::wire::TraceFormat;
 
@@ -29,14 +29,15 @@ pub struct Session {
     pub origin: Option<Origin>,
     /// Its directory, below the relay's output directory.
     pub directory: RelativePath,
+    /// When it was created, in seconds since 1970: by its producer's clock, or by ours
+    /// for producers before 2.11.
+    pub created_s: u64,
     /// The minor of the protocol when it was created; stays.
     pub minor: u32,
     pub trace_format: TraceFormat,
     /// Period in which its consumer flushes, in microseconds; 0: not live.
     pub live_timer_us: u32,
     pub snapshot: bool,
-    /// Weak: the connection that created it.
-    pub control: ConnectionKey,
 
     /// Where new streams go.
     pub chunk: Option<ChunkKey>,

@@ -15,9 +15,13 @@ pub struct Stream {
     pub trace: TraceKey,
     /// Weak: its trace holds it.
     pub session: SessionKey,
-    /// Name of its files, such as `channel0_1`.
+    /// Its name, such as `channel0_1`.
     pub channel: Vec<u8>,
+    /// Name of its files, without their numbers.
+    pub file_name: Vec<u8>,
     pub kind: Kind,
+    /// Packets that could not be written since the last one that was.
+    pub lost: u64,
 
     /// Where its next file is made; none after a rotation to no chunk.
     pub chunk: Option<ChunkKey>,

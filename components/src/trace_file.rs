@@ -33,7 +33,7 @@ pub struct IndexFile {
     pub version: Version,
     /// Records on disk: what viewers may see.
     pub committed: u64,
-    /// Records complete in this tick, encoded, not yet on disk.
+    /// Records that are complete, encoded, and not on disk.
     pub fresh: Vec<u8>,
 }
 
@@ -50,6 +50,11 @@ impl TraceFile {
 }
 
 impl IndexFile {
+    /// How many records are not on disk.
+    pub fn fresh_records(&self) -> u64 {
+        (self.fresh.len() / self.version.record_size()) as u64
+    }
+
     /// Where record `number` stands in the file, in bytes.
     pub fn record_offset(&self, number: u64) -> u64 {
         self.version.header().len() as u64 + number * self.version.record_size() as u64

@@ -326,10 +326,6 @@ impl Network for SocketNetwork {
             .map_or(0, |peer| peer.output.len() - peer.sent)
     }
 
-    fn discard(&mut self, key: ConnectionKey) {
-        self.peer(key).forget_output();
-    }
-
     fn transmit(&mut self, key: ConnectionKey) -> Transmitted {
         let peer = self.peer(key);
         while peer.sent < peer.output.len() {

@@ -50,9 +50,6 @@ pub trait Network: Send + Sync {
     /// Bytes queued and not yet taken by the peer's side.
     fn unsent(&self, key: ConnectionKey) -> usize;
 
-    /// Drops what is queued: it promised something that did not happen.
-    fn discard(&mut self, key: ConnectionKey);
-
     /// Gives queued bytes to the peer, as many as it takes now.
     fn transmit(&mut self, key: ConnectionKey) -> Transmitted;
 

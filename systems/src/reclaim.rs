@@ -50,6 +50,7 @@ pub fn reclaim(
     }
     while let Some((_, record)) = entities.sessions.pop_condemned() {
         directory.sessions.remove(&record.id);
+        directory.leave_output(&record.directory);
         tracing::info!(session = record.id, "session {} is over", record.id);
         entities.release_all(&record);
     }

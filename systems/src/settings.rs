@@ -4,13 +4,25 @@ use bevy_ecs::resource::Resource;
 
 #[derive(Clone, Debug, Resource)]
 pub struct Settings {
+    pub grouping: Grouping,
     /// Whether a producer may delete what it recorded (clear).
     pub clear_allowed: bool,
+}
+
+/// What the directories of sessions are sorted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Grouping {
+    /// `HOST/SESSION-TIME`
+    #[default]
+    Host,
+    /// `SESSION/HOST-TIME`
+    Session,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            grouping: Grouping::default(),
             clear_allowed: true,
         }
     }

@@ -74,25 +74,42 @@ pub fn make_room(
     if filled.saturating_add(size) <= limit.file_size {
         return Ok(());
     }
-    stream.file_number += 1;
+    let number = stream.file_number;
+    stream.file_number = number + 1;
     if stream.file_number == limit.file_count {
         stream.file_number = 0;
     }
+    if let Err(error) = begin(entities, storage, key) {
+        // The stream stays in its file, and tries again with the next packet.
+        if let Some(stream) = entities.streams.get_mut(key) {
+            stream.file_number = number;
+        }
+        return Err(error);
+    }
     finish(entities, storage, current);
-    begin(entities, storage, key)?;
-    forget_overwritten(entities, key);
+    forget_unreachable(entities, key);
     Ok(())
 }
 
-/// Files of the ring whose names were used again cannot be found any more; who reads
-/// one keeps it.
-fn forget_overwritten(entities: &mut Entities, key: StreamKey) {
-    entities.relink(key, |stream: &mut Stream| {
-        let kept = stream.limit.map_or(0, |limit| limit.file_count) as usize;
-        while kept > 0 && stream.files.len() > kept {
-            stream.files.pop_front();
-        }
-    });
+/// Files of the ring whose names were used again cannot be found any more; and in a
+/// session that is not live nobody looks for any but the last. Who reads one keeps
+/// it.
+fn forget_unreachable(entities: &mut Entities, key: StreamKey) {
+    let Some(stream) = entities.streams.get(key) else {
+        return;
+    };
+    let session = entities.sessions.get(stream.session);
+    let kept = match stream.limit {
+        _ if session.is_none_or(|session| !session.is_live()) => 1,
+        Some(limit) if limit.file_count > 0 => limit.file_count as usize,
+        _ => return,
+    };
+    if stream.files.len() > kept {
+        let first = stream.files.len() - kept;
+        entities.relink(key, |stream: &mut Stream| {
+            stream.files.drain(..first);
+        });
+    }
 }
 
 /// Makes the index file of a stream's current file, if it has none.
@@ -145,26 +162,25 @@ pub fn record(entities: &mut Entities, key: TraceFileKey, record: &IndexRecord) 
     }
 }
 
-/// Writes the records of this tick in one go; from then on viewers may see them.
+/// Writes the records that are complete in one go; from then on viewers may see them.
+/// Those that cannot be written are kept for the next try.
 pub fn flush(
     entities: &mut Entities,
     storage: &mut StoragePort,
     key: TraceFileKey,
 ) -> Result<(), StorageError> {
-    let Some(index) = entities
+    let index = entities
         .trace_files
         .get_mut(key)
-        .and_then(|file| file.index.as_mut())
-    else {
+        .and_then(|file| file.index.as_mut());
+    let Some(index) = index.filter(|index| !index.fresh.is_empty()) else {
         return Ok(());
     };
     let offset = index.record_offset(index.committed);
-    let written = storage.write(index.file, offset, &index.fresh);
-    if written.is_ok() {
-        index.committed += (index.fresh.len() / index.version.record_size()) as u64;
-    }
+    storage.write(index.file, offset, &index.fresh)?;
+    index.committed += index.fresh_records();
     index.fresh.clear();
-    written
+    Ok(())
 }
 
 /// Writes the next bytes of a packet that is arriving.
@@ -210,11 +226,31 @@ pub fn cut(storage: &mut StoragePort, file: &mut TraceFile) {
 /// packet at its end is cut off.
 pub fn finish(entities: &mut Entities, storage: &mut StoragePort, key: TraceFileKey) {
     if let Err(error) = flush(entities, storage, key) {
-        tracing::error!("index records are lost: {error}");
+        give_up_records(entities, storage, key, &error);
     }
     if let Some(file) = entities.trace_files.get_mut(key) {
         file.finished = true;
         cut(storage, file);
+    }
+}
+
+/// Records that cannot be written are lost, and what was written of them is cut off:
+/// readers find the packets without their index.
+pub fn give_up_records(
+    entities: &mut Entities,
+    storage: &mut StoragePort,
+    key: TraceFileKey,
+    error: &StorageError,
+) {
+    let index = entities
+        .trace_files
+        .get_mut(key)
+        .and_then(|file| file.index.as_mut());
+    let Some(index) = index else { return };
+    tracing::error!("{} index records are lost: {error}", index.fresh_records());
+    index.fresh.clear();
+    if let Err(error) = storage.resize(index.file, index.record_offset(index.committed)) {
+        tracing::error!("a torn record stays at the end of an index: {error}");
     }
 }
 
@@ -230,15 +266,21 @@ struct Place {
 fn place(entities: &Entities, stream: &Stream) -> Option<Place> {
     let chunk = stream.chunk?;
     let directory = entities.traces.get(stream.trace)?.path.clone();
-    let mut name = stream.channel.clone();
-    if stream.limit.is_some() {
-        name.extend_from_slice(format!("_{}", stream.file_number).as_bytes());
-    }
+    let number = stream.limit.map(|_| stream.file_number);
     Some(Place {
         chunk,
         directory,
-        name,
+        name: numbered(&stream.file_name, number),
     })
+}
+
+/// The name of a data file: with its number if the stream's files are limited.
+pub fn numbered(name: &[u8], number: Option<u64>) -> Vec<u8> {
+    let mut name = name.to_vec();
+    if let Some(number) = number {
+        name.extend_from_slice(format!("_{number}").as_bytes());
+    }
+    name
 }
 
 /// A new file with its directory, owned by the caller until somebody holds it.

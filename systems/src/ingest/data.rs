@@ -3,13 +3,14 @@
 use baton_components::connection::{ArrivingPacket, Connection, Ending};
 use baton_components::index::PacketPlace;
 use baton_components::keys::{ConnectionKey, SessionKey, StreamKey, TraceFileKey};
+use baton_components::session::Session;
 use baton_components::wire::producer::data::{HEADER_SIZE, PacketHeader};
 use bevy_ecs::system::ResMut;
 
 use super::fault::Reason;
 use super::{Ingest, index, rotation};
 use crate::closing;
-use crate::ports::NetworkPort;
+use crate::ports::{NetworkPort, StorageError};
 use crate::trace_files;
 
 /// Takes what every data connection has brought.
@@ -78,7 +79,12 @@ fn ingest_some(ingest: &mut Ingest, key: ConnectionKey, input: &mut &[u8]) -> Re
     }
     *input = rest;
     let file = current_file(ingest, packet.stream, packet.header.stream)?;
-    write_payload(ingest, file, payload)?;
+    if !packet.lost
+        && let Err(error) = write_payload(ingest, file, payload)
+    {
+        packet.lost = true;
+        report_loss(ingest, packet.stream, &error);
+    }
     packet.received += payload.len() as u32;
     let whole = packet.received == packet.header.size;
     if let Some(data) = ingest
@@ -105,12 +111,15 @@ fn begin_packet(
     let stream = stream.ok_or(Reason::UnknownStream(header.stream))?;
     let session = session_of(ingest, key, stream, header.stream)?;
     current_file(ingest, stream, header.stream)?;
-    trace_files::make_room(
+    let room = trace_files::make_room(
         &mut ingest.entities,
         &mut ingest.storage,
         stream,
         u64::from(header.size),
-    )?;
+    );
+    if let Err(error) = &room {
+        report_loss(ingest, stream, error);
+    }
     bind(ingest, key, session);
     if let Some(data) = ingest
         .entities
@@ -122,6 +131,7 @@ fn begin_packet(
             header,
             stream,
             received: 0,
+            lost: room.is_err(),
         });
     }
     Ok(())
@@ -192,55 +202,44 @@ fn current_file(ingest: &Ingest, stream: StreamKey, handle: u64) -> Result<Trace
         .ok_or(Reason::NoFile(handle))
 }
 
-fn write_payload(ingest: &mut Ingest, key: TraceFileKey, payload: &[u8]) -> Result<(), Reason> {
+fn write_payload(
+    ingest: &mut Ingest,
+    key: TraceFileKey,
+    payload: &[u8],
+) -> Result<(), StorageError> {
     let Ingest {
         entities, storage, ..
     } = ingest;
     let Some(file) = entities.trace_files.get_mut(key) else {
         return Ok(());
     };
-    trace_files::write(storage, file, payload)
-        .inspect_err(|_| trace_files::cut(storage, file))
-        .map_err(Reason::from)
+    trace_files::write(storage, file, payload).inspect_err(|_| trace_files::cut(storage, file))
 }
 
-/// The last byte of a packet is written: it meets its description, and whatever
+/// The last byte of a packet has come: the packet meets its description, and whatever
 /// waited for it goes on.
 fn complete_packet(
     ingest: &mut Ingest,
     packet: ArrivingPacket,
-    file_key: TraceFileKey,
+    file: TraceFileKey,
 ) -> Result<(), Reason> {
-    let Ingest {
-        entities, storage, ..
-    } = &mut *ingest;
-    let Some(file) = entities.trace_files.get_mut(file_key) else {
-        return Ok(());
-    };
-    let offset = file.size;
-    let size = trace_files::complete(storage, file, packet.header.padding)
-        .inspect_err(|_| trace_files::cut(storage, file))?;
-
     let key = packet.stream;
     let sequence = packet.header.sequence;
-    let Some(stream) = entities.streams.get(key) else {
-        return Ok(());
+    let place = if packet.lost {
+        None
+    } else {
+        end_packet(ingest, packet, file)
+            .inspect_err(|error| report_loss(ingest, key, error))
+            .ok()
     };
-    if entities
-        .sessions
-        .get(stream.session)
-        .is_some_and(|session| session.has_indexes())
-    {
-        index::packet_came(
-            ingest,
-            key,
-            sequence,
-            PacketPlace {
-                file: file_key,
-                offset,
-                size,
-            },
-        )?;
+    match place {
+        Some(place) => {
+            report_recovery(ingest, key);
+            if has_indexes(ingest, key) {
+                index::packet_came(ingest, key, sequence, place)?;
+            }
+        }
+        None => index::packet_was_lost(ingest, key, sequence),
     }
     if let Some(stream) = ingest.entities.streams.get_mut(key) {
         stream.last_data = Some(sequence);
@@ -260,4 +259,66 @@ fn complete_packet(
         );
     }
     Ok(())
+}
+
+/// Makes what was written of a packet a part of its file, which then has an index.
+fn end_packet(
+    ingest: &mut Ingest,
+    packet: ArrivingPacket,
+    key: TraceFileKey,
+) -> Result<PacketPlace, StorageError> {
+    if has_indexes(ingest, packet.stream) {
+        let begun = trace_files::begin_index(&mut ingest.entities, &mut ingest.storage, key);
+        if let Err(error) = begun {
+            if let Some(file) = ingest.entities.trace_files.get_mut(key) {
+                trace_files::cut(&mut ingest.storage, file);
+            }
+            return Err(error);
+        }
+    }
+    let Ingest {
+        entities, storage, ..
+    } = ingest;
+    let file = entities
+        .trace_files
+        .get_mut(key)
+        .expect("law of holds: a stream holds the file that it writes");
+    let offset = file.size;
+    let size = trace_files::complete(storage, file, packet.header.padding)
+        .inspect_err(|_| trace_files::cut(storage, file))?;
+    Ok(PacketPlace {
+        file: key,
+        offset,
+        size,
+    })
+}
+
+fn has_indexes(ingest: &Ingest, key: StreamKey) -> bool {
+    let entities = &ingest.entities;
+    let session = entities.streams.get(key).map(|stream| stream.session);
+    let session = session.and_then(|session| entities.sessions.get(session));
+    session.is_some_and(Session::has_indexes)
+}
+
+/// A packet cannot be written. Its producer cannot be told, and the next one may
+/// find room: said once for each run of losses.
+fn report_loss(ingest: &mut Ingest, key: StreamKey, error: &StorageError) {
+    if let Some(stream) = ingest.entities.streams.get_mut(key) {
+        if stream.lost == 0 {
+            tracing::error!("stream {}: packets are being lost: {error}", stream.handle);
+        }
+        stream.lost += 1;
+    }
+}
+
+fn report_recovery(ingest: &mut Ingest, key: StreamKey) {
+    if let Some(stream) = ingest.entities.streams.get_mut(key)
+        && stream.lost > 0
+    {
+        let lost = std::mem::take(&mut stream.lost);
+        tracing::warn!(
+            "stream {}: recording again, {lost} packets were lost",
+            stream.handle
+        );
+    }
 }

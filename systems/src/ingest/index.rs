@@ -68,8 +68,11 @@ fn description_came(
             rotation::try_rotate(ingest, key)
         }
         Meeting::With(Half::Description(_)) => twice(ingest, key, sequence, "the description"),
-        // Its bytes came and were paired: said again, it would wait for ever.
-        Meeting::Alone { passed: true } => Ok(()),
+        // Its bytes were paired, or lost: it would wait for ever.
+        Meeting::Alone { passed: true } => {
+            account(ingest, key, &description);
+            rotation::try_rotate(ingest, key)
+        }
         Meeting::Alone { passed: false } => {
             wait(ingest, key, sequence, Half::Description(description))
         }
@@ -83,7 +86,6 @@ pub fn packet_came(
     sequence: u64,
     place: PacketPlace,
 ) -> Result<(), Reason> {
-    trace_files::begin_index(&mut ingest.entities, &mut ingest.storage, place.file)?;
     match meet(ingest, key, sequence) {
         Meeting::With(Half::Description(description)) => {
             complete(ingest, key, place, &description);
@@ -97,6 +99,15 @@ pub fn packet_came(
             }
             Ok(())
         }
+    }
+}
+
+/// The bytes of a packet could not be written: its description is not waited for, or
+/// waits for nothing.
+pub fn packet_was_lost(ingest: &mut Ingest, key: StreamKey, sequence: u64) {
+    if let Meeting::With(Half::Description(description)) = meet(ingest, key, sequence) {
+        stop_waiting(ingest, key, sequence);
+        account(ingest, key, &description);
     }
 }
 
@@ -158,26 +169,8 @@ fn wait(ingest: &mut Ingest, key: StreamKey, sequence: u64, half: Half) -> Resul
 /// Both halves are there: the record goes to the index of the file that the bytes
 /// are in, and is visible when `commit` has written it.
 fn complete(ingest: &mut Ingest, key: StreamKey, place: PacketPlace, description: &SendIndex) {
-    let sequence = description.sequence;
-    if let Some(stream) = ingest.entities.streams.get_mut(key) {
-        if let Ok(at) = stream.find_pending(sequence)
-            && let Some((_, index)) = stream.pending.remove(at)
-        {
-            if let Some(Index {
-                half: Half::Packet(place),
-                ..
-            }) = ingest.entities.indexes.get(index)
-                && let Some(file) = ingest.entities.trace_files.get_mut(place.file)
-            {
-                file.awaited -= 1;
-            }
-            ingest.entities.disown::<Index>(index);
-        }
-    }
-    if let Some(stream) = ingest.entities.streams.get_mut(key) {
-        stream.last_index = Some(sequence);
-        stream.last_packet_sequence = Some(description.packet_sequence);
-    }
+    stop_waiting(ingest, key, description.sequence);
+    account(ingest, key, description);
     let record = IndexRecord {
         offset_bytes: place.offset,
         packet_size_bits: description.packet_size_bits,
@@ -191,4 +184,35 @@ fn complete(ingest: &mut Ingest, key: StreamKey, place: PacketPlace, description
     };
     trace_files::record(&mut ingest.entities, place.file, &record);
     ingest.agenda.indexed.push(place.file);
+}
+
+/// The half of a packet that waits has met the other, or never will.
+fn stop_waiting(ingest: &mut Ingest, key: StreamKey, sequence: u64) {
+    let Ingest { entities, .. } = ingest;
+    let Some(stream) = entities.streams.get_mut(key) else {
+        return;
+    };
+    let at = stream.find_pending(sequence).ok();
+    let Some((_, index)) = at.and_then(|at| stream.pending.remove(at)) else {
+        return;
+    };
+    if let Some(Index {
+        half: Half::Packet(place),
+        ..
+    }) = entities.indexes.get(index)
+        && let Some(file) = entities.trace_files.get_mut(place.file)
+    {
+        file.awaited -= 1;
+    }
+    entities.disown::<Index>(index);
+}
+
+/// The packet is done with: rotations and questions about pending data count on it.
+fn account(ingest: &mut Ingest, key: StreamKey, description: &SendIndex) {
+    if let Some(stream) = ingest.entities.streams.get_mut(key)
+        && !reached(stream.last_index, description.sequence)
+    {
+        stream.last_index = Some(description.sequence);
+        stream.last_packet_sequence = Some(description.packet_sequence);
+    }
 }

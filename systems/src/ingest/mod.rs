@@ -9,6 +9,8 @@ mod data;
 mod fault;
 mod index;
 mod metadata;
+mod old_paths;
+mod output;
 mod pending;
 mod rotation;
 mod session;
@@ -16,6 +18,7 @@ mod stream;
 
 use baton_components::directory::Directory;
 use baton_components::keys::{SessionKey, StreamKey};
+use baton_components::time::Now;
 use bevy_ecs::system::{Res, ResMut, SystemParam};
 
 pub use control::control;
@@ -35,6 +38,7 @@ pub struct Ingest<'w> {
     pub storage: ResMut<'w, StoragePort>,
     pub agenda: ResMut<'w, Agenda>,
     clock: Res<'w, ClockPort>,
+    now: Res<'w, Now>,
     settings: Res<'w, Settings>,
 }
 

@@ -3,13 +3,12 @@
 use baton_components::chunk::{Chunk, ChunkId};
 use baton_components::connection::Connection;
 use baton_components::keys::{ChunkKey, ConnectionKey};
-use baton_components::limits::SESSION_PATH_BYTES_MAX;
 use baton_components::path::{RelativePath, check_visible_name};
 use baton_components::session::{Origin, Session};
 use baton_components::wire::producer::{CreateSession, GetConfiguration, Version, code, reply};
 
-use super::Ingest;
 use super::fault::{Fault, Reason};
+use super::{Ingest, output};
 
 /// The reply always is our own version; both sides then use the lower minor.
 pub fn version(
@@ -94,20 +93,28 @@ fn try_create(
         .map_err(|error| Reason::name("base path", command.base_path, error))?;
 
     let id = ingest.directory.session_ids.draw();
-    let directory = match &command.origin {
-        Some(origin) => directory(ingest, command, &base, origin.creation_time_s)?,
-        None => RelativePath::root(),
-    };
-    let origin = command.origin.as_ref().map(|o| Origin {
-        daemon: o.daemon,
-        session: o.session,
+    let origin = command.origin.map(|origin| Origin {
+        daemon: origin.daemon,
+        session: origin.session,
     });
-    let named_chunk = command.origin.as_ref().and_then(|o| o.current_chunk);
-    let named_chunk = match (origin, named_chunk) {
+    let created_s = command
+        .origin
+        .map_or(ingest.now.unix_s, |origin| origin.creation_time_s);
+    let named_chunk = match (
+        origin,
+        command.origin.and_then(|origin| origin.current_chunk),
+    ) {
         (Some(origin), Some(number)) => Some(find_chunk(ingest, ChunkId { origin, number })?),
         _ => None,
     };
-    ingest.storage.create_directory(&directory)?;
+    let directory = match origin {
+        Some(origin) => {
+            let wanted = output::directory(ingest, command, &base, created_s)?;
+            output::occupy(ingest, wanted, origin, command.snapshot)?
+        }
+        // Streams of older producers bring the whole path.
+        None => RelativePath::root(),
+    };
 
     let session = ingest.entities.insert(Session {
         id,
@@ -115,11 +122,11 @@ fn try_create(
         host: command.host.to_vec(),
         origin,
         directory: directory.clone(),
+        created_s,
         minor,
         trace_format: command.trace_format,
         live_timer_us: command.live_timer_us,
         snapshot: command.snapshot,
-        control: connection,
         chunk: named_chunk,
         closing_chunk: None,
         rotated: false,
@@ -159,40 +166,6 @@ fn try_create(
         String::from_utf8_lossy(command.host),
     );
     Ok((id, directory))
-}
-
-/// The session's directory: `HOST/BASE`, or `HOST/NAME` with the time of creation,
-/// which automatic names already carry.
-fn directory(
-    ingest: &Ingest,
-    command: &CreateSession,
-    base: &RelativePath,
-    creation_time_s: u64,
-) -> Result<RelativePath, Reason> {
-    let host = RelativePath::root()
-        .child(command.host)
-        .map_err(|error| Reason::name("host name", command.host, error))?;
-    let path = if base.is_root() {
-        let mut name = command.name.to_vec();
-        if !command.name_holds_time {
-            let time = ingest
-                .clock
-                .civil(creation_time_s)
-                .ok_or(Reason::Time(creation_time_s))?;
-            name.push(b'-');
-            name.extend_from_slice(time.session_stamp().as_bytes());
-        }
-        host.child(&name)
-            .map_err(|error| Reason::name("session name", command.name, error))?
-    } else {
-        host.join(base)
-    };
-    let size = path.as_bytes().len();
-    if size > SESSION_PATH_BYTES_MAX {
-        Err(Reason::PathTooLong(size))
-    } else {
-        Ok(path)
-    }
 }
 
 fn find_chunk(ingest: &Ingest, id: ChunkId) -> Result<ChunkKey, Reason> {

@@ -3,16 +3,17 @@
 
 use std::collections::VecDeque;
 
-use baton_components::keys::{SessionKey, TraceKey};
+use baton_components::keys::{ChunkKey, SessionKey, TraceKey};
 use baton_components::path::{PathError, RelativePath, check_name};
 use baton_components::stream::{Closing, FileLimit, Kind, Stream};
 use baton_components::trace::Trace;
 use baton_components::wire::producer::{AddStream, CloseStream, NONE, code, reply};
 
-use super::Ingest;
 use super::fault::{Fault, Reason};
+use super::{Ingest, old_paths};
 use crate::closing;
 use crate::serve::announce;
+use crate::settings::Grouping;
 use crate::trace_files;
 
 /// The name that makes a stream a trace's metadata.
@@ -26,7 +27,7 @@ pub fn add(
     command: &AddStream,
     replies: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    let path = match check(command) {
+    let path = match check(ingest, own, command) {
         Ok(path) => path,
         Err(reason) => {
             reply::stream_added(replies, NONE, code::UNKNOWN_ERR);
@@ -46,14 +47,22 @@ pub fn add(
     }
 }
 
-fn check(command: &AddStream) -> Result<RelativePath, Reason> {
+/// The stream's path, relative to its session's chunk.
+fn check(ingest: &Ingest, own: SessionKey, command: &AddStream) -> Result<RelativePath, Reason> {
     // Old producers send absolute paths that mean "below the output directory".
     let path = command.path.strip_prefix(b"/").unwrap_or(command.path);
-    let path = RelativePath::parse(path)
-        .map_err(|error| Reason::name("stream path", command.path, error))?;
+    let refused = |error| Reason::name("stream path", command.path, error);
+    let parsed = RelativePath::parse(path).map_err(refused)?;
     check_name(command.channel)
         .map_err(|error| Reason::name("channel name", command.channel, error))?;
-    Ok(path)
+    let session = ingest.entities.sessions.get(own).ok_or(Reason::NoSession)?;
+    if session.origin.is_some() || ingest.settings.grouping == Grouping::Host {
+        return Ok(parsed);
+    }
+    let time = ingest.clock.civil(session.created_s);
+    let stamp = time.ok_or(Reason::Time(session.created_s))?.session_stamp();
+    let sorted = old_paths::by_session(path, &session.name, &stamp);
+    RelativePath::parse(&sorted.ok_or(refused(PathError::Empty))?).map_err(refused)
 }
 
 fn try_add(
@@ -72,12 +81,14 @@ fn try_add(
         file_size: command.tracefile_size,
         file_count: command.tracefile_count,
     });
-    let trace = find_or_make_trace(ingest, own, path.clone());
+    let file_name = file_name(ingest, chunk, &path, command.channel, limit.is_some());
+    let trace = find_or_make_trace(ingest, own, path);
     let stream = ingest.entities.insert(Stream {
         handle,
         trace,
         session: own,
         channel: command.channel.to_vec(),
+        file_name,
         kind: if command.channel == METADATA {
             Kind::Metadata
         } else {
@@ -96,6 +107,7 @@ fn try_add(
         class: None,
         beacon: None,
         metadata_received: 0,
+        lost: 0,
         published: false,
         closing: None,
         closed: false,
@@ -118,6 +130,31 @@ fn try_add(
     }
     ingest.directory.streams.insert(handle, stream);
     Ok(())
+}
+
+/// The name of the stream's files: the channel's, unless the chunk has a file of that
+/// name, which would be written over.
+fn file_name(
+    ingest: &Ingest,
+    chunk: ChunkKey,
+    path: &RelativePath,
+    channel: &[u8],
+    limited: bool,
+) -> Vec<u8> {
+    let files = ingest.entities.chunks.get(chunk).map(|chunk| &chunk.files);
+    let is_taken = |name: &[u8]| {
+        let first = trace_files::numbered(name, limited.then_some(0));
+        let file = path.child(first).expect("law: channel names were checked");
+        files.is_some_and(|files| files.contains(&file))
+    };
+    let mut name = channel.to_vec();
+    let mut number = 1;
+    // A trace has one metadata file, whatever is sent.
+    while channel != METADATA && is_taken(&name) {
+        number += 1;
+        name = [channel, format!("-{number}").as_bytes()].concat();
+    }
+    name
 }
 
 fn find_or_make_trace(ingest: &mut Ingest, own: SessionKey, path: RelativePath) -> TraceKey {

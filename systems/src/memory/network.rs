@@ -345,12 +345,6 @@ impl Network for RelaySide {
             .map_or(0, |buffers| buffers.output.len())
     }
 
-    fn discard(&mut self, key: ConnectionKey) {
-        if let Some(buffers) = self.buffers.get_mut(&key) {
-            buffers.output.clear();
-        }
-    }
-
     fn transmit(&mut self, key: ConnectionKey) -> Transmitted {
         match (self.link(key), self.buffers.get_mut(&key)) {
             (Some(link), Some(buffers)) => lock(&link).transmit(&mut buffers.output),
