@@ -19,6 +19,12 @@ pub struct Cli {
 enum Command {
     /// Run the relay in the foreground (also without this word)
     Relay(RelayOptions),
+
+    /// Make traces readable that a relay left behind when it was killed
+    Repair {
+        /// A trace, or a directory with traces at any depth
+        directory: PathBuf,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -60,12 +66,19 @@ pub struct RelayOptions {
     pub audit: bool,
 }
 
+/// What is to be done.
+#[derive(Debug)]
+pub enum Action {
+    Relay(RelayOptions),
+    Repair(PathBuf),
+}
+
 impl Cli {
-    /// The relay that is to run.
-    pub fn into_relay(self) -> RelayOptions {
+    pub fn action(self) -> Action {
         match self.command {
-            Some(Command::Relay(options)) => options,
-            None => self.relay,
+            None => Action::Relay(self.relay),
+            Some(Command::Relay(options)) => Action::Relay(options),
+            Some(Command::Repair { directory }) => Action::Repair(directory),
         }
     }
 }

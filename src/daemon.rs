@@ -11,8 +11,9 @@ use baton_systems::audit::Audit;
 use baton_systems::ports::{ClockPort, NetworkPort, StoragePort};
 use baton_systems::tick::Relay;
 
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::os::clock::SystemClock;
+use crate::os::marker::{self, Marker};
 use crate::os::network::{Idle, SocketNetwork};
 use crate::os::signals::Stop;
 use crate::os::storage::FileStorage;
@@ -20,8 +21,6 @@ use crate::os::storage::FileStorage;
 /// Why the relay did not start, or did not end well. One line for people.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error(transparent)]
-    Config(#[from] ConfigError),
     #[error("cannot write to {}: {reason}", path.display())]
     Output { path: PathBuf, reason: io::Error },
     #[error("cannot listen on {address} for {} connections: {reason}", port.name())]
@@ -39,7 +38,7 @@ pub enum Error {
 }
 
 /// Runs a relay until it is told to stop.
-pub fn run(config: Config) -> Result<(), Error> {
+pub fn run(config: &Config) -> Result<(), Error> {
     start_log(config.verbosity);
     let storage = FileStorage::open(&config.output).map_err(|reason| Error::Output {
         path: config.output.clone(),
@@ -57,7 +56,17 @@ pub fn run(config: Config) -> Result<(), Error> {
                 reason,
             })?;
     }
-    greet(&config);
+    if marker::has_crashed(&config.output) {
+        tracing::warn!(
+            "an earlier relay was killed here and may have left torn packets: baton repair {}",
+            config.output.display()
+        );
+    }
+    let _marker = Marker::set(&config.output).map_err(|reason| Error::Output {
+        path: config.output.clone(),
+        reason,
+    })?;
+    greet(config);
     let mut relay = Relay::new(
         NetworkPort(Box::new(network)),
         StoragePort(Box::new(storage)),

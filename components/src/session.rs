@@ -20,6 +20,7 @@ pub struct Origin {
 }
 
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // Facts that have nothing to do with each other.
 pub struct Session {
     /// Its id on the wire.
     pub id: u64,

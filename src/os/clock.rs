@@ -62,7 +62,7 @@ mod tests {
             zone: TimeZone::UTC,
         };
         assert_eq!(
-            clock.civil(1_793_779_200).unwrap().session_stamp(),
+            clock.civil(1_793_750_400).unwrap().session_stamp(),
             "20261104-000000"
         );
         assert_eq!(clock.civil(u64::MAX), None);

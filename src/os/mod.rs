@@ -2,6 +2,7 @@
 //! systems. Nothing else in the project touches them.
 
 pub mod clock;
+pub mod marker;
 pub mod network;
 pub mod signals;
 pub mod storage;

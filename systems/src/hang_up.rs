@@ -6,6 +6,7 @@ use baton_components::connection::{Connection, Ending, Role};
 use baton_components::directory::Directory;
 use baton_components::keys::{ConnectionKey, SessionKey, StreamKey};
 use baton_components::limits::DRAIN_GRACE;
+use baton_components::stream::Stream;
 use baton_components::time::Now;
 use bevy_ecs::system::{Res, ResMut, SystemParam};
 
@@ -99,7 +100,7 @@ fn end(hang_up: &mut HangUp, key: ConnectionKey) {
 /// A packet that was arriving will not be complete.
 fn cut_torn(hang_up: &mut HangUp, stream: StreamKey) {
     let stream = hang_up.entities.streams.get(stream);
-    let file = stream.and_then(|stream| stream.current_file());
+    let file = stream.and_then(Stream::current_file);
     if let Some(file) = file.and_then(|file| hang_up.entities.trace_files.get_mut(file)) {
         trace_files::cut(&mut hang_up.storage, file);
     }

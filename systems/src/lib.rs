@@ -3,6 +3,8 @@
 //! Each system is a plain function over the world; [`tick`] has their order. Sockets,
 //! files and clocks are behind the traits of [`ports`].
 #![forbid(unsafe_code)]
+// The parameters of a system come by value.
+#![allow(clippy::needless_pass_by_value)]
 
 mod accept;
 pub mod agenda;

@@ -23,10 +23,11 @@ pub fn receive(
         let Some(connection) = entities.connections.get_mut(key) else {
             continue;
         };
-        // Who does not read its replies is not read from; it comes back here when
-        // they have left.
-        if network.unsent(key) < UNSENT_BYTES_MAX {
-            receive_from(&mut *network, key, connection, &mut agenda);
+        // Who does not take its replies is not read from, until they have left.
+        if network.unsent(key) >= UNSENT_BYTES_MAX {
+            connection.throttled = true;
+        } else {
+            receive_from(&mut network, key, connection, &mut agenda);
         }
     }
     agenda.readable = readable;

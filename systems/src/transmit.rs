@@ -1,6 +1,8 @@
 //! Replies leave.
 
-use baton_components::connection::Ending;
+use baton_components::connection::{Connection, Ending};
+use baton_components::keys::ConnectionKey;
+use baton_components::limits::UNSENT_BYTES_MAX;
 use bevy_ecs::system::ResMut;
 
 use crate::agenda::Agenda;
@@ -17,30 +19,30 @@ pub fn transmit(
     writable.sort_unstable();
     writable.dedup();
     for key in writable.drain(..) {
-        let Some(connection) = entities.connections.get_mut(key) else {
-            continue;
-        };
-        match network.transmit(key) {
-            Transmitted::All => {
-                // Commands or a body may have waited for room.
-                let waiting = connection
-                    .viewer()
-                    .is_some_and(|viewer| viewer.body.is_some());
-                if waiting || !network.input(key).is_empty() {
-                    agenda.again.push(key);
-                }
-            }
-            Transmitted::Partly => {}
-            Transmitted::Broken(reason) => {
-                tracing::info!(
-                    peer = connection.peer,
-                    "{} connection broke: {reason}",
-                    connection.port().name()
-                );
-                connection.end(Ending::Close);
-                agenda.ending.push(key);
-            }
+        if let Some(connection) = entities.connections.get_mut(key) {
+            transmit_to(&mut network, key, connection, &mut agenda);
         }
     }
     agenda.writable = writable;
+}
+
+fn transmit_to(
+    network: &mut NetworkPort,
+    key: ConnectionKey,
+    connection: &mut Connection,
+    agenda: &mut Agenda,
+) {
+    if let Transmitted::Broken(reason) = network.transmit(key) {
+        tracing::info!(
+            peer = connection.peer,
+            "{} connection broke: {reason}",
+            connection.port().name()
+        );
+        connection.end(Ending::Close);
+        agenda.ending.push(key);
+    } else if connection.throttled && network.unsent(key) < UNSENT_BYTES_MAX {
+        // There is room again: what was left unread is read in the next tick.
+        connection.throttled = false;
+        agenda.again.push(key);
+    }
 }

@@ -47,9 +47,11 @@ fn converse(ingest: &mut Ingest, key: ConnectionKey, input: &[u8], replies: &mut
         {
             break;
         }
-        if replies.len() > UNSENT_BYTES_MAX {
+        if replies.len() >= UNSENT_BYTES_MAX {
             // The rest is read when these have left.
-            ingest.agenda.again.push(key);
+            if let Some(connection) = ingest.entities.connections.get_mut(key) {
+                connection.throttled = true;
+            }
             break;
         }
     }

@@ -1,6 +1,7 @@
 //! SEND_METADATA and RESET_METADATA: the bytes that describe a trace.
 
 use baton_components::keys::SessionKey;
+use baton_components::session::Session;
 use baton_components::stream::Stream;
 use baton_components::wire::producer::{ResetMetadata, SendMetadata, code, reply};
 
@@ -63,11 +64,7 @@ fn try_reset(ingest: &mut Ingest, own: SessionKey, command: ResetMetadata) -> Re
     let Ingest {
         entities, storage, ..
     } = ingest;
-    if entities
-        .sessions
-        .get(own)
-        .is_some_and(|session| session.is_live())
-    {
+    if entities.sessions.get(own).is_some_and(Session::is_live) {
         return Err(Reason::Live);
     }
     let stream = entities

@@ -6,6 +6,7 @@
 //! nor END looks at the streams.
 
 use baton_components::keys::{SessionKey, StreamKey};
+use baton_components::session::Session;
 use baton_components::stream::{Stream, reached};
 use baton_components::wire::producer::{
     BeginDataPending, DataPending, EndDataPending, NONE, QuiescentControl, code, reply,
@@ -42,9 +43,7 @@ pub fn ask(
     })?;
     check(ingest, key);
     let sessions = &ingest.entities.sessions;
-    let indexed = sessions
-        .get(own)
-        .is_some_and(|session| session.has_indexes());
+    let indexed = sessions.get(own).is_some_and(Session::has_indexes);
     let pending = ingest
         .entities
         .streams

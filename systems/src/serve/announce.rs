@@ -9,6 +9,8 @@
 //! - a stream that was published is announced although it has closed since.
 
 use baton_components::keys::{SessionKey, StreamKey, TraceKey, ViewerSessionKey, ViewerStreamKey};
+use baton_components::stream::Stream;
+use baton_components::trace_file::TraceFile;
 use baton_components::viewer_stream::{MetadataPosition, PacketPosition, Position, ViewerStream};
 use baton_components::wire::viewer::StreamEntry;
 
@@ -67,16 +69,13 @@ pub fn prepare(
 }
 
 fn position(entities: &Entities, key: StreamKey, seek: Seek) -> PacketPosition {
-    let current = entities
-        .streams
-        .get(key)
-        .and_then(|stream| stream.current_file());
+    let current = entities.streams.get(key).and_then(Stream::current_file);
     match (seek, current) {
         (Seek::Last, Some(file)) => {
             let record = entities
                 .trace_files
                 .get(file)
-                .map_or(0, |file| file.committed());
+                .map_or(0, TraceFile::committed);
             PacketPosition {
                 file: Some(file),
                 record,

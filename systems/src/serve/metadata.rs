@@ -17,20 +17,16 @@ pub fn answer(serve: &mut Serve, caller: Caller, handle: u64, replies: &mut Vec<
     let (Some(key), Some(sent)) = (key, sent) else {
         return MetadataReply::without_bytes(MetadataStatus::Error).encode(replies);
     };
-    match unread(serve, key, sent) {
-        Some(unread) => {
-            MetadataReply::ok(unread.remaining).encode(replies);
-            let stream = serve.entities.viewer_streams.get_mut(key);
-            if let Some(position) = stream.and_then(ViewerStream::metadata_mut) {
-                position.sent += unread.remaining;
-            }
-            body::begin(serve, caller.connection, unread);
-        }
-        None => {
-            MetadataReply::without_bytes(MetadataStatus::NoNew).encode(replies);
-            end_if_over(serve, key, sent);
-        }
+    let Some(unread) = unread(serve, key, sent) else {
+        MetadataReply::without_bytes(MetadataStatus::NoNew).encode(replies);
+        return end_if_over(serve, key, sent);
+    };
+    MetadataReply::ok(unread.remaining).encode(replies);
+    let stream = serve.entities.viewer_streams.get_mut(key);
+    if let Some(position) = stream.and_then(ViewerStream::metadata_mut) {
+        position.sent += unread.remaining;
     }
+    body::begin(serve, caller.connection, unread);
 }
 
 /// The bytes that were received and not sent to this viewer. Whole messages of the
