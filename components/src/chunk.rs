@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::hold::{Hold, Holder};
+use crate::keys::StreamKey;
 use crate::path::RelativePath;
 use crate::session::Origin;
 
@@ -34,6 +35,8 @@ pub struct Chunk {
     pub close: Option<CloseCommand>,
     /// Directories that were made directly in it, such as `ust`.
     pub tops: BTreeSet<Vec<u8>>,
+    /// Weak: streams that have or had files in it.
+    pub streams: BTreeSet<StreamKey>,
     /// Files that were made in it, relative to its directory.
     pub files: BTreeSet<RelativePath>,
 }
@@ -72,6 +75,7 @@ impl Chunk {
             end: None,
             close: None,
             tops: BTreeSet::new(),
+            streams: BTreeSet::new(),
             files: BTreeSet::new(),
         }
     }

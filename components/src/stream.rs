@@ -28,8 +28,11 @@ pub struct Stream {
     /// The move to another chunk that was asked for and is not complete.
     pub rotation: Option<Rotation>,
     /// Its files that can be read, oldest first; the last one is being written
-    /// unless it is finished.
+    /// unless it is finished. Those of chunks before the current one are there for
+    /// viewers that are not so far.
     pub files: VecDeque<TraceFileKey>,
+    /// The ordinal of the current chunk's first file.
+    pub chunk_ordinal: u64,
     /// How its files are limited in size and number, if they are.
     pub limit: Option<FileLimit>,
     /// Number of the current file in its name, if files are limited.

@@ -4,13 +4,15 @@
 //! readable although its name is gone from the disk.
 
 use crate::hold::{Hold, Holder};
-use crate::keys::{FileKey, StreamKey};
+use crate::keys::{ChunkKey, FileKey, StreamKey};
 use crate::wire::ctf_index::Version;
 
 #[derive(Debug)]
 pub struct TraceFile {
     /// Weak: a viewer may read on when the stream is gone from its producer.
     pub stream: StreamKey,
+    /// Weak: the chunk that it was made in.
+    pub chunk: ChunkKey,
     /// Its place among all files of the stream, from 0, through all chunks.
     pub ordinal: u64,
     pub data: FileKey,
@@ -24,6 +26,8 @@ pub struct TraceFile {
     pub awaited: u32,
     /// The stream writes another file now.
     pub finished: bool,
+    /// It was cleared: its packets are not for viewers any more.
+    pub cleared: bool,
 }
 
 /// The records of a trace file's packets.

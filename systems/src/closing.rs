@@ -130,9 +130,7 @@ fn close(
     entities.relink(key, |stream: &mut Stream| {
         stream.chunk = None;
         stream.rotation = None;
-        if stream.viewers.is_empty() {
-            stream.files.clear();
-        }
     });
+    trace_files::forget_passed(entities, key);
     entities.disown::<Stream>(key);
 }

@@ -33,8 +33,8 @@ pub struct Entities<'w> {
     pub streams: ResMut<'w, Arena<StreamKey, Stream>>,
     pub traces: ResMut<'w, Arena<TraceKey, Trace>>,
     pub sessions: ResMut<'w, Arena<SessionKey, Session>>,
-    pub trace_files: ResMut<'w, Arena<TraceFileKey, TraceFile>>,
     pub chunks: ResMut<'w, Arena<ChunkKey, Chunk>>,
+    pub trace_files: ResMut<'w, Arena<TraceFileKey, TraceFile>>,
     pub files: ResMut<'w, Arena<FileKey, File>>,
 }
 

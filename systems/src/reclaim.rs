@@ -5,8 +5,9 @@
 //! pass frees a whole session, children before parents, at a cost in proportion to
 //! what is freed.
 
+use baton_components::chunk::{Chunk, CloseCommand};
 use baton_components::directory::Directory;
-use baton_components::stream::Stream;
+use baton_components::keys::ChunkKey;
 use baton_components::viewer_stream::ViewerStream;
 use bevy_ecs::system::ResMut;
 
@@ -14,6 +15,7 @@ use crate::chunks;
 use crate::entities::{Entities, Entity};
 use crate::ports::StoragePort;
 use crate::serve;
+use crate::trace_files;
 
 /// Frees every condemned record, after its last rites.
 pub fn reclaim(
@@ -54,22 +56,16 @@ pub fn reclaim(
         tracing::info!(session = record.id, "session {} is over", record.id);
         entities.release_all(&record);
     }
-    while let Some((_, record)) = entities.trace_files.pop_condemned() {
-        entities.release_all(&record);
-    }
     while let Some((key, mut record)) = entities.chunks.pop_condemned() {
-        if let Err(error) = chunks::bury(&mut storage, &mut record) {
-            tracing::error!(
-                "chunk {} stays in {}: {error}",
-                record.name(),
-                record.directory()
-            );
-        }
+        bury(&mut entities, &mut storage, key, &mut record);
         if let Some(id) = record.id
             && directory.chunks.get(&id) == Some(&key)
         {
             directory.chunks.remove(&id);
         }
+        entities.release_all(&record);
+    }
+    while let Some((_, record)) = entities.trace_files.pop_condemned() {
         entities.release_all(&record);
     }
     while let Some((key, _)) = entities.files.pop_condemned() {
@@ -87,7 +83,32 @@ fn leave_stream(
         return;
     };
     stream.viewers.retain(|viewer| *viewer != key);
-    if stream.viewers.is_empty() && stream.chunk.is_none() {
-        entities.relink(record.stream, |stream: &mut Stream| stream.files.clear());
+    trace_files::forget_passed(entities, record.stream);
+}
+
+/// Does what a chunk's close asked for, and takes what was deleted from viewers.
+fn bury(entities: &mut Entities, storage: &mut StoragePort, key: ChunkKey, chunk: &mut Chunk) {
+    if let Err(error) = chunks::bury(storage, chunk) {
+        let (name, directory) = (chunk.name(), chunk.directory());
+        tracing::error!("chunk {name} stays in {directory}: {error}");
+    }
+    if chunk.close != Some(CloseCommand::Delete) {
+        return;
+    }
+    for stream in &chunk.streams {
+        let files = entities
+            .streams
+            .get(*stream)
+            .map(|stream| stream.files.clone());
+        for file in files.into_iter().flatten() {
+            if let Some(file) = entities
+                .trace_files
+                .get_mut(file)
+                .filter(|file| file.chunk == key)
+            {
+                file.cleared = true;
+            }
+        }
+        trace_files::forget_passed(entities, *stream);
     }
 }

@@ -4,6 +4,8 @@
 //! is arriving stand beyond it, and are cut off if the packet never completes: a
 //! torn packet at the end of a file makes a whole trace unreadable.
 
+use std::collections::VecDeque;
+
 use baton_components::file::File;
 use baton_components::keys::{ChunkKey, FileKey, StreamKey, TraceFileKey};
 use baton_components::path::RelativePath;
@@ -26,13 +28,14 @@ pub fn begin(
     let Some(stream) = entities.streams.get(key) else {
         return Ok(());
     };
-    let Some(place) = place(entities, stream) else {
+    let Some(place) = place(entities, key) else {
         return Ok(());
     };
     let ordinal = stream.next_ordinal;
     let data = create(entities, storage, &place)?;
     let file = entities.insert(TraceFile {
         stream: key,
+        chunk: place.chunk,
         ordinal,
         data,
         index: None,
@@ -40,6 +43,7 @@ pub fn begin(
         written: 0,
         awaited: 0,
         finished: false,
+        cleared: false,
     });
     entities.disown::<File>(data);
     entities.relink(key, |stream: &mut Stream| {
@@ -112,6 +116,40 @@ fn forget_unreachable(entities: &mut Entities, key: StreamKey) {
     }
 }
 
+/// Files of chunks before the current one are kept for viewers that still read them,
+/// and for nobody else; cleared ones for nobody at all.
+pub fn forget_passed(entities: &mut Entities, key: StreamKey) {
+    let Some(stream) = entities.streams.get(key) else {
+        return;
+    };
+    let current = stream.chunk.map(|_| stream.chunk_ordinal);
+    let read = oldest_read(entities, stream);
+    let is_kept = |file: &TraceFileKey| {
+        entities.trace_files.get(*file).is_some_and(|file| {
+            let since = |first: Option<u64>| first.is_some_and(|first| file.ordinal >= first);
+            !file.cleared && (since(current) || since(read))
+        })
+    };
+    let kept: VecDeque<TraceFileKey> = stream.files.iter().copied().filter(is_kept).collect();
+    if kept.len() < stream.files.len() {
+        entities.relink(key, |stream: &mut Stream| stream.files = kept);
+    }
+}
+
+/// The ordinal of the oldest file that a viewer of the stream has not passed.
+fn oldest_read(entities: &Entities, stream: &Stream) -> Option<u64> {
+    if stream.is_metadata() {
+        // What follows a rotation has all of it again.
+        return (!stream.viewers.is_empty()).then_some(stream.chunk_ordinal);
+    }
+    let positions = stream.viewers.iter().filter_map(|key| {
+        let file = entities.viewer_streams.get(*key)?.packets()?.file;
+        let file = file.and_then(|file| entities.trace_files.get(file));
+        Some(file.map_or(0, |file| file.ordinal))
+    });
+    positions.min()
+}
+
 /// Makes the index file of a stream's current file, if it has none.
 pub fn begin_index(
     entities: &mut Entities,
@@ -128,7 +166,7 @@ pub fn begin_index(
     let Some(stream) = entities.streams.get(file.stream) else {
         return Ok(());
     };
-    let Some(mut place) = place(entities, stream) else {
+    let Some(mut place) = place(entities, file.stream) else {
         return Ok(());
     };
     let minor = entities
@@ -256,6 +294,7 @@ pub fn give_up_records(
 
 /// Where a file goes.
 struct Place {
+    stream: StreamKey,
     chunk: ChunkKey,
     /// Below the chunk's directory.
     directory: RelativePath,
@@ -263,11 +302,13 @@ struct Place {
 }
 
 /// Where a stream's current data file goes; nowhere if the stream has no chunk.
-fn place(entities: &Entities, stream: &Stream) -> Option<Place> {
+fn place(entities: &Entities, key: StreamKey) -> Option<Place> {
+    let stream = entities.streams.get(key)?;
     let chunk = stream.chunk?;
     let directory = entities.traces.get(stream.trace)?.path.clone();
     let number = stream.limit.map(|_| stream.file_number);
     Some(Place {
+        stream: key,
         chunk,
         directory,
         name: numbered(&stream.file_name, number),
@@ -296,6 +337,7 @@ fn create(
     let directory = chunk.directory().join(&place.directory);
     storage.create_directory(&directory)?;
     // Whoever moves or deletes the chunk's files asks it which they are.
+    chunk.streams.insert(place.stream);
     if let Some(top) = place.directory.components().next() {
         chunk.tops.insert(top.to_vec());
     }

@@ -110,6 +110,7 @@ fn describe(
         end: None,
         close: None,
         tops: BTreeSet::new(),
+        streams: BTreeSet::new(),
         files: BTreeSet::new(),
     };
     match command.override_name {

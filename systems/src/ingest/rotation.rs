@@ -148,7 +148,9 @@ fn move_to(
     ingest.entities.relink(key, |stream: &mut Stream| {
         stream.chunk = target;
         stream.rotation = None;
+        stream.file_number = 0;
         if target.is_some() {
+            stream.chunk_ordinal = stream.next_ordinal;
             // The whole metadata is sent again into the new chunk.
             stream.metadata_received = 0;
         }
@@ -163,12 +165,7 @@ fn move_to(
     for file in &old {
         trace_files::finish(&mut ingest.entities, &mut ingest.storage, *file);
     }
-    ingest.entities.relink(key, |stream: &mut Stream| {
-        // A viewer may read on in the old chunk, as long as there is no newer one.
-        if target.is_some() || stream.viewers.is_empty() {
-            stream.files.retain(|file| !old.contains(file));
-        }
-    });
+    trace_files::forget_passed(&mut ingest.entities, key);
     Ok(())
 }
 

@@ -100,6 +100,7 @@ fn try_add(
         limit,
         file_number: 0,
         next_ordinal: 0,
+        chunk_ordinal: 0,
         last_data: None,
         last_index: None,
         last_packet_sequence: None,

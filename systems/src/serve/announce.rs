@@ -8,8 +8,9 @@
 //!   it away with the last data stream;
 //! - a stream that was published is announced although it has closed since.
 
-use baton_components::keys::{SessionKey, StreamKey, TraceKey, ViewerSessionKey, ViewerStreamKey};
-use baton_components::stream::Stream;
+use baton_components::keys::{
+    SessionKey, StreamKey, TraceFileKey, TraceKey, ViewerSessionKey, ViewerStreamKey,
+};
 use baton_components::trace_file::TraceFile;
 use baton_components::viewer_stream::{MetadataPosition, PacketPosition, Position, ViewerStream};
 use baton_components::wire::viewer::StreamEntry;
@@ -68,21 +69,27 @@ pub fn prepare(
     }
 }
 
+/// Where a viewer begins: nowhere yet, if the stream has no file.
 fn position(entities: &Entities, key: StreamKey, seek: Seek) -> PacketPosition {
-    let current = entities.streams.get(key).and_then(Stream::current_file);
-    match (seek, current) {
-        (Seek::Last, Some(file)) => {
-            let record = entities
-                .trace_files
-                .get(file)
-                .map_or(0, TraceFile::committed);
-            PacketPosition {
-                file: Some(file),
-                record,
-                readable: None,
-            }
+    let Some(stream) = entities.streams.get(key) else {
+        return PacketPosition::default();
+    };
+    let in_chunk = |key: &&TraceFileKey| {
+        let file = entities.trace_files.get(**key);
+        file.is_some_and(|file| file.ordinal >= stream.chunk_ordinal)
+    };
+    let (file, record) = match seek {
+        Seek::Beginning => (stream.files.iter().find(in_chunk).copied(), 0),
+        Seek::Last => {
+            let file = stream.current_file();
+            let current = file.and_then(|file| entities.trace_files.get(file));
+            (file, current.map_or(0, TraceFile::committed))
         }
-        _ => PacketPosition::default(),
+    };
+    PacketPosition {
+        file,
+        record,
+        readable: None,
     }
 }
 

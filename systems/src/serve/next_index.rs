@@ -9,6 +9,7 @@ use baton_components::wire::viewer::{NEW_METADATA, NEW_STREAM, NextIndexStatus};
 
 use super::{Caller, Serve, announce};
 use crate::entities::Entities;
+use crate::trace_files;
 
 pub fn answer(serve: &mut Serve, caller: Caller, handle: u64, replies: &mut Vec<u8>) {
     let Some(key) = serve.viewer_stream(caller, handle) else {
@@ -84,18 +85,17 @@ fn seek_next(entities: &mut Entities, key: ViewerStreamKey) -> Next {
             go_to(entities, key, oldest);
             continue;
         };
-        let later = |other: &&TraceFileKey| {
-            entities
-                .trace_files
-                .get(**other)
-                .is_some_and(|f| f.ordinal > trace_file.ordinal)
-        };
-        let overtaken = !stream.files.contains(&file);
-        let newer = stream.files.iter().find(later).copied();
+        // The files of a stream stand in the order of their ordinals.
+        let passed = stream.files.partition_point(|other| {
+            let other = entities.trace_files.get(*other);
+            other.is_some_and(|other| other.ordinal <= trace_file.ordinal)
+        });
+        let newer = stream.files.get(passed).copied();
+        let reachable = passed > 0 && stream.files[passed - 1] == file;
         match newer {
-            // Its file was overwritten, or left behind by a rotation: what follows
-            // in it is lost to viewers.
-            Some(newer) if overtaken => go_to(entities, key, newer),
+            // Its file was overwritten or cleared: what follows in it is lost.
+            Some(newer) if !reachable => go_to(entities, key, newer),
+            None if trace_file.cleared => return Next::Drained,
             _ if position.record < trace_file.committed() => {
                 return Next::Packet(file, position.record);
             }
@@ -113,6 +113,9 @@ fn go_to(entities: &mut Entities, key: ViewerStreamKey, file: TraceFileKey) {
             position.record = 0;
         }
     });
+    if let Some(stream) = entities.viewer_streams.get(key).map(|viewer| viewer.stream) {
+        trace_files::forget_passed(entities, stream);
+    }
 }
 
 /// Reads a record, and moves on. Nothing if it cannot be read.
