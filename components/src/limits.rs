@@ -13,8 +13,19 @@ pub const RECEIVE_BYTES_PER_TICK: usize = 256 * 1024;
 /// peer that does not read costs this much memory and one reply.
 pub const UNSENT_BYTES_MAX: usize = 256 * 1024;
 
-/// Bytes of a packet or of metadata read from a file at once for a viewer.
-pub const BODY_SLICE_BYTES: usize = 256 * 1024;
+/// A packet or metadata up to this size is read and sent with its reply; a larger one
+/// goes from the file to the peer by itself.
+pub const BODY_COPIED_BYTES_MAX: u64 = 16 * 1024;
+
+/// Bytes of a large body that one viewer gets in one tick, so that the others are not
+/// kept waiting.
+pub const BODY_BYTES_PER_TICK: u64 = 1024 * 1024;
+
+/// Bytes of a body read at once where a network has no descriptor.
+pub const BODY_SLICE_BYTES: u64 = 256 * 1024;
+
+/// Bytes of packets moved to another chunk at once.
+pub const COPY_SLICE_BYTES: u64 = 256 * 1024;
 
 /// Connections accepted in one tick, so that a flood of them does not stop those
 /// already there.

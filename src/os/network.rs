@@ -6,6 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -69,6 +70,8 @@ struct Peer {
     output: Vec<u8>,
     /// How much of the output has left.
     sent: usize,
+    /// Bytes that are not in the output wait for room.
+    blocked: bool,
     /// The peer will send no more: only the read that finds it tells.
     read_closed: bool,
 }
@@ -204,7 +207,8 @@ impl Network for SocketNetwork {
                     peer.read_closed |= event.is_read_closed() || event.is_error();
                     readable.push(key);
                 }
-                if event.is_writable() && !peer.output.is_empty() {
+                if event.is_writable() && (peer.blocked || !peer.output.is_empty()) {
+                    peer.blocked = false;
                     writable.push(key);
                 }
             }
@@ -259,6 +263,7 @@ impl Network for SocketNetwork {
                 input,
                 output: Vec::new(),
                 sent: 0,
+                blocked: false,
                 read_closed: false,
             },
         );
@@ -343,6 +348,14 @@ impl Network for SocketNetwork {
         }
         peer.forget_output();
         Transmitted::All
+    }
+
+    fn descriptor(&self, key: ConnectionKey) -> Option<BorrowedFd<'_>> {
+        self.peers.get(key).map(|peer| peer.socket.as_fd())
+    }
+
+    fn wait_for_room(&mut self, key: ConnectionKey) {
+        self.peer(key).blocked = true;
     }
 
     fn close(&mut self, key: ConnectionKey) {

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -201,6 +201,26 @@ impl Storage for FileStorage {
         let Open { file, path } = self.opened(key);
         file.read_exact_at(into, offset)
             .map_err(|reason| self.error("read from", path, &reason))
+    }
+
+    fn send(
+        &mut self,
+        key: FileKey,
+        offset: u64,
+        length: u64,
+        to: BorrowedFd<'_>,
+    ) -> Result<u64, StorageError> {
+        let Open { file, path } = self.opened(key);
+        let mut offset = offset;
+        match rustix::fs::sendfile(to, file, Some(&mut offset), length as usize) {
+            Ok(0) if length > 0 => {
+                let reason = io::Error::from(io::ErrorKind::UnexpectedEof);
+                Err(self.error("send from", path, &reason))
+            }
+            Ok(sent) => Ok(sent as u64),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+            Err(reason) => Err(self.error("send from", path, &reason.into())),
+        }
     }
 
     fn resize(&mut self, key: FileKey, size: u64) -> Result<(), StorageError> {

@@ -25,6 +25,8 @@ pub struct Agenda {
     pub ending: Vec<ConnectionKey>,
     /// Were left with work at the end of their share: looked at in the next tick.
     pub again: Vec<ConnectionKey>,
+    /// The same, for bytes to send.
+    pub writable_again: Vec<ConnectionKey>,
     /// Have index records that are not on disk.
     pub indexed: Vec<TraceFileKey>,
     /// Sessions whose drain may be over by then, soonest first.

@@ -21,16 +21,18 @@ pub fn poll(
         readable,
         writable,
         again,
+        writable_again,
         ..
     } = &mut *agenda;
     readable.append(again);
+    writable.append(writable_again);
     network.poll(timeout, readable, writable);
     *now = clock.now();
 }
 
 /// How long nothing can happen by itself.
 fn timeout(agenda: &Agenda, last: Duration) -> Option<Duration> {
-    if !agenda.again.is_empty() {
+    if !agenda.again.is_empty() || !agenda.writable_again.is_empty() {
         return Some(Duration::ZERO);
     }
     agenda

@@ -6,6 +6,7 @@
 //! those of tests and simulations.
 
 use std::fmt;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use baton_components::connection::Port;
@@ -52,6 +53,15 @@ pub trait Network: Send + Sync {
 
     /// Gives queued bytes to the peer, as many as it takes now.
     fn transmit(&mut self, key: ConnectionKey) -> Transmitted;
+
+    /// Where storage can write to the peer by itself; none where bytes have to be
+    /// queued. What is queued comes first.
+    fn descriptor(&self, _: ConnectionKey) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// The descriptor took no more: the connection is to be reported writable.
+    fn wait_for_room(&mut self, _: ConnectionKey) {}
 
     /// Closes the connection. Its key means nothing any more.
     fn close(&mut self, key: ConnectionKey);
@@ -117,6 +127,18 @@ pub trait Storage: Send + Sync {
 
     /// Reads exactly `into`, or fails.
     fn read(&mut self, key: FileKey, offset: u64, into: &mut [u8]) -> Result<(), StorageError>;
+
+    /// Moves bytes of the file to a descriptor of the network, at most `length`; gives
+    /// how many it took. None at all: it takes no more for now.
+    fn send(
+        &mut self,
+        key: FileKey,
+        _offset: u64,
+        _length: u64,
+        _to: BorrowedFd<'_>,
+    ) -> Result<u64, StorageError> {
+        unreachable!("law: a network without descriptors offers none for {key:?}")
+    }
 
     /// Cuts the file, or lengthens it with zeros.
     fn resize(&mut self, key: FileKey, size: u64) -> Result<(), StorageError>;

@@ -1,48 +1,131 @@
-//! Replies leave.
+//! Replies leave: what is queued, and then what comes out of a file.
+//!
+//! A large body goes from its file to the peer without passing through here; a peer
+//! that takes no more of it costs nothing until it does.
 
-use baton_components::connection::{Connection, Ending};
+use baton_components::connection::{Body, Connection, Ending};
 use baton_components::keys::ConnectionKey;
-use baton_components::limits::UNSENT_BYTES_MAX;
-use bevy_ecs::system::ResMut;
+use baton_components::limits::{BODY_BYTES_PER_TICK, BODY_SLICE_BYTES, UNSENT_BYTES_MAX};
+use bevy_ecs::system::{Local, ResMut, SystemParam};
 
 use crate::agenda::Agenda;
 use crate::entities::Entities;
-use crate::ports::{NetworkPort, Transmitted};
+use crate::ports::{NetworkPort, StorageError, StoragePort, Transmitted};
+
+/// What replies leave through.
+#[derive(SystemParam)]
+pub struct Transmit<'w, 's> {
+    network: ResMut<'w, NetworkPort>,
+    storage: ResMut<'w, StoragePort>,
+    entities: Entities<'w>,
+    agenda: ResMut<'w, Agenda>,
+    slice: Local<'s, Vec<u8>>,
+}
 
 /// Gives peers what is queued for them, all replies of a tick in one go.
-pub fn transmit(
-    mut network: ResMut<NetworkPort>,
-    mut entities: Entities,
-    mut agenda: ResMut<Agenda>,
-) {
-    let mut writable = std::mem::take(&mut agenda.writable);
+pub fn transmit(mut transmit: Transmit) {
+    let mut writable = std::mem::take(&mut transmit.agenda.writable);
     writable.sort_unstable();
     writable.dedup();
     for key in writable.drain(..) {
-        if let Some(connection) = entities.connections.get_mut(key) {
-            transmit_to(&mut network, key, connection, &mut agenda);
+        if transmit.entities.connections.contains(key) {
+            transmit_to(&mut transmit, key);
         }
     }
-    agenda.writable = writable;
+    transmit.agenda.writable = writable;
 }
 
-fn transmit_to(
-    network: &mut NetworkPort,
-    key: ConnectionKey,
-    connection: &mut Connection,
-    agenda: &mut Agenda,
-) {
-    if let Transmitted::Broken(reason) = network.transmit(key) {
-        tracing::info!(
-            peer = connection.peer,
-            "{} connection broke: {reason}",
-            connection.port().name()
-        );
-        connection.end(Ending::Close);
-        agenda.ending.push(key);
-    } else if connection.throttled && network.unsent(key) < UNSENT_BYTES_MAX {
+fn transmit_to(transmit: &mut Transmit, key: ConnectionKey) {
+    if let Transmitted::Broken(reason) = transmit.network.transmit(key) {
+        return end(transmit, key, &reason);
+    }
+    if transmit.network.unsent(key) == 0
+        && let Err(error) = transmit_body(transmit, key)
+    {
+        return end(transmit, key, &error.to_string());
+    }
+    let Some(connection) = transmit.entities.connections.get_mut(key) else {
+        return;
+    };
+    let busy = connection
+        .viewer()
+        .is_some_and(|viewer| viewer.body.is_some());
+    if connection.throttled && !busy && transmit.network.unsent(key) < UNSENT_BYTES_MAX {
         // There is room again: what was left unread is read in the next tick.
         connection.throttled = false;
-        agenda.again.push(key);
+        transmit.agenda.again.push(key);
+    }
+}
+
+/// Sends of the body in hand as much as the peer takes, up to its share of a tick.
+fn transmit_body(transmit: &mut Transmit, key: ConnectionKey) -> Result<(), StorageError> {
+    let viewer = transmit
+        .entities
+        .connections
+        .get(key)
+        .and_then(Connection::viewer);
+    let Some(mut body) = viewer.and_then(|viewer| viewer.body) else {
+        return Ok(());
+    };
+    let mut share = BODY_BYTES_PER_TICK;
+    while body.remaining > 0 {
+        if share == 0 {
+            transmit.agenda.writable_again.push(key);
+            break;
+        }
+        let taken = send_some(transmit, key, body, share)?;
+        if taken == 0 {
+            transmit.network.wait_for_room(key);
+            break;
+        }
+        body.offset += taken;
+        body.remaining -= taken;
+        share -= taken;
+    }
+    let rest = (body.remaining > 0).then_some(body);
+    transmit
+        .entities
+        .relink(key, |connection: &mut Connection| {
+            if let Some(viewer) = connection.viewer_mut() {
+                viewer.body = rest;
+            }
+        });
+    Ok(())
+}
+
+/// Sends a part of a body; gives how many bytes the peer took.
+fn send_some(
+    transmit: &mut Transmit,
+    key: ConnectionKey,
+    body: Body,
+    share: u64,
+) -> Result<u64, StorageError> {
+    let length = body.remaining.min(share);
+    let Transmit {
+        network,
+        storage,
+        slice,
+        ..
+    } = transmit;
+    if let Some(descriptor) = network.descriptor(key) {
+        return storage.send(body.file, body.offset, length, descriptor);
+    }
+    if network.unsent(key) > 0 {
+        return Ok(0);
+    }
+    let length = length.min(BODY_SLICE_BYTES);
+    slice.resize(length as usize, 0);
+    storage.read(body.file, body.offset, slice)?;
+    network.send(key, slice);
+    network.transmit(key);
+    Ok(length)
+}
+
+fn end(transmit: &mut Transmit, key: ConnectionKey, reason: &str) {
+    if let Some(connection) = transmit.entities.connections.get_mut(key) {
+        let port = connection.port().name();
+        tracing::info!(peer = connection.peer, "{port} connection broke: {reason}");
+        connection.end(Ending::Close);
+        transmit.agenda.ending.push(key);
     }
 }

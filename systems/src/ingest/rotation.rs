@@ -7,7 +7,7 @@
 use baton_components::chunk::ChunkId;
 use baton_components::index::{Half, Index, PacketPlace};
 use baton_components::keys::{ChunkKey, IndexKey, SessionKey, StreamKey, TraceFileKey};
-use baton_components::limits::BODY_SLICE_BYTES;
+use baton_components::limits::COPY_SLICE_BYTES;
 use baton_components::stream::{Rotation, Stream};
 use baton_components::wire::producer::{RotatePosition, RotateStreams, code, reply};
 
@@ -231,7 +231,7 @@ fn copy_to_current(
     let Some(file) = entities.trace_files.get_mut(to) else {
         return Ok(None);
     };
-    let mut slice = vec![0; BODY_SLICE_BYTES.min((end - start) as usize)];
+    let mut slice = vec![0; COPY_SLICE_BYTES.min(end - start) as usize];
     let mut at = start;
     while at < end {
         let size = slice.len().min((end - at) as usize);

@@ -57,7 +57,7 @@ impl Clock for MemoryClock {
         let local_s = i64::try_from(unix_s)
             .ok()?
             .checked_add(i64::from(self.offset_s))?;
-        let second_of_day = local_s.rem_euclid(SECONDS_PER_DAY);
+        let second_of_day = local_s.rem_euclid(SECONDS_PER_DAY).unsigned_abs();
         let (year, month, day) = date(local_s.div_euclid(SECONDS_PER_DAY))?;
         Some(CivilTime {
             year,
@@ -91,7 +91,7 @@ fn date(day: i64) -> Option<(i16, u8, u8)> {
     let year = i16::try_from(year)
         .ok()
         .filter(|year| (0..=9999).contains(year))?;
-    Some((year, month, left as u8 + 1))
+    Some((year, month, left.unsigned_abs() as u8 + 1))
 }
 
 fn days_of_year(year: i64) -> i64 {

@@ -131,7 +131,7 @@ impl Peer {
     pub fn accept_bytes(&self, count: usize) {
         let mut link = lock(&self.0);
         if let Some(window) = &mut link.window {
-            *window += count;
+            *window = window.saturating_add(count);
         }
     }
 
@@ -163,6 +163,7 @@ struct Wires {
 
 /// A connection.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own, seen from one side.
 struct Link {
     /// Polls that it went through.
     polls: u64,
@@ -361,3 +362,6 @@ impl Network for RelaySide {
 }
 
 const UNKNOWN: &str = "the connection is closed";
+
+#[cfg(test)]
+mod tests;

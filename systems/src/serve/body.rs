@@ -1,51 +1,39 @@
 //! The part of a reply that comes from a file: a packet, or metadata.
 //!
-//! It is read in slices as the viewer takes them, so a large packet costs no more
-//! memory than a slice, and a viewer that stops reading costs nothing.
+//! A small one is read here and leaves with its reply. A large one is sent by
+//! `transmit` as the viewer takes it, and the viewer's next request waits until then.
 
 use baton_components::connection::{Body, Connection};
 use baton_components::keys::ConnectionKey;
-use baton_components::limits::BODY_SLICE_BYTES;
+use baton_components::limits::BODY_COPIED_BYTES_MAX;
 
 use super::Serve;
 use crate::ports::StorageError;
 
-/// The reply whose head was just written goes on with these bytes.
-pub fn begin(serve: &mut Serve, key: ConnectionKey, body: Body) {
-    set(serve, key, (body.remaining > 0).then_some(body));
-}
-
-/// Appends at most `room` bytes of the body in hand; whether it is finished.
-pub fn append(
+/// The reply whose head `head` writes goes on with these bytes.
+pub fn reply(
     serve: &mut Serve,
     key: ConnectionKey,
-    room: usize,
+    body: Body,
     replies: &mut Vec<u8>,
-) -> Result<bool, StorageError> {
-    let viewer = serve
-        .entities
-        .connections
-        .get(key)
-        .and_then(Connection::viewer);
-    let Some(mut body) = viewer.and_then(|viewer| viewer.body) else {
-        return Ok(true);
-    };
-    let slice = room.min(BODY_SLICE_BYTES).min(body.remaining as usize);
+    head: impl FnOnce(&mut Vec<u8>),
+) -> Result<(), StorageError> {
+    if body.remaining > BODY_COPIED_BYTES_MAX {
+        serve.entities.relink(key, |connection: &mut Connection| {
+            if let Some(viewer) = connection.viewer_mut() {
+                viewer.body = Some(body);
+            }
+        });
+        head(replies);
+        return Ok(());
+    }
     let start = replies.len();
-    replies.resize(start + slice, 0);
-    serve
+    head(replies);
+    let end_of_head = replies.len();
+    replies.resize(end_of_head + body.remaining as usize, 0);
+    let read = serve
         .storage
-        .read(body.file, body.offset, &mut replies[start..])?;
-    body.offset += slice as u64;
-    body.remaining -= slice as u64;
-    set(serve, key, (body.remaining > 0).then_some(body));
-    Ok(body.remaining == 0)
-}
-
-fn set(serve: &mut Serve, key: ConnectionKey, body: Option<Body>) {
-    serve.entities.relink(key, |connection: &mut Connection| {
-        if let Some(viewer) = connection.viewer_mut() {
-            viewer.body = body;
-        }
-    });
+        .read(body.file, body.offset, &mut replies[end_of_head..]);
+    // What cannot be read is not promised.
+    read.inspect_err(|_| replies.truncate(start))
 }

@@ -21,12 +21,15 @@ pub fn answer(serve: &mut Serve, caller: Caller, handle: u64, replies: &mut Vec<
         MetadataReply::without_bytes(MetadataStatus::NoNew).encode(replies);
         return end_if_over(serve, key, sent);
     };
-    MetadataReply::ok(unread.remaining).encode(replies);
+    let head = |out: &mut Vec<u8>| MetadataReply::ok(unread.remaining).encode(out);
+    if let Err(error) = body::reply(serve, caller.connection, unread, replies, head) {
+        tracing::error!("metadata cannot be served: {error}");
+        return MetadataReply::without_bytes(MetadataStatus::Error).encode(replies);
+    }
     let stream = serve.entities.viewer_streams.get_mut(key);
     if let Some(position) = stream.and_then(ViewerStream::metadata_mut) {
         position.sent += unread.remaining;
     }
-    body::begin(serve, caller.connection, unread);
 }
 
 /// The bytes that were received and not sent to this viewer. Whole messages of the

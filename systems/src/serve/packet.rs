@@ -15,17 +15,20 @@ pub fn answer(
     length: u32,
     replies: &mut Vec<u8>,
 ) {
-    match find(serve, caller, handle, offset, length) {
-        Some(file) => {
-            PacketReply::ok(length).encode(replies);
-            let body = Body {
-                file,
-                offset,
-                remaining: u64::from(length),
-            };
-            body::begin(serve, caller.connection, body);
-        }
-        None => PacketReply::error().encode(replies),
+    let sent = find(serve, caller, handle, offset, length).is_some_and(|file| {
+        let remaining = u64::from(length);
+        let body = Body {
+            file,
+            offset,
+            remaining,
+        };
+        let head = |out: &mut Vec<u8>| PacketReply::ok(length).encode(out);
+        body::reply(serve, caller.connection, body, replies, head)
+            .inspect_err(|error| tracing::error!("a packet cannot be served: {error}"))
+            .is_ok()
+    });
+    if !sent {
+        PacketReply::error().encode(replies);
     }
 }
 

@@ -7,10 +7,8 @@ use baton_components::wire::codec::WireError;
 use baton_components::wire::viewer::{HEADER_SIZE, Header, Request, RequestKind, decode, reply};
 use bevy_ecs::system::{Local, ResMut};
 
-use super::{
-    Caller, Serve, attach, body, connect, list, metadata, new_streams, next_index, packet,
-};
-use crate::ports::{NetworkPort, StorageError};
+use super::{Caller, Serve, attach, connect, list, metadata, new_streams, next_index, packet};
+use crate::ports::NetworkPort;
 
 /// Why a viewer's connection is closed, in the words of a log line that begins with
 /// the peer.
@@ -26,8 +24,6 @@ pub enum Reason {
     Type(u32),
     #[error("malformed: {0}")]
     Malformed(#[from] WireError),
-    #[error("a reply that was begun cannot be finished: {0}")]
-    Torn(StorageError),
 }
 
 /// Answers every whole request that has come, in the order of each connection.
@@ -64,8 +60,9 @@ fn report(serve: &mut Serve, key: ConnectionKey, reason: &Reason) {
 }
 
 /// Answers the requests that `input` holds whole; gives how many bytes they took.
-/// Replies come out of files in slices: while one is unfinished, or while the viewer
-/// does not take what it has, the next request waits.
+/// While a
+/// large reply is being sent, or the viewer does not take what it has, the next
+/// request waits.
 fn converse(
     serve: &mut Serve,
     key: ConnectionKey,
@@ -75,9 +72,8 @@ fn converse(
 ) -> Result<usize, Reason> {
     let mut consumed = 0;
     loop {
-        let room = UNSENT_BYTES_MAX.saturating_sub(unsent + replies.len());
-        let finished = body::append(serve, key, room, replies).map_err(Reason::Torn)?;
-        if !finished || room == 0 {
+        let busy = is_busy(serve, key);
+        if busy || unsent + replies.len() >= UNSENT_BYTES_MAX {
             if let Some(connection) = serve.entities.connections.get_mut(key) {
                 connection.throttled = true;
             }
@@ -98,6 +94,16 @@ fn converse(
         consumed += HEADER_SIZE + payload.len();
         answer(serve, key, decode(kind, payload)?, replies)?;
     }
+}
+
+/// Whether a reply is still being sent.
+fn is_busy(serve: &Serve, key: ConnectionKey) -> bool {
+    let viewer = serve
+        .entities
+        .connections
+        .get(key)
+        .and_then(Connection::viewer);
+    viewer.is_some_and(|viewer| viewer.body.is_some())
 }
 
 fn refuse_unknown(serve: &Serve, key: ConnectionKey, number: u32, replies: &mut Vec<u8>) -> Reason {

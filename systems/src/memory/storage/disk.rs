@@ -1,0 +1,162 @@
+//! What is on the disk: names, inodes, open files, and the faults that are wished.
+
+use std::collections::BTreeMap;
+
+use baton_components::keys::FileKey;
+use baton_components::path::RelativePath;
+
+use super::Operation;
+use crate::ports::StorageError;
+
+#[derive(Debug, Default)]
+pub struct Disk {
+    pub names: BTreeMap<RelativePath, Entry>,
+    pub inodes: BTreeMap<u64, Inode>,
+    pub last_inode: u64,
+    pub open: BTreeMap<FileKey, Open>,
+    pub counts: BTreeMap<Operation, u64>,
+    /// By operation and its number among those of its kind.
+    pub faults: BTreeMap<(Operation, u64), String>,
+    pub capacity_bytes: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    Directory,
+    File(u64),
+}
+
+#[derive(Debug)]
+pub struct Inode {
+    pub bytes: Vec<u8>,
+    /// Names and open files that lead here.
+    pub links: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct Open {
+    pub inode: u64,
+    /// The name it was created with, for errors.
+    pub path: RelativePath,
+}
+
+impl Disk {
+    /// Counts the operation, and fails it if that was wished.
+    pub fn begin(&mut self, operation: Operation, path: &RelativePath) -> Result<(), StorageError> {
+        let count = self.counts.entry(operation).or_default();
+        *count += 1;
+        match self.faults.remove(&(operation, *count)) {
+            Some(reason) => Err(error(operation, path, &reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the directory of a path is there.
+    pub fn has_place(&self, path: &RelativePath) -> bool {
+        path.parent().is_some_and(|directory| {
+            directory.is_root() || self.names.get(&directory) == Some(&Entry::Directory)
+        })
+    }
+
+    pub fn is_empty(&self, directory: &RelativePath) -> bool {
+        self.below(directory).next().is_none()
+    }
+
+    /// All names below a directory, at any depth.
+    fn below<'a>(&'a self, directory: &'a RelativePath) -> impl Iterator<Item = &'a RelativePath> {
+        self.names
+            .keys()
+            .filter(|name| tail(name, directory).is_some_and(|tail| !tail.is_root()))
+    }
+
+    pub fn rename(&mut self, from: &RelativePath, to: &RelativePath) -> Result<(), &'static str> {
+        let moved = *self.names.get(from).ok_or("it does not exist")?;
+        if !self.has_place(to) {
+            return Err(NO_DIRECTORY);
+        }
+        if from == to {
+            return Ok(());
+        }
+        if tail(to, from).is_some() {
+            return Err("it cannot go below itself");
+        }
+        match (moved, self.names.get(to).copied()) {
+            (Entry::Directory, Some(Entry::File(_))) => return Err("a file has that name"),
+            (Entry::File(_), Some(Entry::Directory)) => return Err("a directory has that name"),
+            (_, Some(Entry::Directory)) if !self.is_empty(to) => return Err(NOT_EMPTY),
+            (_, Some(Entry::File(replaced))) => self.let_go(replaced),
+            _ => {}
+        }
+        let names: Vec<RelativePath> = self.below(from).cloned().collect();
+        for name in names.iter().chain([from]) {
+            if let (Some(entry), Some(tail)) = (self.names.remove(name), tail(name, from)) {
+                self.names.insert(to.join(&tail), entry);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn opened(&self, operation: Operation, key: FileKey) -> Result<Open, StorageError> {
+        let none = || error(operation, &RelativePath::root(), "the file is not open");
+        self.open.get(&key).cloned().ok_or_else(none)
+    }
+
+    pub fn size(&self, inode: u64) -> u64 {
+        self.inodes
+            .get(&inode)
+            .map_or(0, |inode| inode.bytes.len() as u64)
+    }
+
+    pub fn bytes(&mut self, inode: u64) -> &mut Vec<u8> {
+        let inode = self.inodes.get_mut(&inode);
+        &mut inode.expect("law: what is open has an inode").bytes
+    }
+
+    pub fn used_bytes(&self) -> u64 {
+        self.inodes
+            .values()
+            .map(|inode| inode.bytes.len() as u64)
+            .sum()
+    }
+
+    /// How large a file of that size can become.
+    pub fn size_max(&self, size: u64) -> u64 {
+        match self.capacity_bytes {
+            Some(capacity) => size + capacity.saturating_sub(self.used_bytes()),
+            None => u64::MAX,
+        }
+    }
+
+    /// A name or an open file leads there no more.
+    pub fn let_go(&mut self, number: u64) {
+        if let Some(inode) = self.inodes.get_mut(&number) {
+            inode.links -= 1;
+            if inode.links == 0 {
+                self.inodes.remove(&number);
+            }
+        }
+    }
+}
+
+/// What follows `directory` in `path`, if it is that directory or below it.
+fn tail(path: &RelativePath, directory: &RelativePath) -> Option<RelativePath> {
+    let rest = path.as_bytes().strip_prefix(directory.as_bytes())?;
+    match rest {
+        [] => Some(RelativePath::root()),
+        _ if directory.is_root() => Some(path.clone()),
+        [b'/', rest @ ..] => RelativePath::parse(rest).ok(),
+        _ => None,
+    }
+}
+
+pub fn error(operation: Operation, path: &RelativePath, reason: &str) -> StorageError {
+    StorageError {
+        action: operation.action(),
+        path: path.to_string(),
+        reason: reason.to_owned(),
+    }
+}
+
+pub const NO_SPACE: &str = "no space left on the disk";
+pub const NO_DIRECTORY: &str = "its directory does not exist";
+const NOT_EMPTY: &str = "the directory is not empty";

@@ -1,0 +1,163 @@
+//! What the disk in memory promises.
+
+use slotmap::SlotMap;
+
+use super::*;
+
+struct Test {
+    handle: MemoryStorage,
+    port: StoragePort,
+    keys: SlotMap<FileKey, ()>,
+}
+
+impl Test {
+    fn new() -> Self {
+        let handle = MemoryStorage::new();
+        Self {
+            port: handle.port(),
+            handle,
+            keys: SlotMap::default(),
+        }
+    }
+
+    fn create(&mut self, name: &str) -> FileKey {
+        let key = self.keys.insert(());
+        self.port.create_file(key, &path(name)).unwrap();
+        key
+    }
+
+    fn content(&self, name: &str) -> Vec<u8> {
+        self.handle.file(&path(name)).unwrap()
+    }
+}
+
+fn path(name: &str) -> RelativePath {
+    RelativePath::parse(name.as_bytes()).unwrap()
+}
+
+#[test]
+fn writes_are_read_back() {
+    let mut test = Test::new();
+    let file = test.create("file");
+    test.port.write(file, 0, b"hello").unwrap();
+    test.port.write(file, 3, b"p!").unwrap();
+    test.port.write(file, 7, b"far").unwrap();
+    assert_eq!(test.content("file"), b"help!\0\0far");
+    let mut into = [0; 3];
+    test.port.read(file, 7, &mut into).unwrap();
+    assert_eq!(&into, b"far");
+    assert!(test.port.read(file, 8, &mut into).is_err());
+    assert!(test.port.read(file, u64::MAX, &mut into).is_err());
+    test.port.resize(file, 4).unwrap();
+    test.port.resize(file, 6).unwrap();
+    assert_eq!(test.content("file"), b"help\0\0");
+}
+
+#[test]
+fn directories_come_first() {
+    let mut test = Test::new();
+    let key = test.keys.insert(());
+    let error = test.port.create_file(key, &path("a/b/c")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot make file a/b/c: its directory does not exist"
+    );
+    test.port.create_directory(&path("a/b")).unwrap();
+    test.port.create_directory(&path("a")).unwrap();
+    test.create("a/b/c");
+    assert!(test.port.create_directory(&path("a/b/c/d")).is_err());
+    assert!(test.port.create_file(key, &path("a/b")).is_err());
+    let tree = test.handle.tree();
+    let names: Vec<String> = tree.keys().map(ToString::to_string).collect();
+    assert_eq!(names, ["a", "a/b", "a/b/c"]);
+    assert_eq!(tree[&path("a/b")], None);
+    assert_eq!(tree[&path("a/b/c")], Some(Vec::new()));
+}
+
+#[test]
+fn a_file_of_the_same_name_leaves_the_old_one_to_its_readers() {
+    let mut test = Test::new();
+    let old = test.create("file");
+    test.port.write(old, 0, b"old").unwrap();
+    let new = test.create("file");
+    test.port.write(new, 0, b"n").unwrap();
+    let mut into = [0; 3];
+    test.port.read(old, 0, &mut into).unwrap();
+    assert_eq!(&into, b"old");
+    assert_eq!(test.content("file"), b"n");
+    assert_eq!((test.handle.open_files(), test.handle.used_bytes()), (2, 4));
+    test.port.close(old);
+    test.port.close(old);
+    assert!(test.port.read(old, 0, &mut into).is_err());
+    assert_eq!((test.handle.open_files(), test.handle.used_bytes()), (1, 1));
+    test.port.close(new);
+    assert_eq!(test.content("file"), b"n");
+}
+
+#[test]
+fn names_change_and_go() {
+    let mut test = Test::new();
+    test.port.create_directory(&path("a/b")).unwrap();
+    test.port.create_directory(&path("ab")).unwrap();
+    let file = test.create("a/b/file");
+    test.port.write(file, 0, b"x").unwrap();
+    test.port.remove_directory(&path("a/b")).unwrap();
+    assert!(test.port.rename(&path("a"), &path("a/b/c")).is_err());
+    assert!(test.port.rename(&path("none"), &path("d")).is_err());
+    assert!(test.port.rename(&path("a"), &path("none/a")).is_err());
+    test.port.rename(&path("a"), &path("ab")).unwrap();
+    assert!(!test.port.exists(&path("a")).unwrap());
+    assert_eq!(test.content("ab/b/file"), b"x");
+    test.port.create_directory(&path("c")).unwrap();
+    assert!(test.port.rename(&path("c"), &path("ab")).is_err());
+    test.port.write(file, 1, b"y").unwrap();
+    test.port.rename(&path("ab/b/file"), &path("file")).unwrap();
+    assert_eq!(test.content("file"), b"xy");
+    test.port.remove_directory(&path("ab/b")).unwrap();
+    test.port.remove_directory(&path("ab/b")).unwrap();
+    test.port.remove_file(&path("file")).unwrap();
+    test.port.remove_file(&path("file")).unwrap();
+    assert!(test.port.remove_file(&path("c")).is_err());
+    let mut into = [0; 2];
+    test.port.read(file, 0, &mut into).unwrap();
+    assert_eq!(&into, b"xy");
+    let names: Vec<String> = test.handle.tree().keys().map(ToString::to_string).collect();
+    assert_eq!(names, ["ab", "c"]);
+}
+
+#[test]
+fn the_nth_operation_fails_once() {
+    let mut test = Test::new();
+    let file = test.create("file");
+    test.port.write(file, 0, b"1").unwrap();
+    test.handle.fail(Operation::Write, 2, "the disk is on fire");
+    test.port.write(file, 1, b"2").unwrap();
+    let error = test.port.write(file, 2, b"3").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot write to file: the disk is on fire"
+    );
+    test.port.write(file, 2, b"4").unwrap();
+    assert_eq!(test.content("file"), b"124");
+    assert_eq!(test.handle.count(Operation::Write), 4);
+    assert_eq!(test.handle.count(Operation::Read), 0);
+}
+
+#[test]
+fn a_full_disk_takes_what_fits() {
+    let mut test = Test::new();
+    let file = test.create("file");
+    test.handle.limit_bytes(Some(4));
+    assert!(test.port.write(file, 0, b"hello").is_err());
+    assert_eq!(test.content("file"), b"hell");
+    test.port.write(file, 0, b"b").unwrap();
+    assert!(test.port.write(file, 3, b"ly").is_err());
+    assert_eq!(test.content("file"), b"bell");
+    assert!(test.port.write(file, 9, b"!").is_err());
+    assert!(test.port.resize(file, 5).is_err());
+    test.port.resize(file, 1).unwrap();
+    test.port.write(file, 1, b"ad").unwrap();
+    assert_eq!(test.content("file"), b"bad");
+    test.handle.limit_bytes(None);
+    test.port.resize(file, 5).unwrap();
+}
