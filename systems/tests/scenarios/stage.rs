@@ -1,0 +1,323 @@
+//! The stage: a relay on ports in memory, watched at every tick; and its peers.
+
+use baton_components::connection::Port;
+use baton_components::path::RelativePath;
+use baton_components::wire::producer::data::PacketHeader;
+use baton_components::wire::producer::{self, Command, Minors, NONE, SendIndex, code};
+use baton_components::wire::viewer::{self, Request};
+use baton_components::wire::{TraceFormat, producer::Origin};
+use baton_systems::audit::Audit;
+use baton_systems::memory::{MemoryClock, MemoryNetwork, MemoryStorage, Peer};
+use baton_systems::settings::Settings;
+use baton_systems::tick::Relay;
+
+pub struct Stage {
+    pub network: MemoryNetwork,
+    pub storage: MemoryStorage,
+    pub clock: MemoryClock,
+    pub relay: Relay,
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    pub fn with(settings: Settings) -> Self {
+        let network = MemoryNetwork::new();
+        let storage = MemoryStorage::new();
+        let clock = MemoryClock::new(CREATED_S);
+        let relay = Relay::new(network.port(), storage.port(), clock.port(), settings, true);
+        Self {
+            network,
+            storage,
+            clock,
+            relay,
+        }
+    }
+
+    pub fn tick(&mut self) {
+        self.relay.tick();
+        let breaches = &self.relay.world.resource::<Audit>().breaches;
+        assert!(breaches.is_empty(), "the law is broken: {breaches:#?}");
+    }
+
+    /// Ticks until nothing is left to do.
+    pub fn settle(&mut self) {
+        for _ in 0..TICKS_MAX {
+            self.tick();
+            if self.network.is_idle() {
+                return;
+            }
+        }
+        panic!("the relay is still busy after {TICKS_MAX} ticks");
+    }
+
+    /// What the arenas hold, one line a kind.
+    pub fn remains(&mut self) -> Vec<String> {
+        self.settle();
+        self.relay.remains()
+    }
+
+    /// Everybody has gone: nothing may be left of them but files on disk.
+    pub fn assert_empty(&mut self) {
+        let remains = self.remains();
+        assert!(remains.is_empty(), "{remains:#?}");
+        assert_eq!(self.storage.open_files(), 0, "files are open");
+    }
+
+    /// The names on disk, one line each, directories with a `/` at the end.
+    pub fn tree(&self) -> Vec<String> {
+        let line = |(path, content): (RelativePath, Option<Vec<u8>>)| match content {
+            Some(_) => path.to_string(),
+            None => format!("{path}/"),
+        };
+        self.storage.tree().into_iter().map(line).collect()
+    }
+
+    /// The bytes of a file on disk.
+    pub fn file(&self, path: &str) -> Vec<u8> {
+        let path = RelativePath::parse(path.as_bytes()).unwrap();
+        let file = self.storage.file(&path);
+        file.unwrap_or_else(|| panic!("{path} is not in {:#?}", self.tree()))
+    }
+}
+
+/// A producer: a control connection, and a data connection once it sends packets.
+pub struct Producer {
+    pub control: Peer,
+    pub data: Peer,
+    pub minor: u32,
+}
+
+impl Producer {
+    /// Connects, and settles the version.
+    pub fn connect(stage: &mut Stage, minor: u32) -> Self {
+        let control = stage.network.connect(Port::Control, "producer:control");
+        let data = stage.network.connect(Port::Data, "producer:data");
+        let producer = Self {
+            control,
+            data,
+            minor,
+        };
+        let version = Command::Version(producer::Version { major: 2, minor });
+        assert_eq!(producer.ask(stage, &version).len(), 8);
+        producer
+    }
+
+    /// Connects, creates a live session and its chunk 0.
+    pub fn with_session(stage: &mut Stage, minor: u32) -> Self {
+        let producer = Self::connect(stage, minor);
+        let created = producer.ask(stage, &Command::CreateSession(session("session")));
+        assert_eq!(created[8..12], code::OK.to_be_bytes(), "{created:?}");
+        producer.expect_ok(stage, &create_chunk(0));
+        producer
+    }
+
+    /// Sends a command, and gives all that comes back.
+    pub fn ask(&self, stage: &mut Stage, command: &Command) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        command.encode(Minors::both(self.minor), &mut bytes);
+        self.send(stage, &bytes)
+    }
+
+    /// Sends bytes on the control connection, and gives all that comes back.
+    pub fn send(&self, stage: &mut Stage, bytes: &[u8]) -> Vec<u8> {
+        self.control.write(bytes);
+        stage.settle();
+        self.control.take_received()
+    }
+
+    /// Sends a command whose reply is a code.
+    pub fn code(&self, stage: &mut Stage, command: &Command) -> u32 {
+        let reply = self.ask(stage, command);
+        let reply = reply
+            .try_into()
+            .unwrap_or_else(|reply| panic!("{command:?}: {reply:?}"));
+        u32::from_be_bytes(reply)
+    }
+
+    pub fn expect_ok(&self, stage: &mut Stage, command: &Command) {
+        assert_eq!(self.code(stage, command), code::OK, "{command:?}");
+    }
+
+    /// Adds a stream, and gives its handle.
+    pub fn add_stream(&self, stage: &mut Stage, path: &str, channel: &str) -> u64 {
+        let reply = self.ask(stage, &add_stream(path, channel));
+        assert_eq!(reply[8..], code::OK.to_be_bytes(), "{reply:?}");
+        u64::from_be_bytes(*reply.first_chunk().unwrap())
+    }
+
+    /// Adds a metadata stream and a data stream to a trace, and publishes them.
+    pub fn add_trace(&self, stage: &mut Stage, path: &str) -> (u64, u64) {
+        let metadata = self.add_stream(stage, path, "metadata");
+        let data = self.add_stream(stage, path, "chan_0");
+        self.expect_ok(stage, &Command::StreamsSent);
+        (metadata, data)
+    }
+
+    pub fn send_metadata(&self, stage: &mut Stage, stream: u64, bytes: &[u8]) {
+        let command = producer::SendMetadata {
+            stream,
+            padding_size: 0,
+            bytes,
+        };
+        assert_eq!(self.ask(stage, &Command::SendMetadata(command)), []);
+    }
+
+    /// Sends the bytes of a packet.
+    pub fn send_packet(&self, stage: &mut Stage, stream: u64, sequence: u64, payload: &[u8]) {
+        let header = PacketHeader {
+            stream,
+            sequence,
+            size: payload.len() as u32,
+            padding: 0,
+        };
+        let mut bytes = Vec::new();
+        header.encode(&mut bytes);
+        bytes.extend_from_slice(payload);
+        self.data.write(&bytes);
+        stage.settle();
+    }
+
+    /// Sends a packet and its index, both [`payload`] and [`index`] of that number.
+    pub fn send_whole_packet(&self, stage: &mut Stage, stream: u64, sequence: u64) {
+        self.send_packet(stage, stream, sequence, &payload(stream, sequence));
+        self.expect_ok(stage, &Command::SendIndex(index(stream, sequence)));
+    }
+
+    pub fn close_stream(&self, stage: &mut Stage, stream: u64, last_sequence: Option<u64>) {
+        let command = producer::CloseStream {
+            stream,
+            last_sequence: last_sequence.unwrap_or(NONE),
+        };
+        self.expect_ok(stage, &Command::CloseStream(command));
+    }
+
+    /// Ends both connections in order, control first.
+    pub fn leave(&self, stage: &mut Stage) {
+        self.control.finish();
+        stage.settle();
+        self.data.finish();
+        stage.settle();
+    }
+}
+
+/// A viewer: a live connection.
+pub struct Viewer {
+    pub peer: Peer,
+    pub minor: u32,
+}
+
+impl Viewer {
+    /// Connects, and makes a viewer session.
+    pub fn connect(stage: &mut Stage, minor: u32) -> Self {
+        let peer = stage.network.connect(Port::Live, "viewer");
+        let viewer = Self { peer, minor };
+        let connect = Request::Connect {
+            major: viewer::MAJOR,
+            minor,
+            kind: viewer::KIND_COMMAND,
+        };
+        assert_eq!(viewer.ask(stage, connect).len(), 20);
+        assert_eq!(viewer.ask(stage, Request::CreateSession), [0, 0, 0, 1]);
+        viewer
+    }
+
+    /// Sends a request, and gives all that comes back.
+    pub fn ask(&self, stage: &mut Stage, request: Request) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        request.encode(&mut bytes);
+        self.peer.write(&bytes);
+        stage.settle();
+        self.peer.take_received()
+    }
+
+    /// Ends the connection in order.
+    pub fn leave(&self, stage: &mut Stage) {
+        self.peer.finish();
+        stage.settle();
+    }
+}
+
+/// A live session of that name, of the same session daemon as every other here.
+pub fn session(name: &str) -> producer::CreateSession<'_> {
+    producer::CreateSession {
+        name: name.as_bytes(),
+        host: b"host",
+        base_path: b"",
+        live_timer_us: 200_000,
+        snapshot: false,
+        name_holds_time: false,
+        origin: Some(Origin {
+            daemon: [7; 16],
+            session: 0,
+            creation_time_s: CREATED_S,
+            current_chunk: None,
+        }),
+        trace_format: TraceFormat::Ctf1,
+    }
+}
+
+pub fn create_chunk(number: u64) -> Command<'static> {
+    Command::CreateTraceChunk(producer::CreateTraceChunk {
+        chunk: number,
+        creation_time_s: CREATED_S + number,
+        override_name: None,
+    })
+}
+
+pub fn add_stream<'a>(path: &'a str, channel: &'a str) -> Command<'a> {
+    Command::AddStream(producer::AddStream {
+        channel: channel.as_bytes(),
+        path: path.as_bytes(),
+        tracefile_size: 0,
+        tracefile_count: 0,
+        chunk: Some(0),
+    })
+}
+
+/// 64 bytes that tell which packet they are of.
+pub fn payload(stream: u64, sequence: u64) -> Vec<u8> {
+    let mut bytes = [stream.to_be_bytes(), sequence.to_be_bytes()].concat();
+    bytes.resize(PACKET_BYTES, 0x55);
+    bytes
+}
+
+/// The description of [`payload`]: packet `n` lasts from 1000n+100 to 1000n+900.
+pub fn index(stream: u64, sequence: u64) -> SendIndex {
+    SendIndex {
+        stream,
+        sequence,
+        packet_size_bits: PACKET_BYTES as u64 * 8,
+        content_size_bits: PACKET_BYTES as u64 * 8,
+        timestamp_begin: sequence * 1000 + 100,
+        timestamp_end: sequence * 1000 + 900,
+        events_discarded: 0,
+        class: CLASS,
+        instance: 0,
+        packet_sequence: sequence,
+    }
+}
+
+/// A live beacon: nothing happens in the stream before that time.
+pub fn beacon(stream: u64, timestamp_end: u64) -> Command<'static> {
+    Command::SendIndex(SendIndex {
+        packet_size_bits: 0,
+        content_size_bits: 0,
+        timestamp_begin: 0,
+        timestamp_end,
+        packet_sequence: 0,
+        ..index(stream, 0)
+    })
+}
+
+/// When every session here was created: 2026-11-22 06:44:35 UTC, the clock's too.
+pub const CREATED_S: u64 = 1_795_329_875;
+/// The directory of `session("session")`.
+pub const DIRECTORY: &str = "host/session-20261122-064435";
+/// CTF stream class of every data stream here.
+pub const CLASS: u64 = 3;
+pub const PACKET_BYTES: usize = 64;
+
+const TICKS_MAX: usize = 10_000;
