@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// A relay daemon for LTTng traces: records them to disk and serves them live.
 #[derive(Debug, Parser)]
@@ -57,6 +57,10 @@ pub struct RelayOptions {
     #[arg(short = 'x', long)]
     pub disallow_clear: bool,
 
+    /// Which sessions viewers may read
+    #[arg(long, value_name = "WHICH", default_value = "live")]
+    pub serve: Serve,
+
     /// Say more: -v what each connection does, -vv everything
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
@@ -64,6 +68,14 @@ pub struct RelayOptions {
     /// Recount every reference at the end of each tick, and stop at the first that is wrong
     #[arg(long)]
     pub audit: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Serve {
+    /// Live sessions, while their producer is there
+    Live,
+    /// Also sessions that are not live, and the last ones that are over
+    All,
 }
 
 /// What is to be done.

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use baton_components::connection::Port;
 
-use baton_systems::settings::{Grouping, Settings};
+use baton_systems::settings::{Grouping, Served, Settings};
 
-use crate::cli::RelayOptions;
+use crate::cli::{RelayOptions, Serve};
 
 /// A relay, ready to be started.
 #[derive(Debug)]
@@ -65,6 +65,10 @@ impl Config {
                     Grouping::Host
                 },
                 clear_allowed: !options.disallow_clear,
+                serve: match options.serve {
+                    Serve::Live => Served::Live,
+                    Serve::All => Served::All,
+                },
             },
             verbosity: options.verbose,
             audit: options.audit,

@@ -43,6 +43,14 @@ pub const UNWRITTEN_RECORDS_BYTES_MAX: usize = 1 << 20;
 /// may be there, with its first packet unread.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(10);
 
+/// Sessions that are over and can still be read, where viewers may read all. Each
+/// costs two descriptors a stream.
+pub const KEPT_SESSIONS: usize = 32;
+
+/// Closed streams of one session that can still be read, where viewers may read all:
+/// a session may see thousands of short-lived processes.
+pub const KEPT_STREAMS_PER_SESSION: usize = 256;
+
 /// Largest relative path of a session's directory, in bytes without a NUL (the
 /// producer's buffer holds 4096 with it).
 pub const SESSION_PATH_BYTES_MAX: usize = 4095;

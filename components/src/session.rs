@@ -3,7 +3,7 @@
 //! One for each consumer daemon of a session that a person sees, so up to three of
 //! them share an [`Origin`], and through it their chunks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::hold::{Hold, Holder};
 use crate::keys::{ChunkKey, StreamKey, ViewerSessionKey};
@@ -65,6 +65,9 @@ pub struct Session {
     /// Data connections that brought packets for it and are open.
     pub data_connections: u32,
 
+    /// Weak: streams that are closed and kept for viewers to come, oldest first (only
+    /// in a session that is kept itself).
+    pub kept_streams: VecDeque<StreamKey>,
     /// Weak: those who attached it, in the order of attaching.
     pub viewers: Vec<ViewerSessionKey>,
 }

@@ -59,6 +59,8 @@ pub struct Stream {
     pub published: bool,
     pub closing: Option<Closing>,
     pub closed: bool,
+    /// It is closed, and stays for viewers to come.
+    pub kept: bool,
     /// The data-pending round in which it was last asked about.
     pub checked_round: u64,
 

@@ -5,7 +5,7 @@
 //! listed twice: whoever drains a list looks the key up.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use baton_components::keys::{ConnectionKey, SessionKey, TraceFileKey};
@@ -29,6 +29,8 @@ pub struct Agenda {
     pub writable_again: Vec<ConnectionKey>,
     /// Have index records that are not on disk.
     pub indexed: Vec<TraceFileKey>,
+    /// Sessions that are over and kept for viewers to come, oldest first.
+    pub kept: VecDeque<SessionKey>,
     /// Sessions whose drain may be over by then, soonest first.
     pub drains: BinaryHeap<Reverse<(Duration, SessionKey)>>,
 }

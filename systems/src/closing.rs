@@ -1,8 +1,12 @@
 //! How streams close: at once, or when the packets that were announced have come.
 
+use std::collections::VecDeque;
+
 use baton_components::directory::Directory;
 use baton_components::index::{Half, Index};
 use baton_components::keys::{IndexKey, SessionKey, StreamKey};
+use baton_components::limits::{KEPT_SESSIONS, KEPT_STREAMS_PER_SESSION};
+use baton_components::session::Session;
 use baton_components::stream::{Closing, Stream, reached};
 
 use crate::entities::Entities;
@@ -105,8 +109,10 @@ fn close(
     else {
         return;
     };
+    let kept = stream.published && entities.sessions.is_owned(stream.session);
     stream.closed = true;
-    stream.published = false;
+    stream.published = kept;
+    stream.kept = kept;
     let handle = stream.handle;
     let checked_round = stream.checked_round;
     let files: Vec<_> = stream.files.iter().copied().collect();
@@ -126,11 +132,65 @@ fn close(
         if checked_round != session.pending_round {
             session.unchecked -= 1;
         }
+        if kept {
+            session.kept_streams.push_back(key);
+        }
     }
     entities.relink(key, |stream: &mut Stream| {
         stream.chunk = None;
         stream.rotation = None;
     });
     trace_files::forget_passed(entities, key);
-    entities.disown::<Stream>(key);
+    if kept {
+        forget_oldest_kept(entities, session);
+    } else {
+        entities.disown::<Stream>(key);
+    }
+}
+
+/// The relay keeps closed streams for viewers to come, up to a number.
+fn forget_oldest_kept(entities: &mut Entities, session: SessionKey) {
+    let Some(session) = entities.sessions.get_mut(session) else {
+        return;
+    };
+    if session.kept_streams.len() > KEPT_STREAMS_PER_SESSION
+        && let Some(oldest) = session.kept_streams.pop_front()
+    {
+        let_go(entities, oldest);
+    }
+}
+
+/// A session that is over is kept, in the place of the oldest of those kept so far.
+pub fn keep(entities: &mut Entities, kept: &mut VecDeque<SessionKey>, key: SessionKey) {
+    let over = entities
+        .sessions
+        .get(key)
+        .is_some_and(|session| session.producer_gone && session.open_streams.is_empty());
+    if !over || !entities.sessions.is_owned(key) || kept.contains(&key) {
+        return;
+    }
+    kept.push_back(key);
+    while kept.len() > KEPT_SESSIONS {
+        forget_oldest_session(entities, kept);
+    }
+}
+
+/// The relay lets go of the session that it has kept for longest.
+pub fn forget_oldest_session(entities: &mut Entities, kept: &mut VecDeque<SessionKey>) {
+    let Some(key) = kept.pop_front() else { return };
+    if let Some(session) = entities.sessions.get_mut(key) {
+        for stream in std::mem::take(&mut session.kept_streams) {
+            let_go(entities, stream);
+        }
+    }
+    entities.disown::<Session>(key);
+}
+
+fn let_go(entities: &mut Entities, key: StreamKey) {
+    if let Some(stream) = entities.streams.get_mut(key) {
+        stream.kept = false;
+        stream.published = false;
+        entities.disown::<Stream>(key);
+    }
+    trace_files::forget_passed(entities, key);
 }

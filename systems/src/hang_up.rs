@@ -36,7 +36,8 @@ pub fn hang_up(mut hang_up: HangUp) {
     hang_up.agenda.ending = ending;
 }
 
-/// Closes every connection, as if each had failed: the relay stops.
+/// Closes every connection, as if each had failed, and lets go of what is kept: the
+/// relay stops.
 pub fn hang_up_all(mut hang_up: HangUp) {
     let mut keys: Vec<ConnectionKey> = hang_up
         .entities
@@ -50,6 +51,12 @@ pub fn hang_up_all(mut hang_up: HangUp) {
             connection.end(Ending::Abort);
         }
         end(&mut hang_up, key);
+    }
+    while !hang_up.agenda.kept.is_empty() {
+        let HangUp {
+            entities, agenda, ..
+        } = &mut hang_up;
+        closing::forget_oldest_session(entities, &mut agenda.kept);
     }
 }
 
@@ -130,6 +137,7 @@ fn end_producer(hang_up: &mut HangUp, key: SessionKey, is_control: bool, aborted
         &mut hang_up.storage,
         key,
     );
+    closing::keep(&mut hang_up.entities, &mut hang_up.agenda.kept, key);
     let Some(session) = hang_up.entities.sessions.get(key) else {
         return;
     };
@@ -158,4 +166,5 @@ fn abort(hang_up: &mut HangUp, key: SessionKey) {
         &mut hang_up.storage,
         key,
     );
+    closing::keep(&mut hang_up.entities, &mut hang_up.agenda.kept, key);
 }

@@ -7,8 +7,9 @@
 use std::collections::VecDeque;
 
 use baton_components::file::File;
-use baton_components::keys::{ChunkKey, FileKey, StreamKey, TraceFileKey};
+use baton_components::keys::{ChunkKey, FileKey, SessionKey, StreamKey, TraceFileKey};
 use baton_components::path::RelativePath;
+use baton_components::session::Session;
 use baton_components::stream::Stream;
 use baton_components::trace_file::{IndexFile, TraceFile};
 use baton_components::wire::ctf_index::{IndexRecord, Version};
@@ -102,9 +103,8 @@ fn forget_unreachable(entities: &mut Entities, key: StreamKey) {
     let Some(stream) = entities.streams.get(key) else {
         return;
     };
-    let session = entities.sessions.get(stream.session);
     let kept = match stream.limit {
-        _ if session.is_none_or(|session| !session.is_live()) => 1,
+        _ if !is_served(entities, stream.session) => 1,
         Some(limit) if limit.file_count > 0 => limit.file_count as usize,
         _ => return,
     };
@@ -116,13 +116,19 @@ fn forget_unreachable(entities: &mut Entities, key: StreamKey) {
     }
 }
 
+/// Whether viewers may attach the session: live ones, and those that the relay keeps.
+pub fn is_served(entities: &Entities, key: SessionKey) -> bool {
+    let live = entities.sessions.get(key).is_some_and(Session::is_live);
+    live || entities.sessions.is_owned(key)
+}
+
 /// Files of chunks before the current one are kept for viewers that still read them,
 /// and for nobody else; cleared ones for nobody at all.
 pub fn forget_passed(entities: &mut Entities, key: StreamKey) {
     let Some(stream) = entities.streams.get(key) else {
         return;
     };
-    let current = stream.chunk.map(|_| stream.chunk_ordinal);
+    let current = (stream.chunk.is_some() || stream.kept).then_some(stream.chunk_ordinal);
     let read = oldest_read(entities, stream);
     let is_kept = |file: &TraceFileKey| {
         entities.trace_files.get(*file).is_some_and(|file| {

@@ -1,5 +1,7 @@
 //! VERSION, GET_CONFIGURATION, CREATE_SESSION: how a conversation begins.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use baton_components::chunk::{Chunk, ChunkId};
 use baton_components::connection::Connection;
 use baton_components::keys::{ChunkKey, ConnectionKey};
@@ -9,6 +11,7 @@ use baton_components::wire::producer::{CreateSession, GetConfiguration, Version,
 
 use super::fault::{Fault, Reason};
 use super::{Ingest, output};
+use crate::settings::Served;
 
 /// The reply always is our own version; both sides then use the lower minor.
 pub fn version(
@@ -130,7 +133,7 @@ fn try_create(
         chunk: named_chunk,
         closing_chunk: None,
         rotated: false,
-        open_streams: std::collections::BTreeMap::new(),
+        open_streams: BTreeMap::new(),
         unpublished: Vec::new(),
         stream_count: 0,
         pending_round: 1,
@@ -138,6 +141,7 @@ fn try_create(
         producer_gone: false,
         aborted: false,
         data_connections: 0,
+        kept_streams: VecDeque::new(),
         viewers: Vec::new(),
     });
     if origin.is_none() {
@@ -156,8 +160,11 @@ fn try_create(
                 control.session = Some(session);
             }
         });
-    // From here on its connection has it.
-    ingest.entities.disown::<Session>(session);
+    // From here on its connection has it; and the relay, if viewers may read it when
+    // it is over.
+    if ingest.settings.serve == Served::Live {
+        ingest.entities.disown::<Session>(session);
+    }
     ingest.directory.sessions.insert(id, session);
     tracing::info!(
         session = id,

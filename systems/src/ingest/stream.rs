@@ -112,6 +112,7 @@ fn try_add(
         published: false,
         closing: None,
         closed: false,
+        kept: false,
         checked_round: 0,
         viewers: Vec::new(),
     });

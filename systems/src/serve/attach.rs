@@ -10,6 +10,7 @@ use baton_components::wire::viewer::{
 use super::announce::{self, Seek};
 use super::{Caller, Serve, list};
 use crate::entities::Entities;
+use crate::trace_files;
 
 pub fn attach(serve: &mut Serve, caller: Caller, id: u64, seek: u32, replies: &mut Vec<u8>) {
     let (viewer, session, seek) = match check(serve, caller, id, seek) {
@@ -24,9 +25,10 @@ pub fn attach(serve: &mut Serve, caller: Caller, id: u64, seek: u32, replies: &m
         return;
     };
     record.viewers.push(viewer);
-    let open: Vec<StreamKey> = record.open_streams.values().copied().collect();
+    let kept = record.kept_streams.iter();
+    let readable: Vec<StreamKey> = kept.chain(record.open_streams.values()).copied().collect();
     let name = String::from_utf8_lossy(&record.name).into_owned();
-    announce::prepare(entities, viewer, session, &open, seek);
+    announce::prepare(entities, viewer, session, &readable, seek);
     let announced = announce::announce(entities, viewer, id);
     reply::attached(
         replies,
@@ -61,7 +63,7 @@ fn check(
         .sessions
         .get(key)
         .ok_or(AttachStatus::Unknown)?;
-    if !session.is_live() {
+    if !trace_files::is_served(&serve.entities, key) {
         return Err(AttachStatus::NotLive);
     }
     if !list::is_readable(session, caller.minor) {
@@ -78,7 +80,7 @@ fn check(
     {
         return Err(AttachStatus::Already);
     }
-    if session.producer_gone {
+    if session.producer_gone && !serve.entities.sessions.is_owned(key) {
         return Err(AttachStatus::Unknown);
     }
     Ok((viewer, key, seek))

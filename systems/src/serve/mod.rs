@@ -17,14 +17,14 @@ mod viewer;
 
 use baton_components::directory::Directory;
 use baton_components::keys::{ConnectionKey, ViewerSessionKey, ViewerStreamKey};
-use bevy_ecs::system::{ResMut, SystemParam};
+use bevy_ecs::system::{Res, ResMut, SystemParam};
 
 pub use attach::detach_all;
 pub use viewer::serve;
 
 use crate::agenda::Agenda;
 use crate::entities::Entities;
-use crate::ports::StoragePort;
+use crate::ports::{ClockPort, StoragePort};
 use baton_components::viewer_session::ViewerSession;
 
 /// What viewers' requests act on.
@@ -33,6 +33,7 @@ pub struct Serve<'w> {
     pub entities: Entities<'w>,
     directory: ResMut<'w, Directory>,
     storage: ResMut<'w, StoragePort>,
+    clock: Res<'w, ClockPort>,
     agenda: ResMut<'w, Agenda>,
 }
 
