@@ -261,3 +261,137 @@ fn said(reason: &io::Error) -> String {
     let text = reason.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use slotmap::SlotMap;
+
+    use super::*;
+
+    struct Test {
+        output: tempfile::TempDir,
+        storage: FileStorage,
+        keys: SlotMap<FileKey, ()>,
+    }
+
+    impl Test {
+        fn new() -> Self {
+            let output = tempfile::tempdir().unwrap();
+            let storage = FileStorage::open(output.path()).unwrap();
+            Self {
+                output,
+                storage,
+                keys: SlotMap::default(),
+            }
+        }
+
+        fn create(&mut self, path: &str) -> Result<FileKey, StorageError> {
+            let key = self.keys.insert(());
+            self.storage.create_file(key, &relative(path)).map(|()| key)
+        }
+
+        fn at(&self, path: &str) -> PathBuf {
+            self.output.path().join(path)
+        }
+    }
+
+    fn relative(path: &str) -> RelativePath {
+        RelativePath::parse(path.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn nothing_planted_leads_out_of_the_output_directory() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("file"), "precious").unwrap();
+        let mut test = Test::new();
+        symlink(outside.path(), test.at("host")).unwrap();
+        symlink(outside.path().join("file"), test.at("chan_0")).unwrap();
+        symlink("..", test.at("up")).unwrap();
+        for path in ["host/session", "up/session"] {
+            assert!(
+                test.storage.create_directory(&relative(path)).is_err(),
+                "{path}"
+            );
+        }
+        for path in ["host/file", "up/file"] {
+            assert!(test.create(path).is_err(), "{path}");
+        }
+        assert!(test.storage.remove_file(&relative("host/file")).is_err());
+        assert!(
+            test.storage
+                .rename(&relative("chan_0"), &relative("host/x"))
+                .is_err()
+        );
+        // A link where a file is to be made is replaced, not followed.
+        let key = test.create("chan_0").unwrap();
+        test.storage.write(key, 0, b"ours").unwrap();
+        assert_eq!(fs::read(test.at("chan_0")).unwrap(), b"ours");
+        assert_eq!(fs::read(outside.path().join("file")).unwrap(), b"precious");
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn links_that_stay_inside_are_followed() {
+        let mut test = Test::new();
+        fs::create_dir(test.at("real")).unwrap();
+        symlink("real", test.at("link")).unwrap();
+        test.create("link/file").unwrap();
+        assert!(test.at("real/file").exists());
+    }
+
+    #[test]
+    fn an_output_directory_that_was_removed_is_made_anew() {
+        let mut test = Test::new();
+        let output = test.at("below");
+        test.storage = FileStorage::open(&output).unwrap();
+        test.storage.create_directory(&relative("one")).unwrap();
+        fs::remove_dir_all(&output).unwrap();
+        test.storage
+            .create_directory(&relative("two/three"))
+            .unwrap();
+        test.create("two/three/file").unwrap();
+        assert!(output.join("two/three/file").exists());
+    }
+
+    #[test]
+    fn a_replaced_file_stays_with_whoever_has_it_open() {
+        let mut test = Test::new();
+        let old = test.create("file").unwrap();
+        test.storage.write(old, 0, b"old").unwrap();
+        let new = test.create("file").unwrap();
+        test.storage.write(new, 0, b"new").unwrap();
+        let mut bytes = [0; 3];
+        test.storage.read(old, 0, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"old");
+        assert!(test.storage.read(old, 1, &mut bytes).is_err());
+        test.storage.resize(new, 5).unwrap();
+        assert_eq!(fs::read(test.at("file")).unwrap(), b"new\0\0");
+    }
+
+    #[test]
+    fn errors_say_what_and_where_and_why() {
+        let mut test = Test::new();
+        fs::write(test.at("file"), "").unwrap();
+        let error = test
+            .storage
+            .create_directory(&relative("file/below"))
+            .unwrap_err();
+        let path = test.at("file/below");
+        let expected = format!("cannot make directory {}: Not a directory", path.display());
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn only_empty_directories_are_removed() {
+        let mut test = Test::new();
+        test.storage.create_directory(&relative("a/b")).unwrap();
+        test.storage.remove_directory(&relative("a")).unwrap();
+        assert!(test.storage.exists(&relative("a/b")).unwrap());
+        test.storage.remove_directory(&relative("a/b")).unwrap();
+        test.storage.remove_directory(&relative("a")).unwrap();
+        test.storage.remove_directory(&relative("a")).unwrap();
+        assert!(!test.storage.exists(&relative("a")).unwrap());
+    }
+}

@@ -10,6 +10,7 @@ mod backpressure;
 mod capture;
 mod conversation;
 mod dice;
+mod faults;
 mod schedule;
 mod stage;
 mod viewer;

@@ -23,6 +23,9 @@ pub struct Viewer {
     /// Bytes of replies that it takes in one tick.
     window: usize,
     session: u64,
+    turns: u64,
+    /// Whether the last index said that there are new streams; none: no index yet.
+    told_of_news: Option<bool>,
     /// By handle.
     pub data: BTreeMap<u64, Data>,
     pub metadata: BTreeMap<u64, Metadata>,
@@ -60,6 +63,8 @@ impl Viewer {
             minor,
             window,
             session: 0,
+            turns: 0,
+            told_of_news: None,
             data: BTreeMap::new(),
             metadata: BTreeMap::new(),
             finished: false,
@@ -98,7 +103,9 @@ impl Viewer {
 
     /// A round: what is new, then the next packet of each stream.
     pub fn turn(&mut self, stage: &mut Stage) {
-        let open: Vec<u64> = self.open_data();
+        let open = self.open_data();
+        self.turns += 1;
+        self.told_of_news = None;
         if open.is_empty() {
             self.ask_new_streams(stage);
         }
@@ -114,6 +121,17 @@ impl Viewer {
             if !self.metadata[&metadata].bytes.is_empty() {
                 self.next_packet(stage, handle);
             }
+        }
+        // Nothing says that a viewer asks only when it was told of news.
+        if self.turns.is_multiple_of(3) && !self.finished {
+            let known = self.data.len();
+            let told = self.told_of_news;
+            self.ask_new_streams(stage);
+            let came = self.data.len() - known;
+            assert!(
+                came == 0 || told != Some(false),
+                "{came} streams came, the reply before said that there are none"
+            );
         }
     }
 
@@ -233,7 +251,9 @@ impl Viewer {
             }
             other => panic!("{other:?}"),
         });
-        if index.flags & NEW_STREAM != 0 {
+        let told = index.flags & NEW_STREAM != 0;
+        self.told_of_news = Some(told);
+        if told {
             self.ask_new_streams(stage);
         }
         if index.status != NextIndexStatus::Ok {
