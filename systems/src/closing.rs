@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use baton_components::directory::Directory;
-use baton_components::index::{Half, Index};
-use baton_components::keys::{IndexKey, SessionKey, StreamKey};
+use baton_components::index::Half;
+use baton_components::keys::{SessionKey, StreamKey};
 use baton_components::limits::{KEPT_SESSIONS, KEPT_STREAMS_PER_SESSION};
 use baton_components::session::Session;
 use baton_components::stream::{Closing, Stream, reached};
@@ -76,22 +76,9 @@ fn last_announced(entities: &mut Entities, key: StreamKey) -> Option<u64> {
     stream.pending = described.into();
     let last = stream.pending.back().map(|(sequence, _)| *sequence);
     for (_, index) in undescribed {
-        give_up(entities, index);
+        trace_files::end_half(entities, index);
     }
     last
-}
-
-/// Drops an index that stays half.
-fn give_up(entities: &mut Entities, key: IndexKey) {
-    if let Some(Index {
-        half: Half::Packet(place),
-        ..
-    }) = entities.indexes.get(key)
-        && let Some(file) = entities.trace_files.get_mut(place.file)
-    {
-        file.awaited -= 1;
-    }
-    entities.disown::<Index>(key);
 }
 
 /// Makes the stream unknown to producers. What it recorded stays for the viewers
@@ -120,7 +107,7 @@ fn close(
     let session = stream.session;
 
     for (_, index) in pending {
-        give_up(entities, index);
+        trace_files::end_half(entities, index);
     }
     for file in files {
         trace_files::finish(entities, storage, file);

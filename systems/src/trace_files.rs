@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 
 use baton_components::file::File;
-use baton_components::keys::{ChunkKey, FileKey, SessionKey, StreamKey, TraceFileKey};
+use baton_components::index::{Half, Index};
+use baton_components::keys::{ChunkKey, FileKey, IndexKey, SessionKey, StreamKey, TraceFileKey};
 use baton_components::path::RelativePath;
 use baton_components::session::Session;
 use baton_components::stream::Stream;
@@ -193,6 +194,19 @@ pub fn begin_index(
     });
     entities.disown::<File>(index);
     storage.write(index, 0, &version.header())
+}
+
+/// A half does not wait any more: its file may be complete now.
+pub fn end_half(entities: &mut Entities, key: IndexKey) {
+    if let Some(Index {
+        half: Half::Packet(place),
+        ..
+    }) = entities.indexes.get(key)
+        && let Some(file) = entities.trace_files.get_mut(place.file)
+    {
+        file.awaited -= 1;
+    }
+    entities.disown::<Index>(key);
 }
 
 /// Adds a record to those that the next [`flush`] writes.

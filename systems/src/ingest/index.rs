@@ -193,18 +193,9 @@ fn stop_waiting(ingest: &mut Ingest, key: StreamKey, sequence: u64) {
         return;
     };
     let at = stream.find_pending(sequence).ok();
-    let Some((_, index)) = at.and_then(|at| stream.pending.remove(at)) else {
-        return;
-    };
-    if let Some(Index {
-        half: Half::Packet(place),
-        ..
-    }) = entities.indexes.get(index)
-        && let Some(file) = entities.trace_files.get_mut(place.file)
-    {
-        file.awaited -= 1;
+    if let Some((_, index)) = at.and_then(|at| stream.pending.remove(at)) {
+        trace_files::end_half(entities, index);
     }
-    entities.disown::<Index>(index);
 }
 
 /// The packet is done with: rotations and questions about pending data count on it.
