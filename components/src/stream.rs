@@ -53,14 +53,10 @@ pub struct Stream {
     /// The stream has no event before this time that was not sent (a live beacon,
     /// in clock cycles).
     pub beacon: Option<u64>,
-    /// Metadata bytes in the current chunk's file, padding included.
-    pub metadata_received: u64,
 
     pub published: bool,
     pub closing: Option<Closing>,
     pub closed: bool,
-    /// It is closed, and stays for viewers to come.
-    pub kept: bool,
     /// The data-pending round in which it was last asked about.
     pub checked_round: u64,
 

@@ -47,9 +47,17 @@ impl TraceFile {
         self.index.as_ref().map_or(0, |index| index.committed)
     }
 
-    /// Whether no record will be added any more.
+    /// Whether records are complete that viewers do not see, since they are not on
+    /// disk.
+    pub fn has_unwritten(&self) -> bool {
+        self.index
+            .as_ref()
+            .is_some_and(|index| !index.fresh.is_empty())
+    }
+
+    /// Whether viewers see all records that it will ever have.
     pub fn is_settled(&self) -> bool {
-        self.finished && self.awaited == 0
+        self.finished && self.awaited == 0 && !self.has_unwritten()
     }
 }
 

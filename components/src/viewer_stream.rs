@@ -49,10 +49,22 @@ pub struct Readable {
 /// The next byte of a metadata stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MetadataPosition {
+    /// The file that it was in last; none: the oldest there is when asked.
+    pub file: Option<TraceFileKey>,
+    /// Bytes that the viewer has. A file that follows a rotation begins with what the
+    /// one before it held, so they count in it too.
     pub sent: u64,
 }
 
 impl ViewerStream {
+    /// The trace file that it reads.
+    pub fn file(&self) -> Option<TraceFileKey> {
+        match &self.position {
+            Position::Packets(position) => position.file,
+            Position::Metadata(position) => position.file,
+        }
+    }
+
     pub fn packets(&self) -> Option<&PacketPosition> {
         if let Position::Packets(position) = &self.position {
             Some(position)
@@ -89,13 +101,11 @@ impl ViewerStream {
 impl Holder for ViewerStream {
     fn holds(&self, visit: &mut dyn FnMut(Hold)) {
         visit(Hold::Stream(self.stream));
-        if let Position::Packets(position) = &self.position {
-            if let Some(file) = position.file {
-                visit(Hold::TraceFile(file));
-            }
-            if let Some(readable) = position.readable {
-                visit(Hold::File(readable.file));
-            }
+        if let Some(file) = self.file() {
+            visit(Hold::TraceFile(file));
+        }
+        if let Some(readable) = self.packets().and_then(|position| position.readable) {
+            visit(Hold::File(readable.file));
         }
     }
 }

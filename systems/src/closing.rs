@@ -99,7 +99,6 @@ fn close(
     let kept = stream.published && entities.sessions.is_owned(stream.session);
     stream.closed = true;
     stream.published = kept;
-    stream.kept = kept;
     let handle = stream.handle;
     let checked_round = stream.checked_round;
     let files: Vec<_> = stream.files.iter().copied().collect();
@@ -175,7 +174,6 @@ pub fn forget_oldest_session(entities: &mut Entities, kept: &mut VecDeque<Sessio
 
 fn let_go(entities: &mut Entities, key: StreamKey) {
     if let Some(stream) = entities.streams.get_mut(key) {
-        stream.kept = false;
         stream.published = false;
         entities.disown::<Stream>(key);
     }

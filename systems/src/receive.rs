@@ -24,9 +24,8 @@ pub fn receive(
             continue;
         };
         // Who does not take its replies is not read from, until they have left.
-        if network.unsent(key) >= UNSENT_BYTES_MAX {
-            connection.throttled = true;
-        } else {
+        connection.throttled |= network.unsent(key) >= UNSENT_BYTES_MAX;
+        if !connection.throttled {
             receive_from(&mut network, key, connection, &mut agenda);
         }
     }

@@ -129,7 +129,9 @@ pub fn forget_passed(entities: &mut Entities, key: StreamKey) {
     let Some(stream) = entities.streams.get(key) else {
         return;
     };
-    let current = (stream.chunk.is_some() || stream.kept).then_some(stream.chunk_ordinal);
+    // A session that is kept can be read from its last chunk on when it is over.
+    let stays = stream.chunk.is_some() || entities.sessions.is_owned(stream.session);
+    let current = stays.then_some(stream.chunk_ordinal);
     let read = oldest_read(entities, stream);
     let is_kept = |file: &TraceFileKey| {
         entities.trace_files.get(*file).is_some_and(|file| {

@@ -112,53 +112,45 @@ fn a_viewer_gets_what_comes_after_it(name: &'static str) {
     watch::from_the_middle(&capture, &as_recorded(&capture));
 }
 
-/// One line a capture, with what can be asked of it (and, if its tests are left out,
-/// `not yet` and the reason):
+/// One line a capture, with what can be asked of it:
 /// - `live`: all. Viewers follow it to the end.
 /// - `plain`: all but viewers. There is none, or what it would get was deleted.
 /// - `ring`: neither viewers nor early data. Old files are overwritten, and data that
 ///   comes early overwrites files of which the descriptions have not come.
 macro_rules! captures {
-    ($($module:ident: $kind:ident $name:literal $(, not yet: $reason:literal)?;)+) => {
+    ($($module:ident: $kind:ident $name:literal;)+) => {
         $(mod $module {
-            captures! { @$kind $name $(, $reason)? }
+            captures! { @$kind $name }
         })+
 
         const CAPTURES: &[&str] = &[$($name),+];
     };
-    (@live $name:literal $(, $reason:literal)?) => {
-        captures! { @plain $name $(, $reason)? }
+    (@live $name:literal) => {
+        captures! { @plain $name }
         captures! {
             @tests [
                 a_viewer_gets_everything
                 a_viewer_gets_everything_out_of_order
                 a_viewer_gets_what_comes_after_it
-            ] $name $(, $reason)?
+            ] $name
         }
     };
-    (@plain $name:literal $(, $reason:literal)?) => {
-        captures! { @ring $name $(, $reason)? }
-        captures! { @tests [data_may_be_early] $name $(, $reason)? }
+    (@plain $name:literal) => {
+        captures! { @ring $name }
+        captures! { @tests [data_may_be_early] $name }
     };
-    (@ring $name:literal $(, $reason:literal)?) => {
+    (@ring $name:literal) => {
         captures! {
             @tests [
                 plays_as_recorded
                 plays_byte_by_byte
                 plays_in_random_pieces
                 data_may_be_late
-            ] $name $(, $reason)?
+            ] $name
         }
     };
     (@tests [$($test:ident)+] $name:literal) => {
         $(#[test]
-        fn $test() {
-            super::$test($name);
-        })+
-    };
-    (@tests [$($test:ident)+] $name:literal, $reason:literal) => {
-        $(#[test]
-        #[ignore = $reason]
         fn $test() {
             super::$test($name);
         })+

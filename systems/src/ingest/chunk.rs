@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use baton_components::chunk::{Chunk, ChunkId, CloseCommand, Place};
 use baton_components::keys::{ChunkKey, SessionKey};
+use baton_components::limits::SESSION_PATH_BYTES_MAX;
 use baton_components::path::{PathError, RelativePath};
 use baton_components::session::Session;
 use baton_components::wire::producer::{
@@ -145,7 +146,7 @@ pub fn close(
         }
         Err(reason) => {
             let code = match &reason {
-                Reason::UnknownChunk(_) => code::NOMEM,
+                Reason::UnknownChunk(_) | Reason::PathTooLong(_) => code::NOMEM,
                 Reason::CloseCommand(_) => code::INVALID,
                 Reason::ClearDisallowed | Reason::ChunkClosing(_) => code::INVALID_PROTOCOL,
                 _ => code::UNKNOWN_ERR,
@@ -177,6 +178,12 @@ fn try_close(
     let Ingest {
         entities, storage, ..
     } = &mut *ingest;
+    // Checked before anything is moved: its path with the time of its end.
+    let archived = entities.chunks.get(chunk).map(chunks::archived);
+    let size = archived.map_or(0, |path| path.as_bytes().len()) + 1 + end.len();
+    if size >= SESSION_PATH_BYTES_MAX {
+        return Err(Reason::PathTooLong(size));
+    }
     if let Some(next) = current.filter(|current| *current != chunk)
         && let Some(next) = entities
             .chunks

@@ -31,11 +31,10 @@ fn append(ingest: &mut Ingest, own: SessionKey, command: &SendMetadata) -> Resul
         .and_then(|file| entities.trace_files.get_mut(file))
         .filter(|file| !file.finished)
         .ok_or(Reason::NoFile(command.stream))?;
-    let written = trace_files::write(storage, file, command.bytes)
+    // Viewers see what is complete, and so whole messages only.
+    trace_files::write(storage, file, command.bytes)
         .and_then(|()| trace_files::complete(storage, file, command.padding_size))
         .inspect_err(|_| trace_files::cut(storage, file))?;
-    // Viewers see whole messages only: counted when all of it is in the file.
-    stream.metadata_received += written;
     Ok(())
 }
 
@@ -80,7 +79,6 @@ fn try_reset(ingest: &mut Ingest, own: SessionKey, command: ResetMetadata) -> Re
     trace_files::begin(entities, storage, key)?;
     entities.relink(key, |stream: &mut Stream| {
         stream.files.retain(|file| *file != old);
-        stream.metadata_received = 0;
     });
     Ok(())
 }

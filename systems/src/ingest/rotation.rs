@@ -140,7 +140,8 @@ fn move_to(
     let Some(stream) = ingest.entities.streams.get(key) else {
         return Ok(());
     };
-    let old: Vec<TraceFileKey> = stream.files.iter().copied().collect();
+    let mut old: Vec<TraceFileKey> = stream.files.iter().copied().collect();
+    old.extend(excess.iter().map(|(_, place)| place.file));
     let torn = stream.current_file().and_then(|key| {
         let file = ingest.entities.trace_files.get(key)?;
         Some((key, file.size, file.written)).filter(|_| !file.finished)
@@ -151,8 +152,6 @@ fn move_to(
         stream.file_number = 0;
         if target.is_some() {
             stream.chunk_ordinal = stream.next_ordinal;
-            // The whole metadata is sent again into the new chunk.
-            stream.metadata_received = 0;
         }
     });
     trace_files::begin(&mut ingest.entities, &mut ingest.storage, key)?;

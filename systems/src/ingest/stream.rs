@@ -82,6 +82,7 @@ fn try_add(
         file_count: command.tracefile_count,
     });
     let file_name = file_name(ingest, chunk, &path, command.channel, limit.is_some());
+    refuse_foreign(ingest, chunk, &path, &file_name, limit.is_some())?;
     let trace = find_or_make_trace(ingest, own, path);
     let stream = ingest.entities.insert(Stream {
         handle,
@@ -107,12 +108,10 @@ fn try_add(
         pending: VecDeque::new(),
         class: None,
         beacon: None,
-        metadata_received: 0,
         lost: 0,
         published: false,
         closing: None,
         closed: false,
-        kept: false,
         checked_round: 0,
         viewers: Vec::new(),
     });
@@ -157,6 +156,31 @@ fn file_name(
         name = [channel, format!("-{number}").as_bytes()].concat();
     }
     name
+}
+
+/// The paths of producers before 2.11 may lead into the directory of an earlier
+/// session, whose trace would be spoilt. (Later ones have a directory of their own.)
+fn refuse_foreign(
+    ingest: &mut Ingest,
+    chunk: ChunkKey,
+    path: &RelativePath,
+    name: &[u8],
+    limited: bool,
+) -> Result<(), Reason> {
+    let Some(chunk) = ingest
+        .entities
+        .chunks
+        .get(chunk)
+        .filter(|chunk| chunk.id.is_none())
+    else {
+        return Ok(());
+    };
+    let name = trace_files::numbered(name, limited.then_some(0));
+    let file = path.child(name).expect("law: channel names were checked");
+    if !chunk.files.contains(&file) && ingest.storage.exists(&chunk.directory().join(&file))? {
+        return Err(Reason::Foreign(file.to_string()));
+    }
+    Ok(())
 }
 
 fn find_or_make_trace(ingest: &mut Ingest, own: SessionKey, path: RelativePath) -> TraceKey {

@@ -8,10 +8,7 @@
 //!   it away with the last data stream;
 //! - a stream that was published is announced although it has closed since.
 
-use baton_components::keys::{
-    SessionKey, StreamKey, TraceFileKey, TraceKey, ViewerSessionKey, ViewerStreamKey,
-};
-use baton_components::trace_file::TraceFile;
+use baton_components::keys::{SessionKey, StreamKey, TraceKey, ViewerSessionKey, ViewerStreamKey};
 use baton_components::viewer_stream::{MetadataPosition, PacketPosition, Position, ViewerStream};
 use baton_components::wire::viewer::StreamEntry;
 
@@ -44,7 +41,8 @@ pub fn prepare(
         let handle = stream.handle;
         let position = if stream.is_metadata() {
             // Metadata is read from its first byte whatever was asked.
-            Position::Metadata(MetadataPosition::default())
+            let file = stream.current_file();
+            Position::Metadata(MetadataPosition { file, sent: 0 })
         } else {
             Position::Packets(position(entities, *key, seek))
         };
@@ -74,18 +72,19 @@ fn position(entities: &Entities, key: StreamKey, seek: Seek) -> PacketPosition {
     let Some(stream) = entities.streams.get(key) else {
         return PacketPosition::default();
     };
-    let in_chunk = |key: &&TraceFileKey| {
-        let file = entities.trace_files.get(**key);
-        file.is_some_and(|file| file.ordinal >= stream.chunk_ordinal)
-    };
+    let mut files = stream.files.iter().filter_map(|key| {
+        let file = entities.trace_files.get(*key)?;
+        (file.ordinal >= stream.chunk_ordinal).then_some((*key, file))
+    });
     let (file, record) = match seek {
-        Seek::Beginning => (stream.files.iter().find(in_chunk).copied(), 0),
+        Seek::Beginning => (files.next(), 0),
         Seek::Last => {
-            let file = stream.current_file();
-            let current = file.and_then(|file| entities.trace_files.get(file));
-            (file, current.map_or(0, TraceFile::committed))
+            // Packets may still become complete in a file that is not written any more.
+            let file = files.find(|(_, file)| !file.is_settled());
+            (file, file.map_or(0, |(_, file)| file.committed()))
         }
     };
+    let file = file.map(|(key, _)| key);
     PacketPosition {
         file,
         record,
@@ -130,7 +129,8 @@ pub fn announce(
             });
         let known = known_metadata(entities, viewer, trace);
         let open_data = open_data(entities, viewer, trace);
-        if !data.is_empty() && (known.is_some() || !metadata.is_empty()) {
+        let has_metadata = known.is_some() || open_data > 0 || !metadata.is_empty();
+        if !data.is_empty() && has_metadata {
             if open_data == 0
                 && let Some(again) = known.filter(|_| metadata.is_empty())
             {
@@ -239,10 +239,9 @@ fn open_data(entities: &Entities, viewer: ViewerSessionKey, trace: TraceKey) -> 
 }
 
 fn rewind_metadata(entities: &mut Entities, key: ViewerStreamKey) {
-    let stream = entities.viewer_streams.get_mut(key);
-    if let Some(position) = stream.and_then(ViewerStream::metadata_mut) {
-        position.sent = 0;
-    }
+    entities.relink(key, |stream: &mut ViewerStream| {
+        stream.position = Position::Metadata(MetadataPosition::default());
+    });
 }
 
 fn mark_announced(

@@ -71,6 +71,8 @@ fn check(
     }
     let seek = match seek {
         SEEK_BEGINNING => Seek::Beginning,
+        // Nothing comes after the end: who asks for a session that is over wants it.
+        SEEK_LAST if session.producer_gone => Seek::Beginning,
         SEEK_LAST => Seek::Last,
         _ => return Err(AttachStatus::SeekError),
     };

@@ -1,65 +1,95 @@
 //! GET_METADATA: all metadata that the viewer does not have, in one reply.
 
 use baton_components::connection::Body;
-use baton_components::keys::ViewerStreamKey;
+use baton_components::keys::{TraceFileKey, ViewerStreamKey};
 use baton_components::viewer_stream::ViewerStream;
 use baton_components::wire::viewer::MetadataStatus;
 use baton_components::wire::viewer::reply::MetadataReply;
 
 use super::{Caller, Serve, announce, body};
+use crate::entities::Entities;
+use crate::trace_files;
+
+/// Metadata that a viewer does not have. Whole messages of the producer: less could
+/// not be parsed.
+pub struct Unread {
+    file: TraceFileKey,
+    body: Body,
+}
 
 pub fn answer(serve: &mut Serve, caller: Caller, handle: u64, replies: &mut Vec<u8>) {
-    let key = serve.viewer_stream(caller, handle);
-    let sent = key.and_then(|key| serve.entities.viewer_streams.get(key));
-    let sent = sent
-        .and_then(ViewerStream::metadata)
-        .map(|position| position.sent);
-    let (Some(key), Some(sent)) = (key, sent) else {
+    let key = serve.viewer_stream(caller, handle).filter(|key| {
+        let stream = serve.entities.viewer_streams.get(*key);
+        stream.is_some_and(|stream| stream.metadata().is_some())
+    });
+    let Some(key) = key else {
         return MetadataReply::without_bytes(MetadataStatus::Error).encode(replies);
     };
-    let Some(unread) = unread(serve, key, sent) else {
+    let Some(unread) = unread(&serve.entities, key) else {
         MetadataReply::without_bytes(MetadataStatus::NoNew).encode(replies);
-        return end_if_over(serve, key, sent);
+        return end_if_over(&mut serve.entities, key);
     };
-    let head = |out: &mut Vec<u8>| MetadataReply::ok(unread.remaining).encode(out);
-    if let Err(error) = body::reply(serve, caller.connection, unread, replies, head) {
+    let head = |out: &mut Vec<u8>| MetadataReply::ok(unread.body.remaining).encode(out);
+    if let Err(error) = body::reply(serve, caller.connection, unread.body, replies, head) {
         tracing::error!("metadata cannot be served: {error}");
         return MetadataReply::without_bytes(MetadataStatus::Error).encode(replies);
     }
-    let stream = serve.entities.viewer_streams.get_mut(key);
-    if let Some(position) = stream.and_then(ViewerStream::metadata_mut) {
-        position.sent += unread.remaining;
-    }
+    advance(&mut serve.entities, key, &unread);
 }
 
-/// The bytes that were received and not sent to this viewer. Whole messages of the
-/// producer: less could not be parsed.
-fn unread(serve: &Serve, key: ViewerStreamKey, sent: u64) -> Option<Body> {
-    let entities = &serve.entities;
-    let stream = entities
-        .streams
-        .get(entities.viewer_streams.get(key)?.stream)?;
-    let remaining = stream
-        .metadata_received
-        .checked_sub(sent)
-        .filter(|bytes| *bytes > 0)?;
-    let file = entities.trace_files.get(stream.current_file()?)?.data;
-    Some(Body {
-        file,
-        offset: sent,
-        remaining,
+/// What is in the file that the viewer was in, or else in one that follows it.
+pub fn unread(entities: &Entities, key: ViewerStreamKey) -> Option<Unread> {
+    let viewer_stream = entities.viewer_streams.get(key)?;
+    let position = viewer_stream.metadata()?;
+    let stream = entities.streams.get(viewer_stream.stream)?;
+    let here = position
+        .file
+        .and_then(|file| entities.trace_files.get(file));
+    let ordinal = here.map(|file| file.ordinal);
+    let later = stream.files.iter().copied().filter(|file| {
+        let file = entities.trace_files.get(*file);
+        file.is_some_and(|file| ordinal.is_none_or(|ordinal| file.ordinal > ordinal))
+    });
+    position.file.into_iter().chain(later).find_map(|key| {
+        let file = entities.trace_files.get(key).filter(|file| !file.cleared)?;
+        let remaining = file
+            .size
+            .checked_sub(position.sent)
+            .filter(|bytes| *bytes > 0)?;
+        let body = Body {
+            file: file.data,
+            offset: position.sent,
+            remaining,
+        };
+        Some(Unread { file: key, body })
     })
 }
 
+fn advance(entities: &mut Entities, key: ViewerStreamKey, unread: &Unread) {
+    entities.relink(key, |stream: &mut ViewerStream| {
+        if let Some(position) = stream.metadata_mut() {
+            position.file = Some(unread.file);
+            position.sent += unread.body.remaining;
+        }
+    });
+    if let Some(stream) = entities.viewer_streams.get(key).map(|viewer| viewer.stream) {
+        trace_files::forget_passed(entities, stream);
+    }
+}
+
 /// Once told that there is no more, the viewer does not hear of a closed stream
-/// again.
-fn end_if_over(serve: &mut Serve, key: ViewerStreamKey, sent: u64) {
-    let entities = &serve.entities;
-    let stream = entities
-        .viewer_streams
-        .get(key)
-        .and_then(|key| entities.streams.get(key.stream));
-    if sent > 0 && stream.is_some_and(|stream| stream.closed) {
-        announce::end(&mut serve.entities, key);
+/// again; unless there never was anything.
+fn end_if_over(entities: &mut Entities, key: ViewerStreamKey) {
+    let Some(viewer_stream) = entities.viewer_streams.get(key) else {
+        return;
+    };
+    let stream = entities.streams.get(viewer_stream.stream);
+    let closed = stream.is_none_or(|stream| stream.closed);
+    let sent = viewer_stream.metadata().map_or(0, |position| position.sent);
+    let file = viewer_stream
+        .file()
+        .and_then(|file| entities.trace_files.get(file));
+    if closed && (sent > 0 || file.is_some_and(|file| file.cleared)) {
+        announce::end(entities, key);
     }
 }

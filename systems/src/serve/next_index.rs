@@ -7,7 +7,7 @@ use baton_components::wire::ctf_index::IndexRecord;
 use baton_components::wire::viewer::reply::IndexReply;
 use baton_components::wire::viewer::{NEW_METADATA, NEW_STREAM, NextIndexStatus};
 
-use super::{Caller, Serve, announce};
+use super::{Caller, Serve, announce, metadata};
 use crate::entities::Entities;
 use crate::trace_files;
 
@@ -101,6 +101,7 @@ fn seek_next(entities: &mut Entities, key: ViewerStreamKey) -> Next {
             }
             Some(newer) if trace_file.is_settled() => go_to(entities, key, newer),
             Some(_) => return Next::Waiting,
+            None if trace_file.has_unwritten() => return Next::Waiting,
             None => return Next::Drained,
         }
     }
@@ -187,15 +188,10 @@ fn flags(serve: &Serve, caller: Caller, key: ViewerStreamKey) -> u32 {
 
 /// Whether there is metadata of the stream's trace that the viewer does not have.
 fn has_new_metadata(entities: &Entities, viewer: &ViewerSession, key: ViewerStreamKey) -> bool {
-    let unread = || {
-        let trace = entities.viewer_streams.get(key)?.trace;
-        let metadata = entities
-            .viewer_streams
-            .get(viewer.traces.get(&trace)?.metadata?)?;
-        let received = entities.streams.get(metadata.stream)?.metadata_received;
-        Some(received > metadata.metadata()?.sent)
-    };
-    unread().unwrap_or(false)
+    let trace = entities.viewer_streams.get(key).map(|stream| stream.trace);
+    let known = trace.and_then(|trace| viewer.traces.get(&trace));
+    let stream = known.and_then(|known| known.metadata);
+    stream.is_some_and(|stream| metadata::unread(entities, stream).is_some())
 }
 
 /// The larger of the two layouts of index records, in bytes.

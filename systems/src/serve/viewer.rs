@@ -60,9 +60,8 @@ fn report(serve: &mut Serve, key: ConnectionKey, reason: &Reason) {
 }
 
 /// Answers the requests that `input` holds whole; gives how many bytes they took.
-/// While a
-/// large reply is being sent, or the viewer does not take what it has, the next
-/// request waits.
+/// While a large reply is being sent, or the viewer does not take what it has, the
+/// next request waits.
 fn converse(
     serve: &mut Serve,
     key: ConnectionKey,

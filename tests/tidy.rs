@@ -1,0 +1,320 @@
+//! Habits of the house that a program can check.
+//!
+//! Each case collects every breach, and its message names the file, the line and what
+//! to do. The source is read as text: comments are cut off, nothing is parsed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The crates that know no operating system.
+const PURE: [&str; 2] = ["components", "systems"];
+
+/// The crates, where their code is.
+const SOURCES: [&str; 3] = ["src", "systems/src", "components/src"];
+
+/// Words that only the daemon may write, since they mean sockets, files or clocks.
+const OUTSIDE: [&str; 7] = [
+    "std::net",
+    "std::fs",
+    "Instant",
+    "SystemTime",
+    "mio",
+    "rustix",
+    "libc",
+];
+
+/// Crates that touch the operating system.
+const OUTSIDE_CRATES: [&str; 6] = ["mio", "rustix", "libc", "socket2", "signal-hook", "jiff"];
+
+/// Beyond it nobody sees a file as a whole.
+const LINES_MAX: usize = 600;
+const LONG: &str = "// Long because:";
+
+#[test]
+fn components_and_systems_touch_no_operating_system() {
+    let mut breaches = Breaches::default();
+    for file in PURE.iter().flat_map(|it| rust_files(&format!("{it}/src"))) {
+        for (number, code) in file.code() {
+            // `use std::{fs, net}` names them by their last word.
+            let grouped = code.starts_with("use std::") && (has(code, "fs") || has(code, "net"));
+            if let Some(word) = OUTSIDE.into_iter().find(|word| has(code, word)) {
+                breaches.add(&file, number, &format!("{word}: go through a port"));
+            } else if grouped {
+                breaches.add(&file, number, "sockets or files: go through a port");
+            }
+        }
+    }
+    for manifest in PURE.map(Manifest::read) {
+        for (number, name) in manifest.names() {
+            if OUTSIDE_CRATES.iter().any(|it| name.starts_with(it)) {
+                let advice = format!("{name}: only the root package may depend on it");
+                breaches.add(&manifest.file, number, &advice);
+            }
+        }
+    }
+    breaches.assert_none("components and systems know no operating system");
+}
+
+#[test]
+fn components_and_systems_have_no_unsafe_code() {
+    let mut breaches = Breaches::default();
+    for it in PURE {
+        for file in rust_files(it) {
+            for (number, _) in file.code().filter(|(_, code)| has(code, "unsafe")) {
+                breaches.add(&file, number, "unsafe: write it without");
+            }
+        }
+        let root = File::read(format!("{it}/src/lib.rs"));
+        if !root.code().any(|(_, it)| it == "#![forbid(unsafe_code)]") {
+            breaches.add(&root, 1, "add #![forbid(unsafe_code)]");
+        }
+    }
+    breaches.assert_none("components and systems are safe Rust");
+}
+
+#[test]
+fn arrows_run_one_way() {
+    let mut breaches = Breaches::default();
+    for (package, allowed) in [
+        ("components", &[][..]),
+        ("systems", &["baton-components"][..]),
+    ] {
+        let manifest = Manifest::read(package);
+        for (number, name) in manifest.names() {
+            if name.starts_with("baton") && !allowed.contains(&name.as_str()) {
+                let advice =
+                    format!("{package} must not depend on {name}: move what is shared down");
+                breaches.add(&manifest.file, number, &advice);
+            }
+        }
+    }
+    breaches.assert_none("the root depends on systems, systems on components, nothing back");
+}
+
+#[test]
+fn a_long_file_says_why() {
+    let mut breaches = Breaches::default();
+    for file in SOURCES.iter().flat_map(|it| rust_files(it)) {
+        let count = file.text.lines().count();
+        if count > LINES_MAX && !file.text.lines().any(|line| line.starts_with(LONG)) {
+            let advice =
+                format!("{count} lines: split it, or begin a line with `{LONG}` and the reason");
+            breaches.add(&file, LINES_MAX + 1, &advice);
+        }
+    }
+    breaches.assert_none(&format!("no file has more than {LINES_MAX} lines"));
+}
+
+#[test]
+fn every_file_says_what_lives_in_it() {
+    let mut breaches = Breaches::default();
+    for file in rust_files("") {
+        if !file.text.starts_with("//! ") {
+            breaches.add(&file, 1, "begin it with //! and what lives here, and why");
+        }
+    }
+    breaches.assert_none("every file begins with its documentation");
+}
+
+#[test]
+fn nothing_is_left_undone() {
+    let mut breaches = Breaches::default();
+    for file in rust_files("") {
+        if file.path == Path::new(file!()) {
+            continue;
+        }
+        for (number, code) in file.code() {
+            for (text, advice) in [
+                ("todo!", "do it, or leave it out"),
+                ("unimplemented!", "do it, or leave it out"),
+                ("dbg!", "remove it"),
+                (
+                    "#[ignore",
+                    "a case that does not run checks nothing: mend or remove it",
+                ),
+            ] {
+                if code.contains(text) {
+                    breaches.add(&file, number, &format!("{text}: {advice}"));
+                }
+            }
+        }
+    }
+    breaches.assert_none("nothing is left undone");
+}
+
+#[test]
+fn nothing_from_a_peer_is_unwrapped() {
+    let mut breaches = Breaches::default();
+    for file in ["components/src/wire", "systems/src"]
+        .iter()
+        .flat_map(|it| rust_files(it))
+    {
+        for (number, code) in file.code_without_tests() {
+            if code.contains(".unwrap()") {
+                let advice = "unwrap: return an error, or name the law with expect";
+                breaches.add(&file, number, advice);
+            }
+        }
+    }
+    breaches.assert_none("what a peer sends cannot end the relay");
+}
+
+#[test]
+fn who_panics_names_the_law() {
+    let mut breaches = Breaches::default();
+    for file in SOURCES.iter().flat_map(|it| rust_files(it)) {
+        let lines: Vec<_> = file.code_without_tests().collect();
+        for (at, (number, code)) in lines.iter().enumerate() {
+            let Some((_, after)) = code.split_once(".expect(") else {
+                continue;
+            };
+            // A long message stands in the next line.
+            let next = lines.get(at + 1).map_or("", |(_, code)| *code);
+            let message = if after.is_empty() { next } else { after };
+            if message.starts_with('"') && !has(message, "law") {
+                breaches.add(
+                    &file,
+                    *number,
+                    "begin the message with the law that is broken",
+                );
+            }
+        }
+    }
+    breaches.assert_none("a message of expect names a law");
+}
+
+/// What is wrong, and where.
+#[derive(Default)]
+struct Breaches(Vec<String>);
+
+impl Breaches {
+    fn add(&mut self, file: &File, line: usize, advice: &str) {
+        let path = file.path.display();
+        self.0.push(format!("{path}:{line}: {advice}"));
+    }
+
+    fn assert_none(self, rule: &str) {
+        assert!(self.0.is_empty(), "{rule}\n{}", self.0.join("\n"));
+    }
+}
+
+/// A file of the workspace.
+struct File {
+    /// Relative to the workspace.
+    path: PathBuf,
+    text: String,
+}
+
+impl File {
+    fn read(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let text = fs::read_to_string(workspace().join(&path))
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self { path, text }
+    }
+
+    /// Its lines without comments and indentation, numbered from 1.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.text.lines().map(without_comment);
+        (1..).zip(lines)
+    }
+
+    /// As [`File::code`], up to the first part that only tests have.
+    fn code_without_tests(&self) -> impl Iterator<Item = (usize, &str)> {
+        let name = self.path.file_stem().and_then(|name| name.to_str());
+        let only_tests = matches!(name, Some("tests" | "testing"));
+        self.code()
+            .take_while(move |(_, code)| !only_tests && *code != "#[cfg(test)]")
+    }
+}
+
+/// A package's manifest.
+struct Manifest {
+    file: File,
+}
+
+impl Manifest {
+    fn read(package: &str) -> Self {
+        Self {
+            file: File::read(format!("{package}/Cargo.toml")),
+        }
+    }
+
+    /// What stands before `=` or the first `.`, and the last name of each header: the
+    /// names of all dependencies, and other words.
+    fn names(&self) -> impl Iterator<Item = (usize, String)> {
+        (1..)
+            .zip(self.file.text.lines())
+            .filter_map(|(number, line)| {
+                let line = line.trim();
+                let name = if let Some(header) = line.strip_prefix('[') {
+                    header.trim_end_matches(']').rsplit('.').next()
+                } else {
+                    line.split(['.', '=']).next()
+                };
+                let name = name?.trim().trim_matches('"').to_owned();
+                (!name.is_empty()).then_some((number, name))
+            })
+    }
+}
+
+/// The Rust files at or below a directory of the workspace, in the order of their
+/// names. Not those that were built, nor hidden ones.
+fn rust_files(directory: &str) -> Vec<File> {
+    let mut paths = Vec::new();
+    collect(Path::new(directory), &mut paths);
+    paths.sort();
+    assert!(!paths.is_empty(), "no file below {directory}");
+    paths.into_iter().map(File::read).collect()
+}
+
+fn collect(directory: &Path, paths: &mut Vec<PathBuf>) {
+    let entries = fs::read_dir(workspace().join(directory))
+        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    for entry in entries {
+        let entry = entry.expect("an entry of a directory");
+        let name = entry.file_name();
+        let path = directory.join(&name);
+        let kind = entry.file_type().expect("the type of an entry");
+        if kind.is_dir() {
+            let hidden = name.to_string_lossy().starts_with('.');
+            if !hidden && name != "target" {
+                collect(&path, paths);
+            }
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            paths.push(path);
+        }
+    }
+}
+
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn without_comment(line: &str) -> &str {
+    // `://` in a string is no comment.
+    let end = line
+        .match_indices("//")
+        .map(|(at, _)| at)
+        .find(|at| !line[..*at].ends_with(':'));
+    line[..end.unwrap_or(line.len())].trim()
+}
+
+/// Whether `code` has `word`, and not as a part of a longer one.
+fn has(code: &str, word: &str) -> bool {
+    let is_part = |it: char| it.is_alphanumeric() || it == '_';
+    code.match_indices(word).any(|(at, _)| {
+        let before = code[..at].chars().next_back();
+        let after = code[at + word.len()..].chars().next();
+        !before.is_some_and(is_part) && !after.is_some_and(is_part)
+    })
+}
+
+#[test]
+fn words_are_whole_and_comments_are_cut() {
+    assert!(has("use mio::Poll;", "mio"));
+    assert!(!has("simio::x", "mio"));
+    assert!(!has("#![forbid(unsafe_code)]", "unsafe"));
+    assert_eq!(without_comment("  let x = 1; // y"), "let x = 1;");
+    assert_eq!(without_comment("\"tcp://host\""), "\"tcp://host\"");
+}
