@@ -4,7 +4,7 @@
 //! or a stream uses it; what its close asked for is done when the last of them lets
 //! go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::hold::{Hold, Holder};
 use crate::keys::StreamKey;
@@ -35,10 +35,8 @@ pub struct Chunk {
     pub close: Option<CloseCommand>,
     /// Directories that were made directly in it, such as `ust`.
     pub tops: BTreeSet<Vec<u8>>,
-    /// Weak: streams that have or had files in it.
-    pub streams: BTreeSet<StreamKey>,
-    /// Files that were made in it, relative to its directory.
-    pub files: BTreeSet<RelativePath>,
+    /// Files that were made in it, relative to its directory, and by which stream.
+    pub files: BTreeMap<RelativePath, StreamKey>,
 }
 
 /// Where a chunk's files are, below the directory of its session.
@@ -75,8 +73,7 @@ impl Chunk {
             end: None,
             close: None,
             tops: BTreeSet::new(),
-            streams: BTreeSet::new(),
-            files: BTreeSet::new(),
+            files: BTreeMap::new(),
         }
     }
 

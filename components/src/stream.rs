@@ -15,10 +15,8 @@ pub struct Stream {
     pub trace: TraceKey,
     /// Weak: its trace holds it.
     pub session: SessionKey,
-    /// Its name, such as `channel0_1`.
+    /// Its name, such as `channel0_1`, and that of its files.
     pub channel: Vec<u8>,
-    /// Name of its files, without their numbers.
-    pub file_name: Vec<u8>,
     pub kind: Kind,
     /// Packets that could not be written since the last one that was.
     pub lost: u64,

@@ -20,8 +20,10 @@ pub struct TraceFile {
     pub index: Option<IndexFile>,
     /// Bytes of complete packets, padding included: where the next one begins.
     pub size: u64,
-    /// Bytes on disk: more than `size` while a packet arrives.
+    /// Where the next byte of the packet that is arriving goes.
     pub written: u64,
+    /// Bytes on disk: more than `written` if what was torn could not be cut off.
+    pub extent: u64,
     /// Packets in it whose description has not come.
     pub awaited: u32,
     /// The stream writes another file now.

@@ -114,7 +114,7 @@ pub fn named_place(chunk: &Chunk) -> Place {
 fn delete(storage: &mut StoragePort, chunk: &Chunk) -> Result<(), StorageError> {
     let directory = chunk.directory();
     let mut directories = std::collections::BTreeSet::new();
-    for file in &chunk.files {
+    for file in chunk.files.keys() {
         storage.remove_file(&directory.join(file))?;
         let mut above = file.parent();
         while let Some(path) = above.filter(|path| !path.is_root()) {

@@ -5,9 +5,11 @@
 //! pass frees a whole session, children before parents, at a cost in proportion to
 //! what is freed.
 
+use std::collections::BTreeSet;
+
 use baton_components::chunk::{Chunk, CloseCommand};
 use baton_components::directory::Directory;
-use baton_components::keys::ChunkKey;
+use baton_components::keys::{ChunkKey, StreamKey};
 use baton_components::viewer_stream::ViewerStream;
 use bevy_ecs::system::ResMut;
 
@@ -65,7 +67,11 @@ pub fn reclaim(
         }
         entities.release_all(&record);
     }
-    while let Some((_, record)) = entities.trace_files.pop_condemned() {
+    while let Some((_, mut record)) = entities.trace_files.pop_condemned() {
+        // The last chance of records that wait for room on the disk.
+        if let Err(error) = trace_files::flush(&mut storage, &mut record) {
+            trace_files::give_up_records(&mut storage, &mut record, &error);
+        }
         entities.release_all(&record);
     }
     while let Some((key, _)) = entities.files.pop_condemned() {
@@ -95,7 +101,8 @@ fn bury(entities: &mut Entities, storage: &mut StoragePort, key: ChunkKey, chunk
     if chunk.close != Some(CloseCommand::Delete) {
         return;
     }
-    for stream in &chunk.streams {
+    let streams: BTreeSet<StreamKey> = chunk.files.values().copied().collect();
+    for stream in &streams {
         let files = entities
             .streams
             .get(*stream)

@@ -43,6 +43,7 @@ pub fn begin(
         index: None,
         size: 0,
         written: 0,
+        extent: 0,
         awaited: 0,
         finished: false,
         cleared: false,
@@ -109,10 +110,15 @@ fn forget_unreachable(entities: &mut Entities, key: StreamKey) {
         Some(limit) if limit.file_count > 0 => limit.file_count as usize,
         _ => return,
     };
-    if stream.files.len() > kept {
-        let first = stream.files.len() - kept;
+    // Those of chunks before are forgotten when viewers have passed them.
+    let before = stream.files.partition_point(|file| {
+        let file = entities.trace_files.get(*file);
+        file.is_some_and(|file| file.ordinal < stream.chunk_ordinal)
+    });
+    let unreachable = (stream.files.len() - before).saturating_sub(kept);
+    if unreachable > 0 {
         entities.relink(key, |stream: &mut Stream| {
-            stream.files.drain(..first);
+            stream.files.drain(before..before + unreachable);
         });
     }
 }
@@ -186,16 +192,22 @@ pub fn begin_index(
     place.directory = named(&place.directory, INDEX_DIRECTORY);
     place.name.extend_from_slice(b".idx");
     let index = create(entities, storage, &place)?;
-    entities.relink(key, |file: &mut TraceFile| {
-        file.index = Some(IndexFile {
-            file: index,
-            version,
-            committed: 0,
-            fresh: Vec::new(),
+    let begun = storage.write(index, 0, &version.header());
+    if begun.is_ok() {
+        entities.relink(key, |file: &mut TraceFile| {
+            file.index = Some(IndexFile {
+                file: index,
+                version,
+                committed: 0,
+                fresh: Vec::new(),
+            });
         });
-    });
+    } else if let Some(file) = entities.files.get(index) {
+        // Readers do without an index, but not with half a one.
+        storage.remove_file(&file.path)?;
+    }
     entities.disown::<File>(index);
-    storage.write(index, 0, &version.header())
+    begun
 }
 
 /// A half does not wait any more: its file may be complete now.
@@ -224,18 +236,9 @@ pub fn record(entities: &mut Entities, key: TraceFileKey, record: &IndexRecord) 
 
 /// Writes the records that are complete in one go; from then on viewers may see them.
 /// Those that cannot be written are kept for the next try.
-pub fn flush(
-    entities: &mut Entities,
-    storage: &mut StoragePort,
-    key: TraceFileKey,
-) -> Result<(), StorageError> {
-    let index = entities
-        .trace_files
-        .get_mut(key)
-        .and_then(|file| file.index.as_mut());
-    let Some(index) = index.filter(|index| !index.fresh.is_empty()) else {
-        return Ok(());
-    };
+pub fn flush(storage: &mut StoragePort, file: &mut TraceFile) -> Result<(), StorageError> {
+    let index = file.index.as_mut().filter(|index| !index.fresh.is_empty());
+    let Some(index) = index else { return Ok(()) };
     let offset = index.record_offset(index.committed);
     storage.write(index.file, offset, &index.fresh)?;
     index.committed += index.fresh_records();
@@ -252,6 +255,7 @@ pub fn write(
     let written = storage.write(file.data, file.written, bytes);
     // A failed write may have left a part.
     file.written += bytes.len() as u64;
+    file.extent = file.extent.max(file.written);
     written
 }
 
@@ -262,22 +266,25 @@ pub fn complete(
     file: &mut TraceFile,
     padding: u32,
 ) -> Result<u64, StorageError> {
-    if padding > 0 {
-        file.written += u64::from(padding);
+    file.written += u64::from(padding);
+    if file.extent != file.written {
         storage.resize(file.data, file.written)?;
+        file.extent = file.written;
     }
     let size = file.written - file.size;
     file.size = file.written;
     Ok(size)
 }
 
-/// Takes back what stands beyond the last complete packet.
+/// Takes back what stands beyond the last complete packet. If that fails, the next
+/// packet is written over it.
 pub fn cut(storage: &mut StoragePort, file: &mut TraceFile) {
-    if file.written == file.size {
+    file.written = file.size;
+    if file.extent == file.size {
         return;
     }
     match storage.resize(file.data, file.size) {
-        Ok(()) => file.written = file.size,
+        Ok(()) => file.extent = file.size,
         Err(error) => tracing::error!("a torn packet stays at the end of a file: {error}"),
     }
 }
@@ -285,10 +292,9 @@ pub fn cut(storage: &mut StoragePort, file: &mut TraceFile) {
 /// The stream writes no more to this file: its records go to disk now, a torn
 /// packet at its end is cut off.
 pub fn finish(entities: &mut Entities, storage: &mut StoragePort, key: TraceFileKey) {
-    if let Err(error) = flush(entities, storage, key) {
-        give_up_records(entities, storage, key, &error);
-    }
     if let Some(file) = entities.trace_files.get_mut(key) {
+        // Records that the disk does not take are tried again until the file goes.
+        let _ = flush(storage, file);
         file.finished = true;
         cut(storage, file);
     }
@@ -296,17 +302,8 @@ pub fn finish(entities: &mut Entities, storage: &mut StoragePort, key: TraceFile
 
 /// Records that cannot be written are lost, and what was written of them is cut off:
 /// readers find the packets without their index.
-pub fn give_up_records(
-    entities: &mut Entities,
-    storage: &mut StoragePort,
-    key: TraceFileKey,
-    error: &StorageError,
-) {
-    let index = entities
-        .trace_files
-        .get_mut(key)
-        .and_then(|file| file.index.as_mut());
-    let Some(index) = index else { return };
+pub fn give_up_records(storage: &mut StoragePort, file: &mut TraceFile, error: &StorageError) {
+    let Some(index) = &mut file.index else { return };
     tracing::error!("{} index records are lost: {error}", index.fresh_records());
     index.fresh.clear();
     if let Err(error) = storage.resize(index.file, index.record_offset(index.committed)) {
@@ -323,17 +320,32 @@ struct Place {
     name: Vec<u8>,
 }
 
-/// Where a stream's current data file goes; nowhere if the stream has no chunk.
+/// Where a stream's current data file goes; nowhere if the stream has no chunk. Its
+/// name is the channel's, with a number where another stream of the chunk has that: a
+/// file is written over by its own stream only. (A trace has one metadata file,
+/// whatever is sent.)
 fn place(entities: &Entities, key: StreamKey) -> Option<Place> {
     let stream = entities.streams.get(key)?;
     let chunk = stream.chunk?;
     let directory = entities.traces.get(stream.trace)?.path.clone();
+    let files = &entities.chunks.get(chunk)?.files;
     let number = stream.limit.map(|_| stream.file_number);
+    let mut name = numbered(&stream.channel, number);
+    let mut count = 1;
+    while !stream.is_metadata()
+        && files
+            .get(&named(&directory, &name))
+            .is_some_and(|owner| *owner != key)
+    {
+        count += 1;
+        let channel = [&stream.channel, format!("-{count}").as_bytes()].concat();
+        name = numbered(&channel, number);
+    }
     Some(Place {
         stream: key,
         chunk,
         directory,
-        name: numbered(&stream.file_name, number),
+        name,
     })
 }
 
@@ -359,15 +371,19 @@ fn create(
     let directory = chunk.directory().join(&place.directory);
     storage.create_directory(&directory)?;
     // Whoever moves or deletes the chunk's files asks it which they are.
-    chunk.streams.insert(place.stream);
     if let Some(top) = place.directory.components().next() {
         chunk.tops.insert(top.to_vec());
     }
-    chunk.files.insert(named(&place.directory, &place.name));
     let path = named(&directory, &place.name);
     let key = entities.insert(File { path: path.clone() });
     match storage.create_file(key, &path) {
-        Ok(()) => Ok(key),
+        Ok(()) => {
+            if let Some(chunk) = entities.chunks.get_mut(place.chunk) {
+                let file = named(&place.directory, &place.name);
+                chunk.files.insert(file, place.stream);
+            }
+            Ok(key)
+        }
         Err(error) => {
             entities.disown::<File>(key);
             Err(error)

@@ -1,7 +1,7 @@
 //! CREATE_TRACE_CHUNK, CLOSE_TRACE_CHUNK, TRACE_CHUNK_EXISTS: the directories that a
 //! session's files go to, one time slice after another.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use baton_components::chunk::{Chunk, ChunkId, CloseCommand, Place};
 use baton_components::keys::{ChunkKey, SessionKey};
@@ -54,6 +54,9 @@ fn try_create(
     }
     let current = session.chunk;
     let new = describe(ingest, session, id, command)?;
+    if current.is_some() && current == ingest.directory.chunks.get(&id).copied() {
+        return Ok(());
+    }
     if let Some(chunk) = current.and_then(|key| ingest.entities.chunks.get_mut(key)) {
         chunks::set_aside(&mut ingest.storage, chunk)?;
     }
@@ -111,8 +114,7 @@ fn describe(
         end: None,
         close: None,
         tops: BTreeSet::new(),
-        streams: BTreeSet::new(),
-        files: BTreeSet::new(),
+        files: BTreeMap::new(),
     };
     match command.override_name {
         Some(name) => chunk.place = Place::Overridden(override_name(name)?),

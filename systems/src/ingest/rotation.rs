@@ -54,7 +54,7 @@ pub fn try_rotate(ingest: &mut Ingest, key: StreamKey) -> Result<(), Reason> {
     if rotation.target.is_none() && !excess.is_empty() {
         return Err(Reason::WouldLose(stream.handle));
     }
-    move_to(ingest, key, rotation.target, excess)
+    move_to(ingest, key, rotation.target, &excess)
 }
 
 fn target(
@@ -92,7 +92,7 @@ fn rotate_one(
     }
     if stream.is_metadata() {
         // Metadata has no packets to wait for: all of it comes again.
-        return move_to(ingest, key, target, Vec::new());
+        return move_to(ingest, key, target, &[]);
     }
     ingest.entities.relink(key, |stream: &mut Stream| {
         stream.rotation = Some(Rotation {
@@ -135,13 +135,12 @@ fn move_to(
     ingest: &mut Ingest,
     key: StreamKey,
     target: Option<ChunkKey>,
-    excess: Vec<(IndexKey, PacketPlace)>,
+    excess: &[(IndexKey, PacketPlace)],
 ) -> Result<(), Reason> {
     let Some(stream) = ingest.entities.streams.get(key) else {
         return Ok(());
     };
-    let mut old: Vec<TraceFileKey> = stream.files.iter().copied().collect();
-    old.extend(excess.iter().map(|(_, place)| place.file));
+    let old = files_left(ingest, stream, excess);
     let torn = stream.current_file().and_then(|key| {
         let file = ingest.entities.trace_files.get(key)?;
         Some((key, file.size, file.written)).filter(|_| !file.finished)
@@ -150,17 +149,28 @@ fn move_to(
         stream.chunk = target;
         stream.rotation = None;
         stream.file_number = 0;
+        stream.files = old.iter().copied().collect();
         if target.is_some() {
             stream.chunk_ordinal = stream.next_ordinal;
         }
     });
     trace_files::begin(&mut ingest.entities, &mut ingest.storage, key)?;
     for (index, place) in excess {
-        move_packet(ingest, key, index, place)?;
+        let half = Half::Packet(copy_packet(ingest, key, *place)?);
+        ingest
+            .entities
+            .relink(*index, |index: &mut Index| index.half = half);
     }
     if let Some((file, from, to)) = torn.filter(|_| target.is_some()) {
         copy_to_current(ingest, key, file, from, to)?;
     }
+    for (_, place) in excess {
+        if let Some(file) = ingest.entities.trace_files.get_mut(place.file) {
+            file.size = file.size.min(place.offset);
+            file.awaited -= 1;
+        }
+    }
+    // Nothing reads the old files any more: they end with the packets that stay.
     for file in &old {
         trace_files::finish(&mut ingest.entities, &mut ingest.storage, *file);
     }
@@ -168,46 +178,48 @@ fn move_to(
     Ok(())
 }
 
-/// Lays a complete packet out again in the stream's new chunk.
-fn move_packet(
+/// The files that a stream leaves behind, oldest first: those of the packets that
+/// move may not be among the stream's own any more.
+fn files_left(
+    ingest: &Ingest,
+    stream: &Stream,
+    excess: &[(IndexKey, PacketPlace)],
+) -> Vec<TraceFileKey> {
+    let moving = excess.iter().map(|(_, place)| place.file);
+    let mut files: Vec<TraceFileKey> = stream.files.iter().copied().chain(moving).collect();
+    files.sort_by_key(|file| {
+        let file = ingest.entities.trace_files.get(*file);
+        file.map(|file| file.ordinal)
+    });
+    files.dedup();
+    files
+}
+
+/// Lays a complete packet out again in the stream's new chunk; gives its new place.
+fn copy_packet(
     ingest: &mut Ingest,
     key: StreamKey,
-    index: IndexKey,
     place: PacketPlace,
-) -> Result<(), Reason> {
+) -> Result<PacketPlace, Reason> {
     trace_files::make_room(&mut ingest.entities, &mut ingest.storage, key, place.size)?;
-    let Some(file) = copy_to_current(
-        ingest,
-        key,
-        place.file,
-        place.offset,
-        place.offset + place.size,
-    )?
-    else {
-        return Ok(());
-    };
+    let end = place.offset + place.size;
+    let file = copy_to_current(ingest, key, place.file, place.offset, end)?;
     let Ingest {
         entities, storage, ..
     } = &mut *ingest;
-    let Some(new) = entities.trace_files.get_mut(file) else {
-        return Ok(());
-    };
+    trace_files::begin_index(entities, storage, file)?;
+    let new = entities
+        .trace_files
+        .get_mut(file)
+        .expect("law of holds: a stream holds the file that it writes");
     let offset = new.size;
     new.awaited += 1;
     trace_files::complete(storage, new, 0)?;
-    if let Some(old) = entities.trace_files.get_mut(place.file) {
-        old.size = old.size.min(place.offset);
-        old.awaited -= 1;
-    }
-    trace_files::begin_index(entities, storage, file)?;
-    entities.relink(index, |index: &mut Index| {
-        index.half = Half::Packet(PacketPlace {
-            file,
-            offset,
-            size: place.size,
-        });
-    });
-    Ok(())
+    Ok(PacketPlace {
+        file,
+        offset,
+        size: place.size,
+    })
 }
 
 /// Copies a range of a file to the end of the stream's current one, which it gives.
@@ -217,19 +229,18 @@ fn copy_to_current(
     from: TraceFileKey,
     start: u64,
     end: u64,
-) -> Result<Option<TraceFileKey>, Reason> {
+) -> Result<TraceFileKey, Reason> {
     let Ingest {
         entities, storage, ..
     } = ingest;
-    let Some(to) = entities.streams.get(key).and_then(Stream::current_file) else {
-        return Ok(None);
-    };
-    let Some(source) = entities.trace_files.get(from).map(|file| file.data) else {
-        return Ok(None);
-    };
-    let Some(file) = entities.trace_files.get_mut(to) else {
-        return Ok(None);
-    };
+    let source = entities.trace_files.get(from).map(|file| file.data);
+    let source = source.expect("law of holds: a stream and its packets hold their files");
+    let to = entities.streams.get(key).and_then(Stream::current_file);
+    let to = to.expect("law: a stream with a chunk has a current file");
+    let file = entities
+        .trace_files
+        .get_mut(to)
+        .expect("law of holds: a stream holds the file that it writes");
     let mut slice = vec![0; COPY_SLICE_BYTES.min(end - start) as usize];
     let mut at = start;
     while at < end {
@@ -238,5 +249,5 @@ fn copy_to_current(
         trace_files::write(storage, file, &slice[..size])?;
         at += size as u64;
     }
-    Ok(Some(to))
+    Ok(to)
 }

@@ -81,15 +81,13 @@ fn try_add(
         file_size: command.tracefile_size,
         file_count: command.tracefile_count,
     });
-    let file_name = file_name(ingest, chunk, &path, command.channel, limit.is_some());
-    refuse_foreign(ingest, chunk, &path, &file_name, limit.is_some())?;
+    refuse_foreign(ingest, chunk, &path, command.channel, limit.is_some())?;
     let trace = find_or_make_trace(ingest, own, path);
     let stream = ingest.entities.insert(Stream {
         handle,
         trace,
         session: own,
         channel: command.channel.to_vec(),
-        file_name,
         kind: if command.channel == METADATA {
             Kind::Metadata
         } else {
@@ -133,31 +131,6 @@ fn try_add(
     Ok(())
 }
 
-/// The name of the stream's files: the channel's, unless the chunk has a file of that
-/// name, which would be written over.
-fn file_name(
-    ingest: &Ingest,
-    chunk: ChunkKey,
-    path: &RelativePath,
-    channel: &[u8],
-    limited: bool,
-) -> Vec<u8> {
-    let files = ingest.entities.chunks.get(chunk).map(|chunk| &chunk.files);
-    let is_taken = |name: &[u8]| {
-        let first = trace_files::numbered(name, limited.then_some(0));
-        let file = path.child(first).expect("law: channel names were checked");
-        files.is_some_and(|files| files.contains(&file))
-    };
-    let mut name = channel.to_vec();
-    let mut number = 1;
-    // A trace has one metadata file, whatever is sent.
-    while channel != METADATA && is_taken(&name) {
-        number += 1;
-        name = [channel, format!("-{number}").as_bytes()].concat();
-    }
-    name
-}
-
 /// The paths of producers before 2.11 may lead into the directory of an earlier
 /// session, whose trace would be spoilt. (Later ones have a directory of their own.)
 fn refuse_foreign(
@@ -177,7 +150,7 @@ fn refuse_foreign(
     };
     let name = trace_files::numbered(name, limited.then_some(0));
     let file = path.child(name).expect("law: channel names were checked");
-    if !chunk.files.contains(&file) && ingest.storage.exists(&chunk.directory().join(&file))? {
+    if !chunk.files.contains_key(&file) && ingest.storage.exists(&chunk.directory().join(&file))? {
         return Err(Reason::Foreign(file.to_string()));
     }
     Ok(())

@@ -5,7 +5,21 @@
 //! each scenario ends with nothing left.
 #![allow(clippy::unwrap_used)]
 
+mod defects;
+mod interleavings;
+mod kept_sessions;
+mod producer_scenarios;
+mod producer_table;
 mod stage;
+mod viewer_company;
+mod viewer_endings;
+mod viewer_flow;
+mod viewer_lifetimes;
+mod viewer_preconditions;
+mod viewer_scenarios;
+mod viewer_table;
+mod viewer_traps;
+mod viewer_words;
 
 use stage::{DIRECTORY, Producer, Stage, Viewer};
 

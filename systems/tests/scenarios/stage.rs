@@ -1,9 +1,19 @@
 //! The stage: a relay on ports in memory, watched at every tick; and its peers.
 
+use std::time::Duration;
+
+use baton_components::arena::Arena;
+use baton_components::chunk::Chunk;
 use baton_components::connection::Port;
+use baton_components::keys::{ChunkKey, SessionKey, StreamKey};
 use baton_components::path::RelativePath;
+use baton_components::session::Session;
+use baton_components::stream::Stream;
+use baton_components::wire::ctf_index::{IndexRecord, Version};
 use baton_components::wire::producer::data::PacketHeader;
-use baton_components::wire::producer::{self, Command, Minors, NONE, SendIndex, code};
+use baton_components::wire::producer::{
+    self, Command, Minors, NONE, RotatePosition, SendIndex, code,
+};
 use baton_components::wire::viewer::{self, Request};
 use baton_components::wire::{TraceFormat, producer::Origin};
 use baton_systems::audit::Audit;
@@ -75,6 +85,56 @@ impl Stage {
         self.storage.tree().into_iter().map(line).collect()
     }
 
+    /// Lets time pass, and does what comes of it.
+    pub fn pass(&mut self, time: Duration) {
+        self.clock.advance(time);
+        self.settle();
+    }
+
+    /// What the arenas hold, in one line.
+    pub fn census(&mut self) -> String {
+        self.remains().join(", ").replace(" are left", "")
+    }
+
+    /// The arena of a kind of record.
+    pub fn arena<K, T>(&self) -> &Arena<K, T>
+    where
+        K: slotmap::Key + Send + Sync + 'static,
+        T: Send + Sync + 'static,
+    {
+        self.relay.world.resource()
+    }
+
+    /// The session of that number, while it is there.
+    pub fn session(&self, id: u64) -> Option<&Session> {
+        let mut sessions = self.arena::<SessionKey, Session>().iter();
+        sessions.find_map(|(_, session)| (session.id == id).then_some(session))
+    }
+
+    /// The stream of that handle, closed or not, while it is there.
+    pub fn stream(&self, handle: u64) -> Option<&Stream> {
+        let mut streams = self.arena::<StreamKey, Stream>().iter();
+        streams.find_map(|(_, stream)| (stream.handle == handle).then_some(stream))
+    }
+
+    /// How many hold the chunk of that number; 0 if it is gone.
+    pub fn chunk_holders(&self, number: u64) -> u32 {
+        let chunks = self.arena::<ChunkKey, Chunk>();
+        let is_it = |chunk: &Chunk| chunk.id.is_some_and(|id| id.number == number);
+        let found = chunks.iter().find(|(_, chunk)| is_it(chunk));
+        found.map_or(0, |(key, _)| chunks.holders(key))
+    }
+
+    /// The records of an index file on disk.
+    pub fn index_records(&self, path: &str) -> Vec<IndexRecord> {
+        let bytes = self.file(path);
+        let version = Version::from_header(&bytes).unwrap();
+        let records = bytes[version.header().len()..].chunks(version.record_size());
+        records
+            .map(|record| IndexRecord::decode(version, record).unwrap())
+            .collect()
+    }
+
     /// The bytes of a file on disk.
     pub fn file(&self, path: &str) -> Vec<u8> {
         let path = RelativePath::parse(path.as_bytes()).unwrap();
@@ -107,10 +167,16 @@ impl Producer {
 
     /// Connects, creates a live session and its chunk 0.
     pub fn with_session(stage: &mut Stage, minor: u32) -> Self {
-        let producer = Self::connect(stage, minor);
-        let created = producer.ask(stage, &Command::CreateSession(session("session")));
-        assert_eq!(created[8..12], code::OK.to_be_bytes(), "{created:?}");
+        let producer = Self::create(stage, minor, session("session"));
         producer.expect_ok(stage, &create_chunk(0));
+        producer
+    }
+
+    /// Connects, and creates that session.
+    pub fn create(stage: &mut Stage, minor: u32, session: producer::CreateSession) -> Self {
+        let producer = Self::connect(stage, minor);
+        let created = producer.ask(stage, &Command::CreateSession(session));
+        assert_eq!(created[8..12], code::OK.to_be_bytes(), "{created:?}");
         producer
     }
 
@@ -184,6 +250,26 @@ impl Producer {
     pub fn send_whole_packet(&self, stage: &mut Stage, stream: u64, sequence: u64) {
         self.send_packet(stage, stream, sequence, &payload(stream, sequence));
         self.expect_ok(stage, &Command::SendIndex(index(stream, sequence)));
+    }
+
+    /// Sends the description of a packet: [`index`] of that number.
+    pub fn send_index(&self, stage: &mut Stage, stream: u64, sequence: u64) {
+        self.expect_ok(stage, &Command::SendIndex(index(stream, sequence)));
+    }
+
+    /// Closes a chunk, and gives the path in the reply.
+    pub fn close_chunk(&self, stage: &mut Stage, number: u64, command: Option<u32>) -> String {
+        let reply = self.ask(stage, &close_chunk(number, command));
+        assert_eq!(reply[..4], code::OK.to_be_bytes(), "{reply:?}");
+        let path = reply[8..].strip_suffix(b"\0").unwrap();
+        String::from_utf8(path.to_vec()).unwrap()
+    }
+
+    pub fn chunk_exists(&self, stage: &mut Stage, chunk: u64) -> bool {
+        let question = producer::TraceChunkExists { chunk };
+        let reply = self.ask(stage, &Command::TraceChunkExists(question));
+        assert_eq!(reply[..4], code::OK.to_be_bytes(), "{reply:?}");
+        reply[4..] == [1]
     }
 
     pub fn close_stream(&self, stage: &mut Stage, stream: u64, last_sequence: Option<u64>) {
@@ -267,6 +353,24 @@ pub fn create_chunk(number: u64) -> Command<'static> {
     })
 }
 
+/// Closes a chunk, 60 s after it was created. Command 0 archives it, 2 deletes it.
+pub fn close_chunk(number: u64, command: Option<u32>) -> Command<'static> {
+    Command::CloseTraceChunk(producer::CloseTraceChunk {
+        chunk: number,
+        close_time_s: CREATED_S + number + 60,
+        command,
+    })
+}
+
+/// Moves streams to a chunk, or to none, each at a packet of its tracer's count.
+pub fn rotate(new_chunk: Option<u64>, positions: &[(u64, u64)]) -> Command<'static> {
+    let position = |&(stream, position): &(u64, u64)| RotatePosition { stream, position };
+    Command::RotateStreams(producer::RotateStreams {
+        new_chunk,
+        positions: positions.iter().map(position).collect(),
+    })
+}
+
 pub fn add_stream<'a>(path: &'a str, channel: &'a str) -> Command<'a> {
     Command::AddStream(producer::AddStream {
         channel: channel.as_bytes(),
@@ -281,6 +385,20 @@ pub fn add_stream<'a>(path: &'a str, channel: &'a str) -> Command<'a> {
 pub fn payload(stream: u64, sequence: u64) -> Vec<u8> {
     let mut bytes = [stream.to_be_bytes(), sequence.to_be_bytes()].concat();
     bytes.resize(PACKET_BYTES, 0x55);
+    bytes
+}
+
+/// A packet with its header, as a data connection brings it.
+pub fn packet_bytes(stream: u64, sequence: u64) -> Vec<u8> {
+    let header = PacketHeader {
+        stream,
+        sequence,
+        size: PACKET_BYTES as u32,
+        padding: 0,
+    };
+    let mut bytes = Vec::new();
+    header.encode(&mut bytes);
+    bytes.extend_from_slice(&payload(stream, sequence));
     bytes
 }
 

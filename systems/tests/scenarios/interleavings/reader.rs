@@ -1,0 +1,197 @@
+//! The reader: what must stand on the disk, byte for byte, and what does.
+
+use std::collections::BTreeMap;
+
+use baton_components::wire::ctf_index::{IndexRecord, Version};
+
+use super::cast::Cast;
+use super::filter;
+use super::model::{self, File, Packet, Place};
+use super::producer::{Producer, channel, description, payload};
+use crate::stage::CREATED_S;
+
+/// Files by path, empty ones left out.
+pub type Tree = BTreeMap<String, Vec<u8>>;
+
+/// Everybody is gone: what is on the disk must be what one of a producer's models says.
+pub fn assert_as_modelled(cast: &Cast, producer: &Producer) {
+    let found = found(cast, producer);
+    let expected: Vec<Tree> = producer
+        .models
+        .iter()
+        .map(|model| expected(cast, producer, model))
+        .collect();
+    if !expected.contains(&found) {
+        panic!(
+            "producer {}: the disk has\n{}and should have\n{}",
+            producer.number,
+            describe(&found),
+            describe(&expected[0])
+        );
+    }
+}
+
+/// The files of a producer's trace, in all chunks. Index files of no record say
+/// nothing and are left out like empty data files.
+fn found(cast: &Cast, producer: &Producer) -> Tree {
+    let trace = format!("/{}/", producer.trace());
+    let files = cast.stage.storage.tree().into_iter();
+    let mut found: Tree = files
+        .filter_map(|(path, content)| Some((path.to_string(), content?)))
+        .filter(|(path, _)| path.contains(&trace))
+        .filter(|(path, _)| path.starts_with(&format!("{}/", producer.directory())))
+        .filter(|(_, content)| !content.is_empty() && *content != Version::V1_1.header())
+        .map(|(path, content)| (without_end(producer, path), content))
+        .collect();
+    if filter::STALE_INDEX_STAYS {
+        let names: Vec<String> = found.keys().cloned().collect();
+        let data = |index: &str| index.replace("/index/", "/").replace(".idx", "");
+        found.retain(|path, _| !path.ends_with(".idx") || names.contains(&data(path)));
+    }
+    found
+}
+
+/// A chunk that is closed and stays where it is may be named with its end or without.
+fn without_end(producer: &Producer, path: String) -> String {
+    let session = producer.directory();
+    let below = path[session.len() + 1..].split_once('/');
+    let Some((chunk, rest)) = below else {
+        return path;
+    };
+    match chunk.split('-').collect::<Vec<_>>()[..] {
+        [begin, _, number] => format!("{session}/{begin}-{number}/{rest}"),
+        _ => path,
+    }
+}
+
+fn expected(cast: &Cast, producer: &Producer, model: &model::Session) -> Tree {
+    let mut tree = Tree::new();
+    for (number, stream) in model.streams.iter().enumerate() {
+        let made = &producer.streams[number];
+        // A file whose name is used again is gone: the last one of a name stands.
+        let mut last: BTreeMap<(u64, u64), &File> = BTreeMap::new();
+        for file in &stream.files {
+            last.insert((file.chunk, file.number), file);
+        }
+        for file in last.into_values() {
+            let Some(directory) = trace_directory(cast, producer, file.chunk) else {
+                continue;
+            };
+            let mut name = channel(number);
+            if made.limit.is_some() {
+                name = format!("{name}_{}", file.number);
+            }
+            put(
+                &mut tree,
+                format!("{directory}/{name}"),
+                data(made.handle, file),
+            );
+            let index = index(made.handle, file);
+            put(&mut tree, format!("{directory}/index/{name}.idx"), index);
+        }
+    }
+    for (chunk, bytes) in &producer.metadata.files {
+        if let Some(directory) = trace_directory(cast, producer, *chunk) {
+            put(&mut tree, format!("{directory}/metadata"), bytes.clone());
+        }
+    }
+    tree
+}
+
+fn put(tree: &mut Tree, path: String, bytes: Vec<u8>) {
+    if !bytes.is_empty() {
+        let before = tree.insert(path.clone(), bytes);
+        assert!(before.is_none(), "{path} would be written over");
+    }
+}
+
+fn data(handle: u64, file: &File) -> Vec<u8> {
+    let packets = file.packets.iter();
+    packets.flat_map(|packet| whole(handle, *packet)).collect()
+}
+
+/// A packet as it stands in its file.
+pub fn whole(handle: u64, packet: Packet) -> Vec<u8> {
+    let mut bytes = payload(handle, packet);
+    bytes.resize(packet.total() as usize, 0);
+    bytes
+}
+
+fn index(handle: u64, file: &File) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for packet in &file.records {
+        if bytes.is_empty() {
+            bytes.extend(Version::V1_1.header());
+        }
+        record(handle, *packet, file.offset(packet.number)).encode(Version::V1_1, &mut bytes);
+    }
+    bytes
+}
+
+pub fn record(handle: u64, packet: Packet, offset_bytes: u64) -> IndexRecord {
+    let description = description(handle, packet);
+    IndexRecord {
+        offset_bytes,
+        packet_size_bits: description.packet_size_bits,
+        content_size_bits: description.content_size_bits,
+        timestamp_begin: description.timestamp_begin,
+        timestamp_end: description.timestamp_end,
+        events_discarded: description.events_discarded,
+        class: description.class,
+        instance: description.instance,
+        packet_sequence: description.packet_sequence,
+    }
+}
+
+/// Where a chunk has a producer's files; nowhere if it was deleted.
+fn trace_directory(cast: &Cast, producer: &Producer, chunk: u64) -> Option<String> {
+    let (session, trace) = (producer.directory(), producer.trace());
+    if !producer.has_chunks() {
+        return Some(format!("{session}/{trace}"));
+    }
+    let begin = stamp(cast, CREATED_S + chunk);
+    let end = stamp(cast, CREATED_S + chunk + 60);
+    match cast.origins[&producer.setup.origin].chunks.place(chunk) {
+        Place::Session => Some(format!("{session}/{trace}")),
+        Place::Named => Some(format!("{session}/{begin}-{chunk}/{trace}")),
+        Place::Archived => Some(format!("{session}/archives/{begin}-{end}-{chunk}/{trace}")),
+        Place::Deleted => None,
+    }
+}
+
+fn stamp(cast: &Cast, unix_s: u64) -> String {
+    let time = cast.stage.clock.port().civil(unix_s);
+    time.unwrap().chunk_stamp()
+}
+
+fn describe(tree: &Tree) -> String {
+    let mut text = String::new();
+    for (path, bytes) in tree {
+        text += &format!("  {path}: {} bytes", bytes.len());
+        if let Some(records) = records(path, bytes) {
+            for it in records {
+                text += &format!(
+                    " [packet {} at {}, {} bytes]",
+                    it.timestamp_begin / 1000,
+                    it.offset_bytes,
+                    it.packet_size_bits / 8
+                );
+            }
+        }
+        text += "\n";
+    }
+    text
+}
+
+/// The records of an index file.
+pub fn records(path: &str, bytes: &[u8]) -> Option<Vec<IndexRecord>> {
+    let bytes = bytes.strip_prefix(&Version::V1_1.header())?;
+    let size = Version::V1_1.record_size();
+    assert!(bytes.len() % size == 0, "{path} ends with a torn record");
+    let records = bytes.chunks(size);
+    Some(
+        records
+            .map(|it| IndexRecord::decode(Version::V1_1, it).unwrap())
+            .collect(),
+    )
+}

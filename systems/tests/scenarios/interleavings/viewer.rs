@@ -1,0 +1,553 @@
+//! Viewers of the cast, and what each may see.
+//!
+//! A viewer compares every reply with the models of the producers. A slow one gets
+//! replies that are older than the models: of those only what stays true is asked.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use baton_components::wire::viewer::reply::{IndexReply, Reply, decode};
+use baton_components::wire::viewer::{
+    AttachStatus, DetachStatus, MetadataStatus, NEW_METADATA, NEW_STREAM, NewStreamsStatus,
+    NextIndexStatus, PacketStatus, Request, SEEK_BEGINNING, SEEK_LAST, StreamEntry,
+};
+
+use super::cast::Origin;
+use super::filter;
+use super::model::{self, Packet, Place};
+use super::producer::{Producer, begin};
+use super::reader::whole;
+use super::script::View;
+use crate::stage::{self, Stage};
+
+pub struct Viewer {
+    peer: stage::Viewer,
+    /// By number of the producer.
+    attached: BTreeMap<usize, Attached>,
+    /// By handle, those that have not ended.
+    streams: BTreeMap<u64, Followed>,
+    asked: VecDeque<Request>,
+    received: Vec<u8>,
+    is_blocked: bool,
+    /// Replies may be older than the models.
+    is_slow: bool,
+}
+
+struct Attached {
+    /// Streams that were published when it last asked for them.
+    published: usize,
+    is_over: bool,
+    metadata: Option<u64>,
+}
+
+enum Followed {
+    Metadata { producer: usize, bytes: Vec<u8> },
+    Data(Data),
+}
+
+struct Data {
+    producer: usize,
+    stream: usize,
+    /// File and record at or after which nothing may be skipped.
+    next: (usize, usize),
+    last: Option<(usize, usize)>,
+    /// Nothing begins before it.
+    inactive_until: u64,
+    /// Described, and its bytes not asked for.
+    to_fetch: Option<(u64, Packet)>,
+}
+
+/// What is on the stage apart from the viewers.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    pub producers: &'a [Producer],
+    pub origins: &'a BTreeMap<u64, Origin>,
+}
+
+impl Viewer {
+    pub fn arrive(stage: &mut Stage) -> Self {
+        Self {
+            peer: stage::Viewer::connect(stage, 15),
+            attached: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            asked: VecDeque::new(),
+            received: Vec::new(),
+            is_blocked: false,
+            is_slow: false,
+        }
+    }
+
+    pub fn leave(&self, stage: &mut Stage) {
+        self.peer.leave(stage);
+    }
+
+    pub fn act(&mut self, stage: &mut Stage, scene: Scene, view: &View) {
+        match *view {
+            View::Attach {
+                session,
+                from_beginning,
+            } => {
+                let producer = &scene.producers[session % scene.producers.len()];
+                let seek = if from_beginning {
+                    SEEK_BEGINNING
+                } else {
+                    SEEK_LAST
+                };
+                let session = producer.session;
+                self.ask(stage, scene, Request::Attach { session, seek });
+            }
+            View::Detach { session } => {
+                let session = scene.producers[session % scene.producers.len()].session;
+                self.ask(stage, scene, Request::Detach { session });
+            }
+            View::NewStreams { session } => {
+                let producer = &scene.producers[session % scene.producers.len()];
+                if self.attached.contains_key(&producer.number) {
+                    let session = producer.session;
+                    self.ask(stage, scene, Request::NewStreams { session });
+                }
+            }
+            View::NextIndex { stream } => {
+                if let Some(handle) = self.nth(stream, |it| matches!(it, Followed::Data(_))) {
+                    self.read(stage, scene, handle);
+                }
+            }
+            View::Metadata { stream } => {
+                let is_metadata = |it: &Followed| matches!(it, Followed::Metadata { .. });
+                if let Some(handle) = self.nth(stream, is_metadata) {
+                    self.read(stage, scene, handle);
+                }
+            }
+            View::Restart => {
+                self.leave(stage);
+                *self = Self::arrive(stage);
+            }
+            View::Block => {
+                self.peer.peer.block();
+                self.is_blocked = true;
+            }
+            View::Take(count) => {
+                if self.is_blocked {
+                    self.peer.peer.accept_bytes(count);
+                    stage.settle();
+                    self.take_replies(scene);
+                }
+            }
+        }
+    }
+
+    /// Reads all that is left of what it follows, until it is told that it is over.
+    pub fn read_to_the_end(&mut self, stage: &mut Stage, scene: Scene) {
+        if self.is_blocked {
+            self.peer.peer.accept_bytes(usize::MAX / 2);
+            stage.settle();
+            self.take_replies(scene);
+            assert!(self.asked.is_empty(), "no reply to {:?}", self.asked);
+            self.is_blocked = false;
+        }
+        self.is_slow = false;
+        for _ in 0..ROUNDS_MAX {
+            for handle in self.streams.keys().copied().collect::<Vec<u64>>() {
+                self.read(stage, scene, handle);
+            }
+            for producer in self.attached.keys().copied().collect::<Vec<usize>>() {
+                let session = scene.producers[producer].session;
+                self.ask(stage, scene, Request::NewStreams { session });
+            }
+            let follows = |it: &Followed| matches!(it, Followed::Data(_));
+            if !self.streams.values().any(follows) && self.attached.values().all(|it| it.is_over) {
+                return;
+            }
+        }
+        panic!("there is no end of what a viewer follows");
+    }
+
+    fn nth(&self, wish: usize, is_meant: impl Fn(&Followed) -> bool) -> Option<u64> {
+        let meant: Vec<u64> = self
+            .streams
+            .iter()
+            .filter(|(_, it)| is_meant(it))
+            .map(|(handle, _)| *handle)
+            .collect();
+        meant.get(wish % meant.len().max(1)).copied()
+    }
+
+    /// Goes on in a stream: the bytes of its packet, or its next packet.
+    fn read(&mut self, stage: &mut Stage, scene: Scene, stream: u64) {
+        let is_about = |request: &Request| match request {
+            Request::NextIndex { stream: it } | Request::Packet { stream: it, .. } => *it == stream,
+            _ => false,
+        };
+        if self.asked.iter().any(is_about) {
+            return;
+        }
+        let request = match self.streams.get(&stream) {
+            None => return,
+            Some(Followed::Metadata { producer, .. })
+                if filter::METADATA_ENDS_TOO_EARLY && self.is_told_late(scene, *producer) =>
+            {
+                return;
+            }
+            Some(Followed::Metadata { .. }) => Request::Metadata { stream },
+            Some(Followed::Data(data)) => match data.to_fetch {
+                None => Request::NextIndex { stream },
+                Some((offset, packet)) => Request::Packet {
+                    stream,
+                    offset,
+                    length: packet.total() as u32,
+                },
+            },
+        };
+        self.ask(stage, scene, request);
+    }
+
+    fn ask(&mut self, stage: &mut Stage, scene: Scene, request: Request) {
+        // Who detaches or attaches has all replies about the streams before.
+        let is_apart = matches!(request, Request::Attach { .. } | Request::Detach { .. });
+        if self.asked.len() >= ASKED_MAX || (is_apart && !self.asked.is_empty()) {
+            return;
+        }
+        let mut bytes = Vec::new();
+        request.encode(&mut bytes);
+        self.asked.push_back(request);
+        self.peer.peer.write(&bytes);
+        stage.settle();
+        self.take_replies(scene);
+    }
+
+    fn take_replies(&mut self, scene: Scene) {
+        self.is_slow |= self.is_blocked;
+        let mut received = std::mem::take(&mut self.received);
+        received.extend(self.peer.peer.take_received());
+        let mut rest = &received[..];
+        while let Some(request) = self.asked.front().copied() {
+            let Some((reply, size)) = decode(request.kind(), 15, rest).unwrap() else {
+                break;
+            };
+            rest = &rest[size..];
+            self.asked.pop_front();
+            self.check(scene, request, &reply);
+        }
+        self.received = rest.to_vec();
+        if self.asked.is_empty() {
+            assert!(self.received.is_empty(), "bytes that nobody asked for");
+        }
+        assert!(!self.peer.peer.is_closed(), "a viewer is thrown out");
+    }
+
+    fn check(&mut self, scene: Scene, request: Request, reply: &Reply) {
+        match (request, reply) {
+            (Request::Attach { session, seek }, Reply::Attach(status, entries)) => {
+                self.check_attach(scene, session, seek, *status, entries);
+            }
+            (Request::Detach { session }, Reply::Detach(status)) => {
+                let producer = numbered(scene, session);
+                if self.attached.remove(&producer).is_some() {
+                    assert_eq!(*status, DetachStatus::Ok);
+                }
+                self.streams.retain(|_, it| it.producer() != producer);
+            }
+            (Request::NewStreams { session }, Reply::NewStreams(status, entries)) => {
+                self.check_new_streams(scene, session, *status, entries);
+            }
+            (Request::NextIndex { stream }, Reply::NextIndex(index)) => {
+                self.check_index(scene, stream, index);
+            }
+            (Request::Packet { stream, .. }, Reply::Packet(head, bytes)) => {
+                let Some(Followed::Data(data)) = self.streams.get_mut(&stream) else {
+                    return;
+                };
+                let (_, packet) = data.to_fetch.take().unwrap();
+                assert_eq!(head.status, PacketStatus::Ok, "{packet:?}");
+                assert!(*bytes == whole(stream, packet), "{packet:?}: other bytes");
+            }
+            (Request::Metadata { stream }, Reply::Metadata(head, bytes)) => {
+                self.check_metadata(scene, stream, head.status, bytes);
+            }
+            _ => panic!("{request:?}: {reply:?}"),
+        }
+    }
+
+    fn check_attach(
+        &mut self,
+        scene: Scene,
+        session: u64,
+        seek: u32,
+        status: AttachStatus,
+        entries: &[StreamEntry],
+    ) {
+        let producer = numbered(scene, session);
+        let expected = match self.attached.get(&producer) {
+            Some(_) => AttachStatus::Already,
+            None if scene.producers[producer].control_open => AttachStatus::Ok,
+            None => AttachStatus::Unknown,
+        };
+        assert!(self.is_slow || status == expected || self.attached.contains_key(&producer));
+        if status == AttachStatus::Ok {
+            let attached = Attached {
+                published: 0,
+                is_over: false,
+                metadata: None,
+            };
+            self.attached.insert(producer, attached);
+            self.announce(scene, producer, entries, seek == SEEK_BEGINNING);
+        }
+    }
+
+    fn check_new_streams(
+        &mut self,
+        scene: Scene,
+        session: u64,
+        status: NewStreamsStatus,
+        entries: &[StreamEntry],
+    ) {
+        let number = numbered(scene, session);
+        let is_data = |it: &Followed| matches!(it, Followed::Data(_)) && it.producer() == number;
+        match status {
+            NewStreamsStatus::Ok => self.announce(scene, number, entries, true),
+            NewStreamsStatus::Hup => {
+                let is_there = scene.producers[number].control_open;
+                assert!(!is_there, "the session of {number} is not over");
+                let left = self.streams.values().filter(|it| is_data(it)).count();
+                assert_eq!(left, 0, "streams of {number} are not over");
+                assert!(!self.is_told_late(scene, number), "streams are never told");
+                let attached = self.attached.get_mut(&number);
+                attached.unwrap().is_over = true;
+            }
+            status => panic!("NEW_STREAMS of {number}: {status:?}"),
+        }
+    }
+
+    fn announce(
+        &mut self,
+        scene: Scene,
+        number: usize,
+        entries: &[StreamEntry],
+        from_beginning: bool,
+    ) {
+        let producer = &scene.producers[number];
+        let attached = self.attached.get_mut(&number).unwrap();
+        attached.published = published(producer);
+        let data = entries.iter().filter(|entry| !entry.metadata).count();
+        for entry in entries {
+            if entry.metadata {
+                assert!(data > 0, "metadata without data of its trace");
+                attached.metadata = Some(entry.stream);
+                let bytes = Vec::new();
+                let producer = number;
+                let metadata = Followed::Metadata { producer, bytes };
+                self.streams.insert(entry.stream, metadata);
+                continue;
+            }
+            let position = |it: &super::producer::Stream| it.handle == entry.stream;
+            let stream = producer.streams.iter().position(position);
+            let stream = stream.expect("a stream of that session");
+            let model = &producer.models[0].streams[stream];
+            let before = self.streams.insert(
+                entry.stream,
+                Followed::Data(Data {
+                    producer: number,
+                    stream,
+                    next: if from_beginning {
+                        first_there(model)
+                    } else {
+                        (
+                            model.files.len() - 1,
+                            model.files.last().map_or(0, |file| file.records.len()),
+                        )
+                    },
+                    last: None,
+                    inactive_until: 0,
+                    to_fetch: None,
+                }),
+            );
+            assert!(before.is_none(), "stream {stream} is announced twice");
+        }
+        let has_data = self
+            .streams
+            .values()
+            .any(|it| matches!(it, Followed::Data(_)) && it.producer() == number);
+        assert!(
+            !has_data || attached.metadata.is_some(),
+            "data of a trace without its metadata"
+        );
+    }
+
+    fn check_index(&mut self, scene: Scene, handle: u64, reply: &IndexReply) {
+        let is_slow = self.is_slow;
+        let mut attached = self.attached.keys();
+        let expected = !is_slow && attached.any(|number| self.is_told_late(scene, *number));
+        let is_flagged = reply.flags & NEW_STREAM != 0;
+        let attached: Vec<_> = self
+            .attached
+            .iter()
+            .map(|(n, a)| (n, a.published, a.is_over, published(&scene.producers[*n])))
+            .collect();
+        assert!(
+            is_flagged || !expected,
+            "new streams are not flagged {handle} {reply:?} {attached:?}"
+        );
+        let has_new_metadata = self.has_new_metadata(scene, handle);
+        let Some(Followed::Data(data)) = self.streams.get_mut(&handle) else {
+            return;
+        };
+        let producer = &scene.producers[data.producer];
+        let model = &producer.models[0].streams[data.stream];
+        match reply.status {
+            NextIndexStatus::Ok => {
+                let is_flagged = reply.flags & NEW_METADATA != 0;
+                assert!(is_flagged || is_slow || !has_new_metadata);
+                let number = reply.timestamp_begin / 1000;
+                let at = find(model, number).expect("a packet that was made");
+                let packet = model.files[at.0].records[at.1];
+                let offset = model.files[at.0].offset(number);
+                let told = (reply.offset_bytes, reply.packet_size_bits);
+                assert_eq!(told, (offset, packet.total() * 8), "{packet:?}");
+                assert!(data.last < Some(at), "packet {number} again, or too late");
+                assert!(begin(number) >= data.inactive_until, "packet {number} late");
+                let skipped = skipped(scene, producer, model, data.next, Some(at));
+                assert!(skipped.is_none(), "{skipped:?} is skipped");
+                data.last = Some(at);
+                data.next = (at.0, at.1 + 1);
+                data.to_fetch = Some((offset, packet));
+            }
+            NextIndexStatus::Retry => {}
+            NextIndexStatus::Inactive => {
+                let skipped = skipped(scene, producer, model, data.next, None);
+                assert!(is_slow || skipped.is_none(), "{skipped:?} is held back");
+                data.inactive_until = reply.timestamp_end;
+            }
+            NextIndexStatus::Hup => {
+                assert!(model.closed, "a stream that is open hangs up");
+                let skipped = skipped(scene, producer, model, data.next, None);
+                assert!(skipped.is_none(), "{skipped:?} is never told");
+                self.streams.remove(&handle);
+            }
+            status => panic!("NEXT_INDEX of {handle}: {status:?}"),
+        }
+    }
+
+    /// Whether a producer has published streams that the viewer was not told of.
+    fn is_told_late(&self, scene: Scene, number: usize) -> bool {
+        let attached = self.attached.get(&number);
+        attached.is_some_and(|it| it.published < published(&scene.producers[number]))
+    }
+
+    fn has_new_metadata(&self, scene: Scene, handle: u64) -> bool {
+        let Some(followed) = self.streams.get(&handle) else {
+            return false;
+        };
+        let number = followed.producer();
+        let metadata = self.attached.get(&number).and_then(|it| it.metadata);
+        let metadata = metadata.and_then(|handle| self.streams.get(&handle));
+        let Some(Followed::Metadata { bytes, .. }) = metadata else {
+            return false;
+        };
+        received_metadata(&scene.producers[number]) > bytes.len()
+    }
+
+    fn check_metadata(&mut self, scene: Scene, handle: u64, status: MetadataStatus, more: &[u8]) {
+        let Some(Followed::Metadata { producer, bytes }) = self.streams.get_mut(&handle) else {
+            return;
+        };
+        let producer = &scene.producers[*producer];
+        match status {
+            MetadataStatus::Ok => {
+                assert!(!more.is_empty(), "no bytes of metadata");
+                bytes.extend_from_slice(more);
+                let text = &producer.metadata.text;
+                assert!(text.starts_with(bytes), "other metadata");
+            }
+            MetadataStatus::NoNew => {
+                let is_all = received_metadata(producer) <= bytes.len();
+                assert!(self.is_slow || is_all, "metadata is held back");
+                let is_over = !producer.control_open;
+                if is_over {
+                    self.streams.remove(&handle);
+                }
+            }
+            MetadataStatus::Error => panic!("metadata of {handle}"),
+        }
+    }
+}
+
+impl Followed {
+    fn producer(&self) -> usize {
+        match self {
+            Followed::Metadata { producer, .. } => *producer,
+            Followed::Data(data) => data.producer,
+        }
+    }
+}
+
+fn numbered(scene: Scene, session: u64) -> usize {
+    let mut producers = scene.producers.iter();
+    producers.position(|it| it.session == session).unwrap()
+}
+
+/// Streams that viewers may see.
+fn published(producer: &Producer) -> usize {
+    let streams = producer.streams.iter();
+    streams.filter(|stream| stream.is_published).count()
+}
+
+/// Bytes of metadata in the current chunk.
+fn received_metadata(producer: &Producer) -> usize {
+    let file = producer
+        .metadata
+        .chunk
+        .map(|it| producer.metadata.files.get(&it));
+    file.flatten().map_or(0, Vec::len)
+}
+
+/// The oldest file of the current chunk that is not written over.
+fn first_there(model: &model::Stream) -> (usize, usize) {
+    let is_there =
+        |it: &usize| Some(model.files[*it].chunk) == model.chunk && !is_written_over(model, *it);
+    let first = (0..model.files.len()).find(is_there);
+    (first.unwrap_or(model.files.len()), 0)
+}
+
+fn is_written_over(model: &model::Stream, file: usize) -> bool {
+    let name = |it: &model::File| (it.chunk, it.number);
+    let mut later = model.files[file + 1..].iter();
+    later.any(|it| name(it) == name(&model.files[file]))
+}
+
+/// File and place in its index of the record of a packet.
+fn find(model: &model::Stream, number: u64) -> Option<(usize, usize)> {
+    let mut files = model.files.iter().enumerate();
+    files.find_map(|(file, it)| {
+        let record = it.records.iter().position(|it| it.number == number);
+        record.map(|record| (file, record))
+    })
+}
+
+/// A packet from one place to another that a viewer should have got.
+fn skipped(
+    scene: Scene,
+    producer: &Producer,
+    model: &model::Stream,
+    from: (usize, usize),
+    to: Option<(usize, usize)>,
+) -> Option<u64> {
+    let places = scene.origins.get(&producer.setup.origin);
+    for (number, file) in model.files.iter().enumerate().skip(from.0) {
+        let is_cleared = producer.has_chunks()
+            && places.is_some_and(|it| it.chunks.place(file.chunk) == Place::Deleted);
+        if is_cleared || is_written_over(model, number) {
+            continue;
+        }
+        for (record, packet) in file.records.iter().enumerate() {
+            let at = (number, record);
+            if at >= from && to.is_none_or(|to| at < to) {
+                return Some(packet.number);
+            }
+        }
+    }
+    None
+}
+
+/// Requests without a reply.
+const ASKED_MAX: usize = 3;
+/// More than packets in a script.
+const ROUNDS_MAX: usize = 300;

@@ -1,0 +1,248 @@
+//! 1 to 5, 10 to 16: how producers leave, in order and not.
+
+use baton_components::connection::Port;
+use baton_components::wire::producer::{
+    CloseStream, Command, CreateSession, Minors, SendMetadata, code,
+};
+
+use super::*;
+
+#[test]
+fn s1_an_orderly_end() {
+    let mut scene = Scene::new();
+    assert_eq!(
+        scene.census(),
+        "2 connections, 2 streams, 1 traces, 1 sessions, 2 trace files, 1 chunks, 3 files"
+    );
+    assert_eq!(scene.stage.chunk_holders(0), 3, "the session, two streams");
+    scene.rotate(None, 1);
+    assert_eq!(scene.stage.chunk_holders(0), 1, "the session");
+    assert_eq!(scene.stage.storage.open_files(), 0);
+    assert_eq!(scene.close_chunk(0, None), DIRECTORY);
+    assert!(!scene.chunk_exists(0));
+    scene.close_streams(0);
+    assert_eq!(scene.census(), "2 connections, 1 sessions");
+    assert_eq!(scene.names(), trace(""));
+    assert_eq!(scene.packets(""), [0]);
+    assert_eq!(scene.indexed(""), [0]);
+    scene.end();
+}
+
+#[test]
+fn s2_control_ends_first_and_data_goes_on() {
+    let mut scene = Scene::new();
+    scene.producer.control.finish();
+    assert_eq!(scene.census(), "1 connections, 1 sessions, 1 chunks");
+    assert_eq!(scene.stage.chunk_holders(0), 1, "the session");
+    scene.bytes(1);
+    assert!(scene.producer.data.is_closed());
+    scene.stage.assert_empty();
+    assert_eq!(scene.names(), trace(""));
+    assert_eq!(scene.packets(""), [0]);
+}
+
+#[test]
+fn s2_control_ends_first_and_data_ends() {
+    let mut scene = Scene::new();
+    scene.producer.control.finish();
+    scene.stage.settle();
+    scene.producer.data.finish();
+    scene.stage.assert_empty();
+    assert_eq!(scene.packets(""), [0]);
+}
+
+#[test]
+fn s3_data_ends_first_and_control_adds_streams() {
+    let mut scene = Scene::new();
+    scene.producer.data.finish();
+    assert_eq!(scene.census(), "1 connections, 1 sessions, 1 chunks");
+    assert_eq!(
+        scene
+            .producer
+            .add_stream(&mut scene.stage, "late", "chan_0"),
+        3
+    );
+    scene.ok(&Command::StreamsSent);
+    assert_eq!(scene.stage.session(1).unwrap().open_streams.len(), 1);
+    let late = Command::SendIndex(stage::index(DATA, 1));
+    assert_eq!(
+        scene.producer.code(&mut scene.stage, &late),
+        code::UNKNOWN_ERR
+    );
+    assert!(scene.producer.control.is_closed());
+    scene.stage.assert_empty();
+    assert_eq!(
+        scene.names(),
+        [vec!["late/chan_0".to_owned()], trace("")].concat()
+    );
+}
+
+#[test]
+fn s4_a_data_connection_that_brought_nothing_changes_nothing() {
+    let mut scene = Scene::new();
+    let before = scene.census();
+    let other = scene.stage.network.connect(Port::Data, "other:data");
+    scene.stage.settle();
+    other.finish();
+    assert_eq!(scene.census(), before);
+    let lost = scene.stage.network.connect(Port::Data, "lost:data");
+    lost.write(&stage::packet_bytes(99, 0));
+    scene.stage.settle();
+    assert!(lost.is_closed());
+    assert_eq!(scene.census(), before);
+    assert!(!scene.stage.session(1).unwrap().aborted);
+    scene.end();
+}
+
+#[test]
+fn s5_an_orderly_end_does_not_wait_for_a_viewer() {
+    let (mut scene, viewer) = Scene::watched();
+    scene.packet(1);
+    scene.rotate(None, 2);
+    assert_eq!(
+        scene.close_chunk(0, Some(0)),
+        format!("{DIRECTORY}/{ARCHIVE_0}")
+    );
+    assert!(!scene.chunk_exists(0), "though a viewer has it before it");
+    scene.close_streams(1);
+    scene.producer.leave(&mut scene.stage);
+    assert!(scene.stage.stream(DATA).unwrap().closed);
+    assert_eq!(scene.names(), trace(&format!("{ARCHIVE_0}/")));
+    viewer.leave(&mut scene.stage);
+    scene.stage.assert_empty();
+}
+
+#[test]
+fn s10_streams_that_were_never_published() {
+    let mut stage = Stage::new();
+    let producer = Producer::with_session(&mut stage, 15);
+    producer.add_stream(&mut stage, TRACE, "metadata");
+    producer.add_stream(&mut stage, TRACE, "chan_0");
+    assert_eq!(stage.chunk_holders(0), 3);
+    producer.control.finish();
+    stage.settle();
+    producer.data.finish();
+    stage.assert_empty();
+    assert_eq!(stage_names(&stage, DIRECTORY), fresh_trace(""));
+}
+
+#[test]
+fn s11_a_session_without_streams() {
+    let mut stage = Stage::new();
+    let producer = Producer::with_session(&mut stage, 15);
+    assert_eq!(stage.census(), "2 connections, 1 sessions, 1 chunks");
+    producer.leave(&mut stage);
+    stage.assert_empty();
+    assert_eq!(stage.tree(), ["host/", &format!("{DIRECTORY}/")]);
+}
+
+#[test]
+fn s12_control_ends_in_the_middle_of_a_message() {
+    for cut in [1, 23, 24, 30] {
+        let mut scene = Scene::new();
+        let mut bytes = Vec::new();
+        let command = Command::SendMetadata(SendMetadata {
+            stream: METADATA,
+            padding_size: 0,
+            bytes: b"never",
+        });
+        command.encode(Minors::both(15), &mut bytes);
+        scene.producer.control.write(&bytes[..cut]);
+        scene.producer.control.finish();
+        scene.stage.settle();
+        assert!(!scene.stage.session(1).unwrap().aborted);
+        assert_eq!(
+            scene.stage.file(&format!("{DIRECTORY}/ust/metadata")),
+            b"metadata"
+        );
+        scene.end();
+    }
+}
+
+/// Ours: a killed producer ends with a reset; what its data connection has is kept.
+#[test]
+fn s12_control_breaks_and_data_is_taken_to_its_end() {
+    let mut scene = Scene::new();
+    scene.index(1);
+    scene.producer.control.reset("connection reset by peer");
+    scene.stage.settle();
+    assert!(!scene.stage.session(1).unwrap().aborted);
+    scene.bytes(1);
+    assert_eq!(scene.indexed(""), [0, 1]);
+    scene.end();
+}
+
+#[test]
+fn s13_data_ends_in_the_middle_of_a_packet() {
+    let mut scene = Scene::new();
+    scene.part(1, 40);
+    assert_eq!(scene.stage.stream(DATA).unwrap().last_data, Some(0));
+    scene.producer.data.finish();
+    scene.stage.settle();
+    // Ours: the 40 bytes are cut off.
+    assert_eq!(scene.packets(""), [0]);
+    let close = Command::CloseStream(CloseStream {
+        stream: DATA,
+        last_sequence: 1,
+    });
+    assert_eq!(
+        scene.producer.code(&mut scene.stage, &close),
+        code::UNKNOWN_ERR
+    );
+    assert!(scene.producer.control.is_closed());
+    scene.stage.assert_empty();
+}
+
+#[test]
+fn s14_a_stream_without_a_chunk_is_counted_nowhere() {
+    let mut stage = Stage::new();
+    let producer = Producer::create(&mut stage, 15, stage::session("session"));
+    let reply = producer.ask(&mut stage, &stage::add_stream(TRACE, "chan_0"));
+    assert_eq!(reply, [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 11]);
+    assert_eq!(stage.census(), "2 connections, 1 sessions");
+    assert_eq!(stage.session(1).unwrap().stream_count, 0);
+    producer.expect_ok(&mut stage, &stage::create_chunk(0));
+    assert_eq!(producer.add_stream(&mut stage, TRACE, "chan_0"), 2);
+    assert_eq!(stage.session(1).unwrap().stream_count, 1);
+    producer.leave(&mut stage);
+    stage.assert_empty();
+}
+
+#[test]
+fn s15_a_session_that_is_refused_leaves_nothing() {
+    let mut stage = Stage::new();
+    let producer = Producer::connect(&mut stage, 15);
+    let base_path = &[b'b'; 4095];
+    let too_long = CreateSession {
+        base_path,
+        ..stage::session("session")
+    };
+    let refused = producer.ask(&mut stage, &Command::CreateSession(too_long));
+    assert_eq!(refused, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 0, 0, 0, 0]);
+    assert_eq!(stage.census(), "2 connections");
+    assert_eq!(stage.tree(), [""; 0]);
+    producer.leave(&mut stage);
+    stage.assert_empty();
+}
+
+#[test]
+fn s16_the_relay_stops_in_the_middle_of_everything() {
+    let (mut scene, viewer) = Scene::watched();
+    scene.ok(&stage::create_chunk(1));
+    scene.ok(&stage::rotate(Some(1), &[(METADATA, 0), (DATA, 5)]));
+    scene.index(1);
+    scene.bytes(2);
+    scene.part(3, 40);
+    scene.stage.relay.hang_up_all();
+    scene.stage.assert_empty();
+    assert!(scene.producer.control.is_closed() && viewer.peer.is_closed());
+    // Ours: no torn packet, and no chunk is hidden behind a temporary name.
+    assert_eq!(scene.packets(&format!("{CHUNK_0}/")), [0, 2]);
+    assert_eq!(scene.indexed(&format!("{CHUNK_0}/")), [0]);
+    let names = [
+        trace(&format!("{CHUNK_0}/")),
+        vec![format!("{CHUNK_1}/ust/metadata")],
+    ]
+    .concat();
+    assert_eq!(scene.names(), names);
+}
