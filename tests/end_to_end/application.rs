@@ -70,6 +70,10 @@ impl Application {
         }
     }
 
+    pub fn is_running(&mut self) -> bool {
+        self.process.is_running()
+    }
+
     /// Waits until it has emitted everything.
     pub fn finish(mut self) -> Run {
         self.process.wait_for_success(PATIENCE);

@@ -6,6 +6,7 @@ use crate::process::{Process, retry, signal};
 use crate::relay::Relay;
 use crate::sandbox;
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -20,6 +21,39 @@ const LIVE_TIMER_US: u32 = 100_000;
 pub enum Buffers {
     PerUser,
     PerProcess,
+}
+
+/// What a session does with the events.
+#[derive(Clone, Copy, Debug)]
+pub enum Mode {
+    /// Viewers can follow it.
+    Live,
+    Recorded,
+    /// They stay in the ring buffers until a snapshot is asked for.
+    Snapshot,
+}
+
+/// What a session is like.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    pub mode: Mode,
+    pub buffers: Buffers,
+    /// The path of the URL: empty, or `/` and the directory to record to.
+    pub base_path: &'a str,
+    /// More options of the channel.
+    pub channel: &'a [&'a str],
+}
+
+impl Setup<'_> {
+    /// Without a base path, and without limits.
+    pub const fn new(mode: Mode, buffers: Buffers) -> Self {
+        Self {
+            mode,
+            buffers,
+            base_path: "",
+            channel: &[],
+        }
+    }
 }
 
 /// A session daemon and its consumer daemons.
@@ -49,7 +83,7 @@ impl Producer {
         name: &'a str,
         buffers: Buffers,
     ) -> Session<'a> {
-        self.session(relay, name, buffers, &[&format!("--live={LIVE_TIMER_US}")])
+        self.session(relay, name, Setup::new(Mode::Live, buffers))
     }
 
     /// Creates, sets up and starts a session that is only recorded.
@@ -59,7 +93,37 @@ impl Producer {
         name: &'a str,
         buffers: Buffers,
     ) -> Session<'a> {
-        self.session(relay, name, buffers, &[])
+        self.session(relay, name, Setup::new(Mode::Recorded, buffers))
+    }
+
+    /// Creates, sets up and starts a session.
+    pub fn session<'a>(&'a self, relay: &Relay, name: &'a str, setup: Setup<'_>) -> Session<'a> {
+        let url = format!("--set-url={}{}", relay.producer_url(), setup.base_path);
+        let live = format!("--live={LIVE_TIMER_US}");
+        // No event of a recording is ever discarded; a snapshot overwrites.
+        let (mode, full): (&[_], &[_]) = match setup.mode {
+            Mode::Live => (&[&*live], &["--blocking-timeout=inf"]),
+            Mode::Recorded => (&[], &["--blocking-timeout=inf"]),
+            Mode::Snapshot => (&["--snapshot"], &["--overwrite"]),
+        };
+        self.lttng(&[&["create", name, &url], mode].concat());
+        let buffers = match setup.buffers {
+            Buffers::PerUser => "--buffers-uid",
+            Buffers::PerProcess => "--buffers-pid",
+        };
+        let (session, channel) = (format!("--session={name}"), "--channel=ticks");
+        let enable = ["enable-channel", "--userspace", &session, buffers];
+        // Small, for many packets.
+        let size = ["--subbuf-size=16k", "--num-subbuf=4"];
+        self.lttng(&[&enable[..], &size, full, setup.channel, &["ticks"]].concat());
+        self.lttng(&["enable-event", "--userspace", &session, channel, "baton:*"]);
+        let context = ["add-context", "--userspace", &session, channel];
+        self.lttng(&[&context[..], &["--type=vpid"]].concat());
+        self.lttng(&["start", name]);
+        Session {
+            producer: self,
+            name,
+        }
     }
 
     pub fn launch(&self, workload: Workload) -> Application {
@@ -69,11 +133,15 @@ impl Producer {
 
     /// Kills the consumer daemon, and with it both connections to the relay, at whatever it does.
     pub fn kill_consumer(&self) {
-        let consumer = children(self.sessiond.pid())
+        signal("KILL", &self.consumer().to_string());
+    }
+
+    /// The process that is connected to the relay.
+    pub fn consumer(&self) -> u32 {
+        children(self.sessiond.pid())
             .into_iter()
             .find(|pid| program_name(*pid).as_deref() == Some("lttng-consumerd"))
-            .expect("a consumer daemon");
-        signal("KILL", &consumer.to_string());
+            .expect("a consumer daemon")
     }
 
     /// Runs a command of the client; it must succeed. Returns its output.
@@ -83,13 +151,7 @@ impl Producer {
     }
 
     fn try_lttng(&self, arguments: &[&str]) -> Result<String, String> {
-        let mut command = sandbox::command("lttng", self.home.path());
-        command
-            .arg("--no-sessiond")
-            // A member of the tracing group would be led to the daemon of root.
-            .arg("--group=none")
-            .args(arguments);
-        let mut client = Process::spawn(&mut command, self.home.path(), "lttng");
+        let mut client = self.client(arguments, "lttng");
         if client.wait(PATIENCE).success() {
             Ok(client.output())
         } else {
@@ -97,39 +159,15 @@ impl Producer {
         }
     }
 
-    fn session<'a>(
-        &'a self,
-        relay: &Relay,
-        name: &'a str,
-        buffers: Buffers,
-        mode: &[&str],
-    ) -> Session<'a> {
-        let url = format!("--set-url={}", relay.producer_url());
-        self.lttng(&[&["create", name, &url], mode].concat());
-        let buffers = match buffers {
-            Buffers::PerUser => "--buffers-uid",
-            Buffers::PerProcess => "--buffers-pid",
-        };
-        let (session, channel) = (format!("--session={name}"), "--channel=ticks");
-        self.lttng(&[
-            "enable-channel",
-            "--userspace",
-            &session,
-            buffers,
-            // Small, for many packets; and no event is ever discarded.
-            "--subbuf-size=16k",
-            "--num-subbuf=4",
-            "--blocking-timeout=inf",
-            "ticks",
-        ]);
-        self.lttng(&["enable-event", "--userspace", &session, channel, "baton:*"]);
-        let context = ["add-context", "--userspace", &session, channel];
-        self.lttng(&[&context[..], &["--type=vpid"]].concat());
-        self.lttng(&["start", name]);
-        Session {
-            producer: self,
-            name,
-        }
+    /// Starts a command of the client; its output goes to files that are called `name`.
+    fn client(&self, arguments: &[&str], name: &str) -> Process {
+        let mut command = sandbox::command("lttng", self.home.path());
+        command
+            .arg("--no-sessiond")
+            // A member of the tracing group would be led to the daemon of root.
+            .arg("--group=none")
+            .args(arguments);
+        Process::spawn(&mut command, self.home.path(), name)
     }
 }
 
@@ -152,6 +190,57 @@ impl<'a> Session<'a> {
 
     pub fn start(&self) {
         self.producer.lttng(&["start", self.name]);
+    }
+
+    /// Archives what was recorded since the last time; returns when that is done.
+    ///
+    /// Returns what the client says where the archive is: a path below the
+    /// output directory of the relay.
+    pub fn rotate(&self) -> PathBuf {
+        let output = self.producer.lttng(&["rotate", self.name]);
+        let location = output
+            .split_once("tcp://127.0.0.1/")
+            .and_then(|(_, rest)| rest.split_once(" ["));
+        match location {
+            Some((path, _)) => path.into(),
+            None => panic!("no location in:\n{output}"),
+        }
+    }
+
+    /// Begins what [`Self::rotate`] does.
+    pub fn begin_to_rotate(&self) -> Process {
+        self.producer.client(&["rotate", self.name], "rotate")
+    }
+
+    /// Rotates by itself from now on. The schedule is an option of `lttng enable-rotation`.
+    pub fn rotate_by_itself(&self, schedule: &str) {
+        let session = format!("--session={}", self.name);
+        self.producer
+            .lttng(&["enable-rotation", &session, schedule]);
+    }
+
+    /// Forgets what was recorded since the last rotation; returns when that is done.
+    pub fn clear(&self) {
+        self.producer.lttng(&["clear", self.name]);
+    }
+
+    /// What the client says about a command to clear that must fail.
+    pub fn refused_clear(&self) -> String {
+        let cleared = self.producer.try_lttng(&["clear", self.name]);
+        cleared.expect_err("a refusal to clear")
+    }
+
+    /// Sends what is in the ring buffers, with more options of `lttng snapshot record`.
+    pub fn record_snapshot(&self, options: &[&str]) {
+        let session = format!("--session={}", self.name);
+        let record = ["snapshot", "record", &session];
+        self.producer.lttng(&[&record[..], options].concat());
+    }
+
+    /// Sends the metadata once more, in place of what was sent.
+    pub fn regenerate_metadata(&self) {
+        let session = format!("--session={}", self.name);
+        self.producer.lttng(&["regenerate", "metadata", &session]);
     }
 
     /// Stops tracing and ends the session; returns when the relay has everything.

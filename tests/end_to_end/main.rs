@@ -7,14 +7,20 @@
 //! `BATON_TEST_RELAY=lttng-relayd` runs the same cases against the original.
 
 mod application;
+mod clear;
 mod events;
+mod layout;
 mod live_client;
 mod lttng;
 mod nonsense;
+mod places;
 mod process;
 mod relay;
 mod requirements;
+mod rotation;
 mod sandbox;
+mod snapshot;
+mod trace_files;
 mod turn;
 mod viewer;
 
@@ -85,13 +91,17 @@ fn applications_come_and_go_with_buffers_per_process() {
     let producer = Producer::start();
     let session = producer.live_session(&relay, "crowd", Buffers::PerProcess);
     let live = !skipped("a stream that ends takes what its viewer has not read with it");
-    let viewer = live.then(|| Viewer::attach(&relay, "crowd"));
+    // Babeltrace 2.0.4 takes no notice of new streams while those it knows are idle or
+    // end, and then gives up on a stream that begins before the time it has reached: in
+    // one run of ten here, whatever the relay. Our own client has no such limit.
+    let attach = || LiveClient::connect(relay.live_address()).attach("crowd", Seek::Last);
+    let viewer = live.then(attach);
 
     let runs = come_and_go(&producer);
     session.destroy();
 
     if let Some(viewer) = viewer {
-        assert_complete(&viewer.finish(), &runs);
+        assert_complete(&viewer.read_to_end(), &runs);
     }
     assert_complete(&read_directory(&relay.trace_directory("crowd")), &runs);
     end([producer], relay);

@@ -4,6 +4,7 @@
 //! original: cases that also pass against a foreign relay are known to test
 //! what `LTTng` does, not what we believe it does.
 
+use crate::layout;
 use crate::process::{Process, eventually, retry};
 use crate::sandbox;
 use std::collections::HashSet;
@@ -55,9 +56,15 @@ pub struct Relay {
 
 impl Relay {
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with more options, which both relays have.
+    pub fn start_with(options: &[&str]) -> Self {
         let directory = sandbox::home();
         let ports = Ports::free();
         let mut command = command(ports, &output_below(directory.path()), directory.path());
+        command.args(options);
         let process = Process::spawn(&mut command, directory.path(), "relay");
         let mut relay = Self {
             process,
@@ -102,18 +109,7 @@ impl Relay {
 
     /// The directory of a session: its name is that of the session and the time of its creation.
     pub fn trace_directory(&self, session: &str) -> PathBuf {
-        let sessions = self.output().join(sandbox::host());
-        let prefix = format!("{session}-");
-        let mut found: Vec<_> = fs::read_dir(&sessions)
-            .unwrap_or_else(|error| panic!("{}: {error}", sessions.display()))
-            .map(|entry| entry.expect("an entry of the output").path())
-            .filter(|path| {
-                let name = path.file_name().and_then(|name| name.to_str());
-                name.is_some_and(|name| name.starts_with(&prefix))
-            })
-            .collect();
-        assert_eq!(found.len(), 1, "directories of {session}: {found:?}");
-        found.remove(0)
+        layout::dated_directory(&self.output().join(sandbox::host()), session)
     }
 
     /// What it has logged so far.
@@ -150,7 +146,8 @@ impl Relay {
         }
     }
 
-    fn output(&self) -> PathBuf {
+    /// Below it is everything that it writes.
+    pub fn output(&self) -> PathBuf {
         output_below(self.directory.path())
     }
 
