@@ -3,6 +3,8 @@
 //! Owned by the network while its socket is open. Its bytes, in and out, are the
 //! network's too: here is only what the conversation has come to.
 
+use std::time::Duration;
+
 use crate::hold::{Hold, Holder};
 use crate::keys::{FileKey, SessionKey, StreamKey, ViewerSessionKey};
 use crate::wire::producer::data::PacketHeader;
@@ -37,6 +39,8 @@ pub struct Connection {
     pub ending: Option<Ending>,
     /// It was left unread since it does not take its replies.
     pub throttled: bool,
+    /// Since when it has taken nothing of what waits for it.
+    pub stalled_since: Option<Duration>,
 }
 
 /// What a connection is for, with the state of that conversation.
@@ -116,6 +120,7 @@ impl Connection {
             role,
             ending: None,
             throttled: false,
+            stalled_since: None,
         }
     }
 

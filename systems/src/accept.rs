@@ -1,14 +1,23 @@
 //! New connections.
 
-use baton_components::connection::Connection;
-use baton_components::limits::ACCEPTS_PER_TICK;
-use bevy_ecs::system::ResMut;
+use std::cmp::Reverse;
 
+use baton_components::connection::{Connection, Port};
+use baton_components::limits::{ACCEPTS_PER_TICK, HANDSHAKE_PATIENCE};
+use baton_components::time::Now;
+use bevy_ecs::system::{Res, ResMut};
+
+use crate::agenda::{Agenda, Timer};
 use crate::entities::Entities;
 use crate::ports::NetworkPort;
 
 /// Gives each connection that waits a record; the network owns it until it closes.
-pub fn accept(mut network: ResMut<NetworkPort>, mut entities: Entities) {
+pub fn accept(
+    mut network: ResMut<NetworkPort>,
+    mut entities: Entities,
+    mut agenda: ResMut<Agenda>,
+    now: Res<Now>,
+) {
     for _ in 0..ACCEPTS_PER_TICK {
         let Some(newcomer) = network.accept() else {
             return;
@@ -18,7 +27,14 @@ pub fn accept(mut network: ResMut<NetworkPort>, mut entities: Entities) {
             "{} connection opened",
             newcomer.port.name()
         );
-        let key = entities.insert(Connection::new(newcomer.peer, newcomer.port));
+        let port = newcomer.port;
+        let key = entities.insert(Connection::new(newcomer.peer, port));
         network.adopt(key);
+        if port != Port::Data {
+            let deadline = now.monotonic + HANDSHAKE_PATIENCE;
+            agenda
+                .timers
+                .push(Reverse((deadline, Timer::Handshake(key))));
+        }
     }
 }

@@ -31,6 +31,17 @@ pub struct Agenda {
     pub indexed: Vec<TraceFileKey>,
     /// Sessions that are over and kept for viewers to come, oldest first.
     pub kept: VecDeque<SessionKey>,
-    /// Sessions whose drain may be over by then, soonest first.
-    pub drains: BinaryHeap<Reverse<(Duration, SessionKey)>>,
+    /// What is looked at when nothing happens, soonest first.
+    pub timers: BinaryHeap<Reverse<(Duration, Timer)>>,
+}
+
+/// Something that does not last for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// A session waits for packets that were announced before its producer went.
+    Drain(SessionKey),
+    /// A peer is to say what it speaks.
+    Handshake(ConnectionKey),
+    /// A peer is to take its replies.
+    Reply(ConnectionKey),
 }

@@ -10,7 +10,7 @@ use baton_components::stream::Stream;
 use baton_components::time::Now;
 use bevy_ecs::system::{Res, ResMut, SystemParam};
 
-use crate::agenda::Agenda;
+use crate::agenda::{Agenda, Timer};
 use crate::closing;
 use crate::entities::Entities;
 use crate::ports::{NetworkPort, StoragePort};
@@ -19,12 +19,12 @@ use crate::trace_files;
 /// What the end of a connection touches.
 #[derive(SystemParam)]
 pub struct HangUp<'w> {
-    entities: Entities<'w>,
+    pub entities: Entities<'w>,
     directory: ResMut<'w, Directory>,
     storage: ResMut<'w, StoragePort>,
     network: ResMut<'w, NetworkPort>,
-    agenda: ResMut<'w, Agenda>,
-    now: Res<'w, Now>,
+    pub agenda: ResMut<'w, Agenda>,
+    pub now: Res<'w, Now>,
 }
 
 /// Closes the connections that ended in this tick.
@@ -57,21 +57,6 @@ pub fn hang_up_all(mut hang_up: HangUp) {
             entities, agenda, ..
         } = &mut hang_up;
         closing::forget_oldest_session(entities, &mut agenda.kept);
-    }
-}
-
-/// Sessions whose producer is gone and whose streams waited long enough for packets
-/// that did not come.
-pub fn end_drains(mut hang_up: HangUp) {
-    while let Some(Reverse((deadline, session))) = hang_up.agenda.drains.peek().copied() {
-        if deadline > hang_up.now.monotonic {
-            return;
-        }
-        hang_up.agenda.drains.pop();
-        let waited = hang_up.entities.sessions.get(session);
-        if waited.is_some_and(|session| session.data_connections == 0) {
-            abort(&mut hang_up, session);
-        }
     }
 }
 
@@ -146,17 +131,15 @@ fn end_producer(hang_up: &mut HangUp, key: SessionKey, is_control: bool, aborted
     }
     if is_control {
         // A data connection may be there that has brought nothing yet.
-        hang_up
-            .agenda
-            .drains
-            .push(Reverse((hang_up.now.monotonic + DRAIN_GRACE, key)));
+        let timer = Reverse((hang_up.now.monotonic + DRAIN_GRACE, Timer::Drain(key)));
+        hang_up.agenda.timers.push(timer);
     } else {
         abort(hang_up, key);
     }
 }
 
 /// The session is over at once: its streams wait for nothing.
-fn abort(hang_up: &mut HangUp, key: SessionKey) {
+pub fn abort(hang_up: &mut HangUp, key: SessionKey) {
     if let Some(session) = hang_up.entities.sessions.get_mut(key) {
         session.aborted = true;
     }

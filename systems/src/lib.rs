@@ -23,5 +23,6 @@ mod reclaim;
 mod serve;
 pub mod settings;
 pub mod tick;
+mod timers;
 mod trace_files;
 mod transmit;

@@ -36,7 +36,7 @@ fn timeout(agenda: &Agenda, last: Duration) -> Option<Duration> {
         return Some(Duration::ZERO);
     }
     agenda
-        .drains
+        .timers
         .peek()
         .map(|Reverse((deadline, _))| deadline.saturating_sub(last))
 }

@@ -16,7 +16,7 @@ use crate::audit::{self, Audit};
 use crate::entities::Entities;
 use crate::ports::{ClockPort, NetworkPort, StoragePort};
 use crate::settings::Settings;
-use crate::{accept, commit, hang_up, ingest, poll, receive, reclaim, serve, transmit};
+use crate::{accept, commit, hang_up, ingest, poll, receive, reclaim, serve, timers, transmit};
 
 /// A relay: a world and the schedule that runs over it.
 pub struct Relay {
@@ -93,9 +93,9 @@ fn schedule(audited: bool) -> Schedule {
             serve::serve,
             // Replies leave when what they promise is done.
             transmit::transmit,
-            // Connections that ended let go of what they hold.
+            // Who waited too long ends; connections that ended let go of what they hold.
+            timers::expire,
             hang_up::hang_up,
-            hang_up::end_drains,
             // What nobody holds any more is freed.
             reclaim::reclaim,
         )

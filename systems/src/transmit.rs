@@ -3,12 +3,17 @@
 //! A large body goes from its file to the peer without passing through here; a peer
 //! that takes no more of it costs nothing until it does.
 
+use std::cmp::Reverse;
+
 use baton_components::connection::{Body, Connection, Ending};
 use baton_components::keys::ConnectionKey;
-use baton_components::limits::{BODY_BYTES_PER_TICK, BODY_SLICE_BYTES, UNSENT_BYTES_MAX};
-use bevy_ecs::system::{Local, ResMut, SystemParam};
+use baton_components::limits::{
+    BODY_BYTES_PER_TICK, BODY_SLICE_BYTES, REPLY_PATIENCE, UNSENT_BYTES_MAX,
+};
+use baton_components::time::Now;
+use bevy_ecs::system::{Local, Res, ResMut, SystemParam};
 
-use crate::agenda::Agenda;
+use crate::agenda::{Agenda, Timer};
 use crate::entities::Entities;
 use crate::ports::{NetworkPort, StorageError, StoragePort, Transmitted};
 
@@ -19,6 +24,7 @@ pub struct Transmit<'w, 's> {
     storage: ResMut<'w, StoragePort>,
     entities: Entities<'w>,
     agenda: ResMut<'w, Agenda>,
+    now: Res<'w, Now>,
     slice: Local<'s, Vec<u8>>,
 }
 
@@ -36,6 +42,7 @@ pub fn transmit(mut transmit: Transmit) {
 }
 
 fn transmit_to(transmit: &mut Transmit, key: ConnectionKey) {
+    let waiting = waiting(transmit, key);
     if let Transmitted::Broken(reason) = transmit.network.transmit(key) {
         return end(transmit, key, &reason);
     }
@@ -44,9 +51,20 @@ fn transmit_to(transmit: &mut Transmit, key: ConnectionKey) {
     {
         return end(transmit, key, &error.to_string());
     }
+    let left = self::waiting(transmit, key);
+    let now = transmit.now.monotonic;
     let Some(connection) = transmit.entities.connections.get_mut(key) else {
         return;
     };
+    if left == 0 {
+        connection.stalled_since = None;
+    } else if connection.stalled_since.is_none() {
+        connection.stalled_since = Some(now);
+        let timer = Reverse((now + REPLY_PATIENCE, Timer::Reply(key)));
+        transmit.agenda.timers.push(timer);
+    } else if left < waiting {
+        connection.stalled_since = Some(now);
+    }
     let busy = connection
         .viewer()
         .is_some_and(|viewer| viewer.body.is_some());
@@ -55,6 +73,13 @@ fn transmit_to(transmit: &mut Transmit, key: ConnectionKey) {
         connection.throttled = false;
         transmit.agenda.again.push(key);
     }
+}
+
+/// Bytes that wait for the peer.
+fn waiting(transmit: &Transmit, key: ConnectionKey) -> u64 {
+    let connection = transmit.entities.connections.get(key);
+    let body = connection.and_then(|connection| connection.viewer()?.body);
+    transmit.network.unsent(key) as u64 + body.map_or(0, |body| body.remaining)
 }
 
 /// Sends of the body in hand as much as the peer takes, up to its share of a tick.

@@ -156,10 +156,8 @@ fn move_to(
     });
     trace_files::begin(&mut ingest.entities, &mut ingest.storage, key)?;
     for (index, place) in excess {
-        let half = Half::Packet(copy_packet(ingest, key, *place)?);
-        ingest
-            .entities
-            .relink(*index, |index: &mut Index| index.half = half);
+        let moved = copy_packet(ingest, key, *place)?;
+        repoint(ingest, *index, *place, moved);
     }
     if let Some((file, from, to)) = torn.filter(|_| target.is_some()) {
         copy_to_current(ingest, key, file, from, to)?;
@@ -167,7 +165,6 @@ fn move_to(
     for (_, place) in excess {
         if let Some(file) = ingest.entities.trace_files.get_mut(place.file) {
             file.size = file.size.min(place.offset);
-            file.awaited -= 1;
         }
     }
     // Nothing reads the old files any more: they end with the packets that stay.
@@ -213,13 +210,24 @@ fn copy_packet(
         .get_mut(file)
         .expect("law of holds: a stream holds the file that it writes");
     let offset = new.size;
-    new.awaited += 1;
     trace_files::complete(storage, new, 0)?;
     Ok(PacketPlace {
         file,
         offset,
         size: place.size,
     })
+}
+
+/// A packet stands elsewhere: its description is awaited for that file.
+fn repoint(ingest: &mut Ingest, index: IndexKey, from: PacketPlace, to: PacketPlace) {
+    let entities = &mut ingest.entities;
+    if let Some(file) = entities.trace_files.get_mut(from.file) {
+        file.awaited -= 1;
+    }
+    if let Some(file) = entities.trace_files.get_mut(to.file) {
+        file.awaited += 1;
+    }
+    entities.relink(index, |index: &mut Index| index.half = Half::Packet(to));
 }
 
 /// Copies a range of a file to the end of the stream's current one, which it gives.

@@ -8,6 +8,7 @@
 mod defects;
 mod interleavings;
 mod kept_sessions;
+mod patience;
 mod producer_scenarios;
 mod producer_table;
 mod stage;

@@ -117,8 +117,7 @@ impl Scene {
         self.producer.close_stream(&mut self.stage, METADATA, None);
     }
 
-    /// The producer is there with both connections, its session with one stream more
-    /// than `streams` says fails.
+    /// What the arenas hold.
     fn census(&mut self) -> String {
         self.stage.census()
     }

@@ -54,7 +54,7 @@ fn no_failure_of_the_disk_tears_a_file_when_its_repair_fails_too() {
 fn no_full_disk_tears_a_file_or_leaks() {
     let mut whole = Life::new();
     whole.live();
-    for room in (0..2000).step_by(13) {
+    for room in (0..2000).step_by(29) {
         let mut life = Life::new();
         life.stage.storage.limit_bytes(Some(room));
         life.live();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::disk::Disk;
 use super::filter;
 use super::model::{self, Chunks, Close};
 use super::producer::Producer;
@@ -15,6 +16,7 @@ pub struct Cast {
     pub producers: Vec<Producer>,
     pub origins: BTreeMap<u64, Origin>,
     pub viewers: Vec<Viewer>,
+    disk: Disk,
 }
 
 /// A session of a session daemon: its consumers go through its chunks together.
@@ -73,6 +75,7 @@ impl Cast {
             producers,
             origins,
             viewers,
+            disk: Disk::default(),
         }
     }
 
@@ -89,7 +92,15 @@ impl Cast {
             }
             return;
         }
+        if let Act::Fault(fault) = &step.act {
+            self.disk.arm(&self.stage, fault);
+            self.producers[SUFFERER].is_suffering = true;
+            return;
+        }
         let who = step.who % self.producers.len();
+        if who != SUFFERER {
+            self.disk.mend(&self.stage);
+        }
         let producer = &mut self.producers[who];
         producer.race = step.race.filter(|_| producer.data_open);
         producer.cut = step.cut;
@@ -118,7 +129,7 @@ impl Cast {
             } => producer.produce(stream, size, padding, jump),
             Act::Describe { stream, newer } => producer.describe(stage, stream, newer),
             Act::Beacon { stream } => producer.beacon(stage, stream),
-            Act::Metadata { size } => producer.send_metadata(stage, size),
+            Act::Metadata { size, padding } => producer.send_metadata(stage, size, padding),
             Act::Add(limit) => producer.add(stage, limit),
             Act::Publish => {
                 producer.race = None;
@@ -369,9 +380,17 @@ impl Cast {
         }
     }
 
+    /// The disk is good again.
+    pub fn mend(&mut self) {
+        self.disk.mend(&self.stage);
+    }
+
     /// Everybody leaves, in its own way.
     pub fn leave_all(&mut self) {
         for who in 0..self.producers.len() {
+            if who != SUFFERER {
+                self.disk.mend(&self.stage);
+            }
             if self.producers[who].control_open {
                 self.leave(who, self.producers[who].setup.leaving);
             }
@@ -391,6 +410,8 @@ impl Cast {
     }
 }
 
+/// Only what it does meets a bad disk.
+const SUFFERER: usize = 0;
 const CHUNKS_MAX: u64 = 8;
 /// As long as a drain may take, and more.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_mins(1);

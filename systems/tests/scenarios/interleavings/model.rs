@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use super::filter;
+
 /// A packet as its producer made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
@@ -48,7 +50,9 @@ pub struct Stream {
     last_index: Option<u64>,
     last_count: Option<u64>,
     rotation: Option<Rotation>,
-    close: Option<Option<u64>>,
+    is_closing: bool,
+    /// The packet that its close waits for.
+    awaited: Option<u64>,
     pub closed: bool,
 }
 
@@ -89,7 +93,8 @@ impl Session {
             last_index: None,
             last_count: None,
             rotation: None,
-            close: None,
+            is_closing: false,
+            awaited: None,
             closed: false,
         };
         stream.begin_file();
@@ -128,7 +133,8 @@ impl Session {
 
     pub fn close(&mut self, stream: usize, last: Option<u64>) {
         let stream = &mut self.streams[stream];
-        stream.close = Some(last);
+        stream.is_closing = true;
+        stream.awaited = last;
         stream.try_close();
     }
 
@@ -176,14 +182,6 @@ impl Stream {
         last.is_some() && (self.last_data < last || self.last_index < last)
     }
 
-    pub fn is_rotating(&self) -> bool {
-        self.rotation.is_some()
-    }
-
-    pub fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
     fn begin_file(&mut self) {
         if let Some(chunk) = self.chunk {
             self.files.push(File {
@@ -225,7 +223,7 @@ impl Stream {
         }
         self.last_data = Some(packet.number);
         self.try_rotate();
-        if self.close.is_some() {
+        if self.is_closing {
             self.try_close();
         }
     }
@@ -276,12 +274,16 @@ impl Stream {
             return;
         }
         for packet in excess {
-            self.make_room(packet.size);
+            if filter::PADDING_COUNTS_WHEN_MOVED {
+                self.make_room(packet.total());
+            } else {
+                self.make_room(packet.size);
+            }
             let file = self.files.len() - 1;
             self.files[file].packets.push(packet);
             self.waiting.insert(packet.number, Half::Data(file, packet));
         }
-        if let Some(packet) = self.arriving {
+        if let Some(packet) = self.arriving.filter(|_| !filter::ARRIVING_IGNORES_LIMITS) {
             self.make_room(packet.size);
         }
     }
@@ -290,14 +292,14 @@ impl Stream {
         if self.closed {
             return;
         }
-        if self.close.flatten().is_none() {
+        self.is_closing = true;
+        if self.awaited.is_none() {
             // Descriptions cannot come any more; bytes that were described can.
             self.waiting
                 .retain(|_, half| matches!(half, Half::Description(_)));
-            self.close = Some(self.waiting.keys().last().copied());
+            self.awaited = self.waiting.keys().last().copied();
         }
-        let last = self.close.flatten();
-        if last.is_none() || last <= self.last_data {
+        if self.awaited <= self.last_data {
             self.end();
         }
     }

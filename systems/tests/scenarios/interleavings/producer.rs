@@ -1,7 +1,7 @@
 //! A producer of the cast: what it made, what of it is on its way, and the models of
 //! where it must stand.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use baton_components::wire::producer::data::{HEADER_SIZE, PacketHeader};
 use baton_components::wire::producer::{
@@ -9,11 +9,11 @@ use baton_components::wire::producer::{
 };
 use baton_systems::memory::Peer;
 
-use super::filter;
 use super::model::{self, Limit, Packet};
 use super::script::Setup;
 use crate::stage::{self, CLASS, Stage};
 
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own.
 pub struct Producer {
     pub peers: stage::Producer,
     pub setup: Setup,
@@ -59,6 +59,8 @@ pub struct Metadata {
     pub handle: u64,
     pub text: Vec<u8>,
     pub files: BTreeMap<u64, Vec<u8>>,
+    /// Where messages end in them.
+    pub ends: BTreeSet<usize>,
     pub chunk: Option<u64>,
 }
 
@@ -89,6 +91,7 @@ impl Producer {
                 handle: 0,
                 text: Vec::new(),
                 files: BTreeMap::new(),
+                ends: BTreeSet::new(),
                 chunk: Some(0),
             },
             models: vec![model::Session::default()],
@@ -108,11 +111,12 @@ impl Producer {
         let mut session = stage::session(&name);
         if let Some(origin) = &mut session.origin {
             origin.session = producer.setup.origin;
+            origin.current_chunk = producer.setup.joins.then_some(0);
         }
         let reply = producer.ask(stage, &Command::CreateSession(session));
         assert_eq!(reply[8..12], code::OK.to_be_bytes(), "{reply:?}");
         producer.session = u64::from_be_bytes(*reply.first_chunk().unwrap());
-        if producer.has_chunks() {
+        if producer.has_chunks() && !producer.setup.joins {
             producer.expect_ok(stage, &stage::create_chunk(0));
         }
         producer.metadata.handle = producer.add_to_trace(stage, "metadata", None).unwrap();
@@ -157,6 +161,7 @@ impl Producer {
         let mut earlier = Vec::new();
         if let Some(amount) = self.race.take() {
             let (bytes, arrivals) = self.take(amount);
+            // Nobody suffers in a race.
             earlier.clone_from(&self.models);
             for model in &mut earlier {
                 tell(model, &arrivals);
@@ -168,7 +173,7 @@ impl Producer {
             }
             // The race is open only if the packets come all at once.
             write_cut(&self.peers.data, &bytes, 0);
-        } else {
+        } else if !self.is_suffering {
             self.models.iter_mut().for_each(apply);
         }
         for model in earlier {
@@ -272,9 +277,6 @@ impl Producer {
         let Some(stream) = self.open_stream(wish).filter(|_| self.is_tracing) else {
             return;
         };
-        if filter::LIMITED_EXCESS_IS_LOST && self.may_be_excess(stream) {
-            return;
-        }
         let made = &mut self.streams[stream];
         let packet = Packet {
             number: made.packets.len() as u64,
@@ -291,14 +293,6 @@ impl Producer {
             packet,
             sent: 0,
         });
-    }
-
-    /// Whether a packet made now in a stream of limited files may have to move to
-    /// another chunk.
-    fn may_be_excess(&self, stream: usize) -> bool {
-        let is_sampled = self.positions.iter().any(|(it, _)| *it == stream);
-        let is_rotating = |model: &model::Session| model.streams[stream].is_rotating();
-        self.streams[stream].limit.is_some() && (is_sampled || self.models.iter().any(is_rotating))
     }
 
     /// Takes bytes from what is on its way; tells what they mean.
@@ -334,8 +328,10 @@ impl Producer {
         if bytes.is_empty() || !self.data_open {
             return;
         }
-        for model in &mut self.models {
-            tell(model, &arrivals);
+        if !self.is_suffering {
+            for model in &mut self.models {
+                tell(model, &arrivals);
+            }
         }
         write_cut(&self.peers.data, &bytes, self.cut);
         run(stage, self.cut);
@@ -386,23 +382,26 @@ impl Producer {
         }
     }
 
-    pub fn send_metadata(&mut self, stage: &mut Stage, size: usize) {
+    pub fn send_metadata(&mut self, stage: &mut Stage, size: usize, padding: usize) {
         let from = self.metadata.text.len();
         let more: Vec<u8> = (from..from + size)
             .map(|at| b'a' + (at % 26) as u8)
             .collect();
         if let Some(chunk) = self.metadata.chunk {
             self.metadata.text.extend_from_slice(&more);
-            self.write_metadata(stage, chunk, &more);
+            self.metadata.text.resize(from + size + padding, 0);
+            self.write_metadata(stage, chunk, &more, padding);
         }
     }
 
-    fn write_metadata(&mut self, stage: &mut Stage, chunk: u64, bytes: &[u8]) {
+    fn write_metadata(&mut self, stage: &mut Stage, chunk: u64, bytes: &[u8], padding: usize) {
         let file = self.metadata.files.entry(chunk).or_default();
         file.extend_from_slice(bytes);
+        file.resize(file.len() + padding, 0);
+        self.metadata.ends.insert(file.len());
         let command = producer::SendMetadata {
             stream: self.metadata.handle,
-            padding_size: 0,
+            padding_size: padding as u32,
             bytes,
         };
         let reply = self.ask(stage, &Command::SendMetadata(command));
@@ -411,6 +410,9 @@ impl Producer {
 
     /// Asks whether anything is under way, and compares with the model.
     pub fn ask_pending(&mut self, stage: &mut Stage) {
+        if self.is_suffering {
+            return;
+        }
         let session = self.session;
         let begin = producer::BeginDataPending { session };
         self.expect_ok(stage, &Command::BeginDataPending(begin));
@@ -475,9 +477,9 @@ impl Producer {
         let text = self.metadata.text.clone();
         if let Some(chunk) = target.filter(|_| !text.is_empty() && self.control_open) {
             let (first, rest) = text.split_at(text.len().div_ceil(2));
-            self.write_metadata(stage, chunk, first);
+            self.write_metadata(stage, chunk, first, 0);
             if !rest.is_empty() && self.control_open {
-                self.write_metadata(stage, chunk, rest);
+                self.write_metadata(stage, chunk, rest, 0);
             }
         }
     }

@@ -21,14 +21,13 @@ pub fn assert_as_modelled(cast: &Cast, producer: &Producer) {
         .iter()
         .map(|model| expected(cast, producer, model))
         .collect();
-    if !expected.contains(&found) {
-        panic!(
-            "producer {}: the disk has\n{}and should have\n{}",
-            producer.number,
-            describe(&found),
-            describe(&expected[0])
-        );
-    }
+    assert!(
+        expected.contains(&found),
+        "producer {}: the disk has\n{}and should have\n{}",
+        producer.number,
+        describe(&found),
+        describe(&expected[0])
+    );
 }
 
 /// The files of a producer's trace, in all chunks. Index files of no record say
@@ -46,7 +45,7 @@ fn found(cast: &Cast, producer: &Producer) -> Tree {
     if filter::STALE_INDEX_STAYS {
         let names: Vec<String> = found.keys().cloned().collect();
         let data = |index: &str| index.replace("/index/", "/").replace(".idx", "");
-        found.retain(|path, _| !path.ends_with(".idx") || names.contains(&data(path)));
+        found.retain(|path, _| !path.contains("/index/") || names.contains(&data(path)));
     }
     found
 }
@@ -62,6 +61,61 @@ fn without_end(producer: &Producer, path: String) -> String {
         [begin, _, number] => format!("{session}/{begin}-{number}/{rest}"),
         _ => path,
     }
+}
+
+/// The disk failed: no file may end in the middle of a packet, and what an index says
+/// must be so.
+pub fn assert_whole(cast: &Cast, producer: &Producer) {
+    let found = found(cast, producer);
+    for (path, bytes) in &found {
+        if path.ends_with("/metadata") {
+            let metadata = &producer.metadata;
+            assert!(metadata.text.starts_with(bytes), "{path}: other metadata");
+            let is_whole = metadata.ends.contains(&bytes.len());
+            assert!(is_whole, "{path}: torn metadata");
+        } else if let Some(records) = records(path, bytes) {
+            let data = path.replace("/index/", "/").replace(".idx", "");
+            let packets = found
+                .get(&data)
+                .map_or_else(Vec::new, |bytes| packets(producer, &data, bytes));
+            for it in records {
+                let number = it.timestamp_begin / 1000;
+                let told = (it.offset_bytes, number, it.packet_size_bits / 8);
+                assert!(
+                    packets.contains(&told),
+                    "{path}: {told:?} is not in {packets:?}"
+                );
+            }
+        } else {
+            packets(producer, path, bytes);
+        }
+    }
+}
+
+/// Offset, number and size of each packet in a data file.
+fn packets(producer: &Producer, path: &str, bytes: &[u8]) -> Vec<(u64, u64, u64)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let mut all = producer.streams.iter().flat_map(|stream| {
+            let packets = stream.packets.iter();
+            packets.map(|packet| (packet, whole(stream.handle, *packet)))
+        });
+        let packet = all.find(|(_, whole)| bytes[at..].starts_with(whole));
+        let Some((packet, whole)) = packet else {
+            panic!(
+                "{path}: no packet at {at} of {}, after {found:?}",
+                bytes.len()
+            );
+        };
+        let is_later = found
+            .last()
+            .is_none_or(|(_, last, _)| *last < packet.number);
+        assert!(is_later, "{path}: packet {} after {found:?}", packet.number);
+        found.push((at as u64, packet.number, packet.total()));
+        at += whole.len();
+    }
+    found
 }
 
 fn expected(cast: &Cast, producer: &Producer, model: &model::Session) -> Tree {
@@ -100,8 +154,8 @@ fn expected(cast: &Cast, producer: &Producer, model: &model::Session) -> Tree {
 
 fn put(tree: &mut Tree, path: String, bytes: Vec<u8>) {
     if !bytes.is_empty() {
-        let before = tree.insert(path.clone(), bytes);
-        assert!(before.is_none(), "{path} would be written over");
+        assert!(!tree.contains_key(&path), "{path} would be written over");
+        tree.insert(path, bytes);
     }
 }
 
@@ -165,22 +219,17 @@ fn stamp(cast: &Cast, unix_s: u64) -> String {
 }
 
 fn describe(tree: &Tree) -> String {
-    let mut text = String::new();
-    for (path, bytes) in tree {
-        text += &format!("  {path}: {} bytes", bytes.len());
-        if let Some(records) = records(path, bytes) {
-            for it in records {
-                text += &format!(
-                    " [packet {} at {}, {} bytes]",
-                    it.timestamp_begin / 1000,
-                    it.offset_bytes,
-                    it.packet_size_bits / 8
-                );
-            }
-        }
-        text += "\n";
-    }
-    text
+    let record = |it: IndexRecord| {
+        let number = it.timestamp_begin / 1000;
+        let size = it.packet_size_bits / 8;
+        format!(" [packet {number} at {}, {size} bytes]", it.offset_bytes)
+    };
+    let line = |(path, bytes): (&String, &Vec<u8>)| {
+        let records = records(path, bytes).unwrap_or_default();
+        let records: String = records.into_iter().map(record).collect();
+        format!("  {path}: {} bytes{records}\n", bytes.len())
+    };
+    tree.iter().map(line).collect()
 }
 
 /// The records of an index file.

@@ -21,6 +21,8 @@ pub struct Setup {
     pub minor: u32,
     /// Producers of one origin share their chunks.
     pub origin: u64,
+    /// It finds the origin's chunk 0 there, and does not make it.
+    pub joins: bool,
     pub streams: Vec<Limit>,
     /// How it leaves if it is there to the last step.
     pub leaving: Leaving,
@@ -58,6 +60,7 @@ pub enum Act {
     },
     Metadata {
         size: usize,
+        padding: usize,
     },
     Add(Limit),
     Publish,
@@ -160,7 +163,8 @@ fn producers(theme: Theme) -> BoxedStrategy<Vec<Setup>> {
     let one = || setup(prop_oneof![Just(8_u32), Just(11), Just(13), Just(15)], 0);
     let new = |origin| setup(prop_oneof![Just(11_u32), Just(13), Just(15)], origin);
     let of_two_origins = (one(), new(1)).prop_map(|(a, b)| vec![a, b]);
-    let of_one_origin = (new(0), new(0)).prop_map(|(a, b)| vec![a, b]);
+    let of_one_origin =
+        (new(0), new(0), any::<bool>()).prop_map(|(a, b, joins)| vec![a, Setup { joins, ..b }]);
     match theme {
         // The first suffers, the second must not.
         Theme::Faults => of_two_origins.boxed(),
@@ -177,6 +181,7 @@ fn setup(minor: impl Strategy<Value = u32>, origin: u64) -> impl Strategy<Value 
     (minor, vec(limit(), 1..3), leaving()).prop_map(move |(minor, streams, leaving)| Setup {
         minor,
         origin,
+        joins: false,
         streams,
         leaving,
     })
@@ -215,7 +220,7 @@ fn step(theme: Theme) -> impl Strategy<Value = Step> {
 }
 
 fn act(theme: Theme) -> BoxedStrategy<Act> {
-    let producers = producer_act();
+    let producers = producer_act(theme);
     match theme {
         Theme::Producers => producers.boxed(),
         Theme::Viewers => prop_oneof![3 => producers, 4 => view().prop_map(Act::View)].boxed(),
@@ -223,16 +228,16 @@ fn act(theme: Theme) -> BoxedStrategy<Act> {
     }
 }
 
-fn producer_act() -> impl Strategy<Value = Act> {
+fn producer_act(theme: Theme) -> impl Strategy<Value = Act> {
     let stream = || 0..4_usize;
     prop_oneof![
-        24 => (stream(), size(), padding(), jump()).prop_map(|(stream, size, padding, jump)| {
+        24 => (stream(), size(theme), padding(), jump()).prop_map(|(stream, size, padding, jump)| {
             Act::Produce { stream, size, padding, jump }
         }),
         22 => amount().prop_map(Act::Deliver),
         22 => (stream(), 0..3_usize).prop_map(|(stream, newer)| Act::Describe { stream, newer }),
         4 => stream().prop_map(|stream| Act::Beacon { stream }),
-        4 => (1..60_usize).prop_map(|size| Act::Metadata { size }),
+        4 => (1..60_usize, 0..20_usize).prop_map(|(size, padding)| Act::Metadata { size, padding }),
         3 => limit().prop_map(Act::Add),
         2 => Just(Act::Publish),
         2 => Just(Act::Pending),
@@ -278,10 +283,16 @@ fn close() -> impl Strategy<Value = Close> {
     ]
 }
 
-fn size() -> impl Strategy<Value = u64> {
+fn size(theme: Theme) -> impl Strategy<Value = u64> {
+    // On a bad disk each packet must tell by itself which one it is.
+    let least = if theme == Theme::Faults {
+        TELLING_BYTES
+    } else {
+        0
+    };
     prop_oneof![
-        2 => Just(0_u64),
-        10 => 1..90_u64,
+        2 => Just(least),
+        10 => least + 1..90_u64,
         8 => 90..300_u64,
         1 => Just(20_000),
     ]
@@ -303,3 +314,6 @@ fn amount() -> impl Strategy<Value = usize> {
         4 => Just(usize::MAX),
     ]
 }
+
+/// The first bytes of a packet are like those of no other.
+const TELLING_BYTES: u64 = 8;

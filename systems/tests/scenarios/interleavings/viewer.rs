@@ -201,9 +201,10 @@ impl Viewer {
     }
 
     fn ask(&mut self, stage: &mut Stage, scene: Scene, request: Request) {
-        // Who detaches or attaches has all replies about the streams before.
-        let is_apart = matches!(request, Request::Attach { .. } | Request::Detach { .. });
-        if self.asked.len() >= ASKED_MAX || (is_apart && !self.asked.is_empty()) {
+        // Who attaches or detaches waits for all replies, and for that one.
+        let is_apart = |it: &Request| matches!(it, Request::Attach { .. } | Request::Detach { .. });
+        let is_busy = is_apart(&request) && !self.asked.is_empty();
+        if is_busy || self.asked.len() >= ASKED_MAX || self.asked.iter().any(is_apart) {
             return;
         }
         let mut bytes = Vec::new();
@@ -442,7 +443,7 @@ impl Viewer {
         let Some(Followed::Metadata { bytes, .. }) = metadata else {
             return false;
         };
-        received_metadata(&scene.producers[number]) > bytes.len()
+        received_metadata(scene, &scene.producers[number]) > bytes.len()
     }
 
     fn check_metadata(&mut self, scene: Scene, handle: u64, status: MetadataStatus, more: &[u8]) {
@@ -458,7 +459,7 @@ impl Viewer {
                 assert!(text.starts_with(bytes), "other metadata");
             }
             MetadataStatus::NoNew => {
-                let is_all = received_metadata(producer) <= bytes.len();
+                let is_all = received_metadata(scene, producer) <= bytes.len();
                 assert!(self.is_slow || is_all, "metadata is held back");
                 let is_over = !producer.control_open;
                 if is_over {
@@ -491,12 +492,17 @@ fn published(producer: &Producer) -> usize {
 }
 
 /// Bytes of metadata in the current chunk.
-fn received_metadata(producer: &Producer) -> usize {
-    let file = producer
-        .metadata
-        .chunk
-        .map(|it| producer.metadata.files.get(&it));
-    file.flatten().map_or(0, Vec::len)
+fn received_metadata(scene: Scene, producer: &Producer) -> usize {
+    let there = |chunk: &u64| !is_cleared(scene, producer, *chunk);
+    let file = producer.metadata.chunk.filter(there);
+    let file = file.and_then(|it| producer.metadata.files.get(&it));
+    file.map_or(0, Vec::len)
+}
+
+fn is_cleared(scene: Scene, producer: &Producer, chunk: u64) -> bool {
+    let origin = scene.origins.get(&producer.setup.origin);
+    let origin = origin.filter(|_| producer.has_chunks());
+    origin.is_some_and(|it| it.chunks.place(chunk) == Place::Deleted)
 }
 
 /// The oldest file of the current chunk that is not written over.
@@ -530,11 +536,8 @@ fn skipped(
     from: (usize, usize),
     to: Option<(usize, usize)>,
 ) -> Option<u64> {
-    let places = scene.origins.get(&producer.setup.origin);
     for (number, file) in model.files.iter().enumerate().skip(from.0) {
-        let is_cleared = producer.has_chunks()
-            && places.is_some_and(|it| it.chunks.place(file.chunk) == Place::Deleted);
-        if is_cleared || is_written_over(model, number) {
+        if is_cleared(scene, producer, file.chunk) || is_written_over(model, number) {
             continue;
         }
         for (record, packet) in file.records.iter().enumerate() {

@@ -2,6 +2,8 @@
 
 use baton_components::path::RelativePath;
 use baton_components::wire::producer::{AddStream, CreateSession, code};
+use baton_components::wire::viewer::NextIndexStatus;
+use baton_systems::memory::Operation;
 
 use super::*;
 
@@ -210,4 +212,34 @@ fn s29_a_part_of_a_packet_ran_ahead_of_the_end() {
     assert!(scene.producer.data.is_closed());
     assert!(scene.stage.session(1).unwrap().aborted);
     scene.end();
+}
+
+/// The disk fails in the middle of a rotation: the session ends, and its viewer is told.
+#[test]
+fn s28_a_rotation_that_fails_halfway_has_an_end_for_its_viewer() {
+    for operation in [Operation::Read, Operation::CreateFile, Operation::Write] {
+        for nth in 1..4 {
+            let (mut scene, viewer) = Scene::watched();
+            for number in 1..4 {
+                scene.bytes(number);
+            }
+            scene.ok(&stage::create_chunk(1));
+            scene.stage.storage.fail(operation, nth, "it was wished");
+            let positions = [(DATA, 1)];
+            scene
+                .producer
+                .ask(&mut scene.stage, &stage::rotate(Some(1), &positions));
+            let failed = scene.producer.control.is_closed();
+            let mut ask = || {
+                let reply = viewer.ask(&mut scene.stage, Request::NextIndex { stream: DATA });
+                u32::from_be_bytes(*reply[56..].first_chunk().unwrap())
+            };
+            let answers: Vec<u32> = (0..4).map(|_| ask()).collect();
+            let hup = NextIndexStatus::Hup.number();
+            let what = format!("{operation:?} {nth}: {answers:?}");
+            assert!(!failed || answers.contains(&hup), "{what}");
+            viewer.leave(&mut scene.stage);
+            scene.end();
+        }
+    }
 }

@@ -1,0 +1,79 @@
+//! What happens because nothing else did.
+//!
+//! A timer is set when a wait begins and is not taken back: when its time comes it
+//! looks whether there still is something to wait for.
+
+use std::cmp::Reverse;
+
+use baton_components::connection::{Ending, Role};
+use baton_components::keys::{ConnectionKey, SessionKey};
+use baton_components::limits::REPLY_PATIENCE;
+
+use crate::agenda::Timer;
+use crate::hang_up::{self, HangUp};
+
+/// Acts on every timer whose time has come.
+pub fn expire(mut hang_up: HangUp) {
+    while let Some(Reverse((deadline, timer))) = hang_up.agenda.timers.peek().copied() {
+        if deadline > hang_up.now.monotonic {
+            return;
+        }
+        hang_up.agenda.timers.pop();
+        match timer {
+            Timer::Drain(session) => end_drain(&mut hang_up, session),
+            Timer::Handshake(connection) => end_handshake(&mut hang_up, connection),
+            Timer::Reply(connection) => end_reply(&mut hang_up, connection),
+        }
+    }
+}
+
+/// Streams whose producer is gone have waited long enough for packets that did not
+/// come.
+fn end_drain(hang_up: &mut HangUp, key: SessionKey) {
+    let session = hang_up.entities.sessions.get(key);
+    if session.is_some_and(|session| session.data_connections == 0) {
+        hang_up::abort(hang_up, key);
+    }
+}
+
+/// A peer has not said what it speaks.
+fn end_handshake(hang_up: &mut HangUp, key: ConnectionKey) {
+    let connection = hang_up.entities.connections.get(key);
+    let silent = connection.is_some_and(|connection| match &connection.role {
+        Role::Control(control) => control.minor.is_none(),
+        Role::Viewer(viewer) => viewer.minor.is_none(),
+        // Data connections have nothing to say before the first packet.
+        Role::Data(_) => false,
+    });
+    if silent {
+        end(hang_up, key, "nothing was said on it");
+    }
+}
+
+/// A peer takes its replies, or has not for too long.
+fn end_reply(hang_up: &mut HangUp, key: ConnectionKey) {
+    let now = hang_up.now.monotonic;
+    let connection = hang_up.entities.connections.get_mut(key);
+    let Some(since) = connection.and_then(|connection| connection.stalled_since) else {
+        return;
+    };
+    let deadline = since + REPLY_PATIENCE;
+    if deadline <= now {
+        end(hang_up, key, "its replies are not taken");
+    } else {
+        let timer = Reverse((deadline, Timer::Reply(key)));
+        hang_up.agenda.timers.push(timer);
+    }
+}
+
+fn end(hang_up: &mut HangUp, key: ConnectionKey, why: &str) {
+    if let Some(connection) = hang_up.entities.connections.get_mut(key) {
+        let port = connection.port().name();
+        tracing::warn!(
+            peer = connection.peer,
+            "{port} connection: {why}; connection closed"
+        );
+        connection.end(Ending::Abort);
+        hang_up.agenda.ending.push(key);
+    }
+}

@@ -1,0 +1,63 @@
+//! A disk that goes wrong, and is mended.
+
+use baton_components::keys::FileKey;
+use baton_components::path::RelativePath;
+use baton_systems::memory::Operation;
+use slotmap::KeyData;
+
+use super::filter;
+use super::script::Fault;
+use crate::stage::Stage;
+
+/// What is wished to go wrong and has not yet.
+#[derive(Default)]
+pub struct Disk {
+    armed: Vec<(Operation, u64)>,
+}
+
+impl Disk {
+    pub fn arm(&mut self, stage: &Stage, fault: &Fault) {
+        let storage = &stage.storage;
+        match *fault {
+            Fault::Fail { operation, nth } => {
+                let operation = Operation::ALL[operation % Operation::ALL.len()];
+                if filter::HALF_AN_INDEX_LEAKS && operation == Operation::Remove {
+                    return;
+                }
+                self.armed.push((operation, storage.count(operation) + nth));
+                storage.fail(operation, nth, "wished");
+            }
+            Fault::Full { room } => storage.limit_bytes(Some(storage.used_bytes() + room)),
+            Fault::Room => storage.limit_bytes(None),
+        }
+    }
+
+    /// Takes all faults upon itself that nobody met.
+    pub fn mend(&mut self, stage: &Stage) {
+        stage.storage.limit_bytes(None);
+        if self.armed.is_empty() {
+            return;
+        }
+        let mut port = stage.storage.port();
+        let path = RelativePath::parse(b"mended").unwrap();
+        let key = FileKey::from(KeyData::from_ffi(u64::MAX));
+        while port.create_file(key, &path).is_err() {}
+        for (operation, ordinal) in self.armed.drain(..) {
+            while stage.storage.count(operation) < ordinal {
+                // Whether it fails is no matter.
+                let _ = match operation {
+                    Operation::CreateDirectory => port.create_directory(&RelativePath::root()),
+                    Operation::LookUp => port.exists(&path).map(|_| ()),
+                    Operation::Rename => port.rename(&path, &path),
+                    Operation::Remove => port.remove_directory(&path),
+                    Operation::CreateFile => port.create_file(key, &path),
+                    Operation::Write => port.write(key, 0, &[0]),
+                    Operation::Read => port.read(key, 0, &mut []),
+                    Operation::Resize => port.resize(key, 0),
+                };
+            }
+        }
+        port.close(key);
+        while port.remove_file(&path).is_err() {}
+    }
+}

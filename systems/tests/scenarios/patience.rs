@@ -1,0 +1,62 @@
+//! Peers that say nothing, or take nothing, for too long.
+
+use std::time::Duration;
+
+use baton_components::connection::Port;
+use baton_components::limits::{HANDSHAKE_PATIENCE, REPLY_PATIENCE};
+use baton_components::wire::viewer::Request;
+
+use crate::stage::{Producer, Stage, Viewer};
+
+/// Time goes by, and nobody does anything.
+fn wait(stage: &mut Stage, time: Duration) {
+    stage.clock.advance(time);
+    // The clock is read at the beginning of a tick, timers are looked at in it.
+    stage.tick();
+    stage.settle();
+}
+
+#[test]
+fn who_says_nothing_at_first_is_sent_away() {
+    let mut stage = Stage::new();
+    let silent = [Port::Control, Port::Live].map(|port| stage.network.connect(port, "silent"));
+    // Nobody speaks on a data connection before there is a packet.
+    let data = stage.network.connect(Port::Data, "patient");
+    stage.settle();
+    wait(&mut stage, HANDSHAKE_PATIENCE - Duration::from_secs(1));
+    assert!(silent.iter().all(|peer| !peer.is_closed()));
+    wait(&mut stage, Duration::from_secs(2));
+    assert!(silent.iter().all(|peer| peer.is_closed()));
+    assert!(!data.is_closed());
+    data.finish();
+    stage.assert_empty();
+}
+
+#[test]
+fn who_has_said_hello_may_be_idle_for_ever() {
+    let mut stage = Stage::new();
+    let producer = Producer::with_session(&mut stage, 15);
+    let viewer = Viewer::connect(&mut stage, 15);
+    wait(&mut stage, Duration::from_secs(1_000_000));
+    assert!(!producer.control.is_closed() && !viewer.peer.is_closed());
+    viewer.leave(&mut stage);
+    producer.leave(&mut stage);
+    stage.assert_empty();
+}
+
+#[test]
+fn who_takes_no_replies_is_sent_away_in_the_end() {
+    let mut stage = Stage::new();
+    let viewer = Viewer::connect(&mut stage, 15);
+    viewer.peer.block();
+    assert_eq!(viewer.ask(&mut stage, Request::ListSessions), []);
+    wait(&mut stage, REPLY_PATIENCE / 2);
+    // A little is taken: its time begins anew.
+    viewer.peer.accept_bytes(1);
+    stage.settle();
+    wait(&mut stage, REPLY_PATIENCE / 2 + Duration::from_secs(1));
+    assert!(!viewer.peer.is_closed());
+    wait(&mut stage, REPLY_PATIENCE);
+    assert!(viewer.peer.is_closed());
+    stage.assert_empty();
+}
