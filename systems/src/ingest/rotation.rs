@@ -90,6 +90,10 @@ fn rotate_one(
     if stream.rotation.is_some() {
         return Err(Reason::Rotating(stream.handle));
     }
+    if stream.chunk == target {
+        // It was added after that chunk was opened: it is there.
+        return Ok(());
+    }
     if stream.is_metadata() {
         // Metadata has no packets to wait for: all of it comes again.
         return move_to(ingest, key, target, &[]);

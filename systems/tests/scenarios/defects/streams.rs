@@ -324,3 +324,23 @@ fn a_snapshot_is_one_directory_without_indexes() {
     producer.leave(&mut stage);
     stage.assert_empty();
 }
+
+/// A stream that was added since the chunk was opened is in it already.
+#[test]
+fn a_stream_that_is_moved_to_its_own_chunk_keeps_its_packets() {
+    let mut stage = Stage::new();
+    let producer = Producer::with_session(&mut stage, 15);
+    let (metadata, data) = producer.add_trace(&mut stage, "ust");
+    producer.send_metadata(&mut stage, metadata, b"metadata");
+    producer.send_whole_packet(&mut stage, data, 0);
+    producer.expect_ok(
+        &mut stage,
+        &stage::rotate(Some(0), &[(metadata, 0), (data, 1)]),
+    );
+    producer.send_whole_packet(&mut stage, data, 1);
+    producer.leave(&mut stage);
+    let both = [stage::payload(data, 0), stage::payload(data, 1)].concat();
+    assert_eq!(file(&stage, "chan_0"), both);
+    assert_eq!(file(&stage, "metadata"), b"metadata");
+    stage.assert_empty();
+}

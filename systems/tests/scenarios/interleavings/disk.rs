@@ -13,6 +13,7 @@ use crate::stage::Stage;
 #[derive(Default)]
 pub struct Disk {
     armed: Vec<(Operation, u64)>,
+    resizes: bool,
 }
 
 impl Disk {
@@ -22,6 +23,11 @@ impl Disk {
             Fault::Fail { operation, nth } => {
                 let operation = Operation::ALL[operation % Operation::ALL.len()];
                 if filter::HALF_AN_INDEX_LEAKS && operation == Operation::Remove {
+                    return;
+                }
+                // What is torn is cut off at the second try. A disk that refuses that
+                // too keeps it.
+                if operation == Operation::Resize && std::mem::replace(&mut self.resizes, true) {
                     return;
                 }
                 self.armed.push((operation, storage.count(operation) + nth));
