@@ -1,96 +1,228 @@
-//! The command line, as it was typed. What it means is in [`crate::config`].
+//! The command line of `baton`, as it was typed. What it means is in [`crate::config`].
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::builder::PossibleValuesParser;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-/// A relay daemon for LTTng traces: records them to disk and serves them live.
-#[derive(Debug, Parser)]
-#[command(version, about, args_conflicts_with_subcommands = true)]
-pub struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
-
-    #[command(flatten)]
-    relay: RelayOptions,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run the relay in the foreground (also without this word)
-    Relay(RelayOptions),
-
-    /// Make traces readable that a relay left behind when it was killed
-    Repair {
-        /// A trace, or a directory with traces at any depth
-        directory: PathBuf,
-    },
-}
-
-#[derive(Args, Debug)]
-pub struct RelayOptions {
-    /// Where producers connect for control [default: tcp://0.0.0.0:5342]
-    #[arg(short = 'C', long, value_name = "URL")]
-    pub control_port: Option<String>,
-
-    /// Where producers connect for data [default: tcp://0.0.0.0:5343]
-    #[arg(short = 'D', long, value_name = "URL")]
-    pub data_port: Option<String>,
-
-    /// Where viewers connect [default: tcp://localhost:5344]
-    #[arg(short = 'L', long, value_name = "URL")]
-    pub live_port: Option<String>,
-
-    /// Where traces are written [default: $LTTNG_HOME/lttng-traces, else ~/lttng-traces]
-    #[arg(short, long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
-
-    /// Sort traces by host: HOST/SESSION-TIME [default]
-    #[arg(short = 'p', long, conflicts_with = "group_output_by_session")]
-    pub group_output_by_host: bool,
-
-    /// Sort traces by session: SESSION/HOST-TIME
-    #[arg(short = 's', long)]
-    pub group_output_by_session: bool,
-
-    /// Refuse producers that want to delete what they recorded (clear)
-    #[arg(short = 'x', long)]
-    pub disallow_clear: bool,
-
-    /// Which sessions viewers may read
-    #[arg(long, value_name = "WHICH", default_value = "live")]
-    pub serve: Serve,
-
-    /// Say more: -v what each connection does, -vv everything
-    #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
-
-    /// Recount every reference at the end of each tick, and stop at the first that is wrong
-    #[arg(long)]
-    pub audit: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Serve {
-    /// Live sessions, while their producer is there
-    Live,
-    /// Also sessions that are not live, and the last ones that are over
-    All,
-}
+use crate::bench::wire::{Plan, Workload};
+use crate::options::{Given, Id, OPTIONS, Spec};
 
 /// What is to be done.
 #[derive(Debug)]
 pub enum Action {
-    Relay(RelayOptions),
+    Relay(Vec<Given>),
     Repair(PathBuf),
+    BenchWire(Plan),
 }
 
-impl Cli {
-    pub fn action(self) -> Action {
-        match self.command {
-            None => Action::Relay(self.relay),
-            Some(Command::Relay(options)) => Action::Relay(options),
-            Some(Command::Repair { directory }) => Action::Repair(directory),
+/// Reads the command line of this process; prints help or what is wrong and exits,
+/// where that is all there is to do.
+pub fn parse() -> Action {
+    action(&command().get_matches())
+}
+
+/// All that `baton` understands.
+pub fn command() -> Command {
+    let relay = Command::new("relay")
+        .about("Run the relay (also without this word)")
+        .after_long_help(SURROUNDINGS)
+        .args_override_self(true);
+    let repair = Command::new("repair")
+        .about("Make traces readable that a relay left behind when it was killed")
+        .arg(
+            Arg::new("directory")
+                .required(true)
+                .value_name("DIRECTORY")
+                .value_parser(value_parser!(PathBuf))
+                .help("A trace, or a directory with traces at any depth"),
+        );
+    Command::new("baton")
+        .about("A relay daemon for LTTng traces: records them to disk and serves them live")
+        .version(env!("CARGO_PKG_VERSION"))
+        .after_long_help(SURROUNDINGS)
+        .args_conflicts_with_subcommands(true)
+        .args_override_self(true)
+        .args(relay_arguments())
+        .subcommand(relay.args(relay_arguments()))
+        .subcommand(repair)
+        .subcommand(bench())
+}
+
+fn bench() -> Command {
+    let relay = Arg::new("relay")
+        .long("relay")
+        .value_name("PROGRAM")
+        .action(ArgAction::Append)
+        .help("A relay to load; given again, relays run in turn and are compared [default: this program]");
+    let only = Arg::new("only")
+        .long("only")
+        .value_name("TEXT")
+        .help("Only workloads with this in their name");
+    let rounds = Arg::new("rounds")
+        .long("rounds")
+        .value_name("COUNT")
+        .value_parser(value_parser!(usize))
+        .default_value("5")
+        .help("Runs of each workload on each relay");
+    let scale = Arg::new("scale")
+        .long("scale")
+        .value_name("FACTOR")
+        .value_parser(value_parser!(f64))
+        .default_value("1")
+        .help("How much is sent, as a multiple of what is usual");
+    let output = Arg::new("output")
+        .short('o')
+        .long("output")
+        .value_name("DIR")
+        .value_parser(value_parser!(PathBuf))
+        .default_value("/dev/shm")
+        .help("Where the relays write");
+    let wire = Command::new("wire")
+        .about("Load relays over the wire, each started anew for each run")
+        .args([relay, only, rounds, scale, output]);
+    Command::new("bench")
+        .about("Measure how fast relays are")
+        .subcommand_required(true)
+        .subcommand(wire)
+}
+
+/// What `lttng-relayd` understands, for its help and its man page.
+pub fn lttng_relayd() -> Command {
+    Command::new("lttng-relayd")
+        .about("A relay daemon for LTTng traces: records them to disk and serves them live")
+        .version(crate::lttng_relayd::VERSION)
+        .after_long_help(SURROUNDINGS)
+        .args(relay_arguments())
+}
+
+fn relay_arguments() -> impl Iterator<Item = Arg> {
+    // clap adds help and version by itself.
+    let own = |spec: &&Spec| !matches!(spec.id, Id::Help | Id::Version);
+    OPTIONS.iter().filter(own).map(argument)
+}
+
+fn argument(spec: &'static Spec) -> Arg {
+    let mut argument = Arg::new(spec.long).long(spec.long).help(spec.help);
+    if let Some(short) = spec.short {
+        argument = argument.short(short);
+    }
+    match spec.value {
+        Some(name) if spec.values.is_empty() => argument
+            .value_name(name)
+            .value_parser(value_parser!(OsString)),
+        Some(name) => argument
+            .value_name(name)
+            .value_parser(PossibleValuesParser::new(spec.values)),
+        None if spec.id == Id::Verbose => argument.action(ArgAction::Count),
+        None => argument.action(ArgAction::SetTrue),
+    }
+}
+
+fn action(matches: &ArgMatches) -> Action {
+    match matches.subcommand() {
+        Some(("repair", matches)) => {
+            let directory = matches.get_one::<PathBuf>("directory");
+            Action::Repair(directory.cloned().unwrap_or_default())
+        }
+        Some(("bench", matches)) => match matches.subcommand() {
+            Some((_, matches)) => Action::BenchWire(plan(matches)),
+            None => unreachable!("law: clap asks for a benchmark"),
+        },
+        Some((_, matches)) => Action::Relay(given(matches)),
+        None => Action::Relay(given(matches)),
+    }
+}
+
+fn plan(matches: &ArgMatches) -> Plan {
+    let relays = matches.get_many::<String>("relay").unwrap_or_default();
+    let only = matches.get_one::<String>("only").map_or("", String::as_str);
+    Plan {
+        relays: relays.cloned().collect(),
+        workloads: Workload::ALL
+            .into_iter()
+            .filter(|workload| workload.name.contains(only))
+            .collect(),
+        rounds: matches.get_one("rounds").copied().unwrap_or(1),
+        output: matches
+            .get_one::<PathBuf>("output")
+            .cloned()
+            .unwrap_or_default(),
+        scale: matches.get_one("scale").copied().unwrap_or(1.0),
+    }
+}
+
+fn given(matches: &ArgMatches) -> Vec<Given> {
+    let mut given = Vec::new();
+    for spec in &OPTIONS {
+        if !matches.try_contains_id(spec.long).unwrap_or(false)
+            || matches.value_source(spec.long) != Some(ValueSource::CommandLine)
+        {
+            continue;
+        }
+        let times = match spec.id {
+            Id::Verbose => matches.get_count(spec.long),
+            _ => 1,
+        };
+        for _ in 0..times {
+            let value = spec.value.and_then(|_| {
+                let mut raw = matches.get_raw(spec.long)?;
+                raw.next_back().map(OsString::from)
+            });
+            given.push(Given { id: spec.id, value });
+        }
+    }
+    given
+}
+
+/// What is no option, for help texts and man pages.
+const SURROUNDINGS: &str = "\
+Options are also read from files, by their long names in the section [relayd]: \
+/etc/lttng/lttng.conf, then $LTTNG_HOME/.lttng/lttng.conf, then that of --config. \
+Later ones win, and the command line wins over all.
+
+A URL is tcp://HOST[:PORT], or tcp6://[ADDRESS][:PORT].
+
+A peer that is silent for a minute is probed, and given up after a minute without an \
+answer. LTTNG_RELAYD_TCP_KEEP_ALIVE=0 turns that off; ..._IDLE_TIME, ..._PROBE_INTERVAL \
+(seconds) and ..._MAX_PROBE_COUNT change it. LTTNG_NETWORK_SOCKET_TIMEOUT (milliseconds) \
+limits how long sent bytes may stay unacknowledged.
+
+LTTNG_HOME is the home directory; LTTNG_RUNDIR where the health socket and the port \
+files are; LTTNG_RELAYD_HEALTH the health socket; LTTNG_RELAYD_WORKING_DIRECTORY and \
+LTTNG_RELAYD_DISALLOW_CLEAR stand for the options of these names.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        command().debug_assert();
+        lttng_relayd().debug_assert();
+    }
+
+    #[test]
+    fn options_are_taken_with_and_without_the_word_relay() {
+        for words in [
+            "baton relay -vv -C u --serve all",
+            "baton -v -C a -v --serve=all -C u",
+        ] {
+            let matches = command().get_matches_from(words.split(' '));
+            let Action::Relay(given) = action(&matches) else {
+                panic!("{words}");
+            };
+            let value = |text: &str| Some(OsString::from(text));
+            let expected = [
+                (Id::ControlPort, value("u")),
+                (Id::Verbose, None),
+                (Id::Verbose, None),
+                (Id::Serve, value("all")),
+            ]
+            .map(|(id, value)| Given { id, value });
+            assert_eq!(given, expected, "{words}");
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The daemon: ports opened, ticks run, an orderly end.
 
-use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
+use std::{env, io, process};
 
 use baton_components::connection::Port;
 use baton_components::limits::SHUTDOWN_GRACE;
@@ -11,25 +11,50 @@ use baton_systems::audit::Audit;
 use baton_systems::ports::{ClockPort, NetworkPort, StoragePort};
 use baton_systems::tick::Relay;
 
-use crate::config::Config;
+use rustix::process::{Pid, Signal};
+
+use crate::config::{Config, Detach, Face};
+use crate::detach::{self, Split};
 use crate::os::clock::SystemClock;
+use crate::os::inherited;
 use crate::os::marker::{self, Marker};
 use crate::os::network::{Idle, SocketNetwork};
+use crate::os::own_file::OwnFile;
+use crate::os::pool::Pool;
+use crate::os::root::Root;
+use crate::os::run_directory::RunDirectory;
+use crate::os::said;
 use crate::os::signals::Stop;
 use crate::os::storage::FileStorage;
 
 /// Why the relay did not start, or did not end well. One line for people.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot write to {}: {reason}", path.display())]
+    #[error("Unable to create {}: {}", path.display(), said(reason))]
     Output { path: PathBuf, reason: io::Error },
-    #[error("cannot listen on {address} for {} connections: {reason}", port.name())]
+    #[error("cannot write to {}: {}", path.display(), said(reason))]
+    Unwritable { path: PathBuf, reason: io::Error },
+    #[error("Failed to change working directory to \"{}\": {}", path.display(), said(reason))]
+    WorkingDirectory { path: PathBuf, reason: io::Error },
+    #[error("cannot use the run directory {}: {}", path.display(), said(reason))]
+    RunDirectory { path: PathBuf, reason: io::Error },
+    #[error("cannot answer for the relay's health at {}: {}", path.display(), said(reason))]
+    Health { path: PathBuf, reason: io::Error },
+    #[error("Failed to create PID file at path '{}': {}", path.display(), said(reason))]
+    PidFile { path: PathBuf, reason: io::Error },
+    #[error("cannot listen on {address} for {} connections: Failed to bind socket: {}", port.name(), said(reason))]
     Listen {
         port: Port,
         address: SocketAddr,
         reason: io::Error,
     },
-    #[error("cannot wait for connections or signals: {0}")]
+    #[error("cannot take the sockets that the relay was started with: {}", said(.0))]
+    Inherited(io::Error),
+    #[error("cannot become a daemon: {}", said(.0))]
+    Detach(io::Error),
+    #[error("{0}")]
+    Daemon(String),
+    #[error("cannot wait for connections or signals: {}", said(.0))]
     Poll(io::Error),
     #[error("audit: breach in tick {tick}: {breach}")]
     Breach { tick: u64, breach: String },
@@ -37,52 +62,199 @@ pub enum Error {
     Remains(String),
 }
 
-/// Runs a relay until it is told to stop.
+/// Runs a relay until it is told to stop; or starts one that goes on as a daemon, and
+/// returns when that one listens.
 pub fn run(config: &Config) -> Result<(), Error> {
-    start_log(config.verbosity);
-    let storage = FileStorage::open(&config.output).map_err(|reason| Error::Output {
+    // A child would have another.
+    let parent = rustix::process::getppid();
+    let inherited = inherited::listeners().map_err(Error::Inherited)?;
+    let output = |reason| Error::Output {
         path: config.output.clone(),
         reason,
-    })?;
-    let stop = Stop::default();
-    let idle = Idle::default();
-    let mut network = SocketNetwork::new(stop.clone(), idle.clone()).map_err(Error::Poll)?;
-    for (port, address) in config.listeners {
+    };
+    let readiness = if config.detach == Detach::Foreground {
+        None
+    } else {
+        Root::open(&config.output).map_err(output)?;
+        match detach::split(config.detach).map_err(Error::Detach)? {
+            Split::Parent(child) => return child.outcome().map_err(Error::Daemon),
+            Split::Child(readiness) => Some(readiness),
+        }
+    };
+    start_log(config);
+    let started = Started::new(config, inherited);
+    let started = match (started, readiness) {
+        (started, None) => {
+            let started = started?;
+            signal(config, parent);
+            started
+        }
+        (Err(error), Some(readiness)) => readiness.failed(&error.to_string()),
+        (Ok(started), Some(readiness)) => {
+            // Before the parent ends: a shell that waits for it may end with it.
+            signal(config, parent);
+            readiness.ready().map_err(Error::Detach)?;
+            started
+        }
+    };
+    notify(sd_notify::NotifyState::Ready);
+    started.run(config)
+}
+
+/// A relay that listens, and the signs of it that others see. They go with it.
+struct Started {
+    relay: Relay,
+    stop: Stop,
+    idle: Idle,
+    _marker: Marker,
+    _files: Vec<OwnFile>,
+}
+
+impl Started {
+    fn new(config: &Config, inherited: Vec<(Port, TcpListener)>) -> Result<Self, Error> {
+        if let Some(directory) = &config.working_directory {
+            enter(directory)?;
+        }
+        let storage_error = |reason| Error::Output {
+            path: config.output.clone(),
+            reason,
+        };
+        let pool = Pool::of(config.descriptors);
+        let storage = FileStorage::open(&config.output, pool.files).map_err(storage_error)?;
+        let run_error = |reason| Error::RunDirectory {
+            path: config.run_directory.clone(),
+            reason,
+        };
+        let run_directory =
+            RunDirectory::prepare(&config.run_directory, &config.group).map_err(run_error)?;
+        let stop = Stop::default();
+        let idle = Idle::default();
+        let mut network =
+            SocketNetwork::new(stop.clone(), idle.clone(), pool.connections, config.watch)
+                .map_err(Error::Poll)?;
+        let listening = listen(&mut network, config, inherited)?;
+        let socket = (config.health_socket.clone()).unwrap_or(run_directory.health_socket());
         network
+            .answer_health(&socket)
+            .and_then(|()| run_directory.share_health_socket(&socket))
+            .map_err(|reason| Error::Health {
+                path: socket,
+                reason,
+            })?;
+        let crashed = marker::has_crashed(&config.output);
+        let marker = Marker::set(&config.output).map_err(|reason| Error::Unwritable {
+            path: config.output.clone(),
+            reason,
+        })?;
+        let mut files = run_directory.write_ports(&listening).map_err(run_error)?;
+        files.extend(write_pid(config.pid_file.as_deref())?);
+        if crashed {
+            tracing::warn!(
+                "an earlier relay was killed here and may have left torn packets: baton repair {}",
+                config.output.display()
+            );
+        }
+        if config.face == Face::Baton {
+            greet(config, &listening);
+        }
+        let relay = Relay::new(
+            NetworkPort(Box::new(network)),
+            StoragePort(Box::new(storage)),
+            ClockPort(Box::new(SystemClock::new())),
+            config.settings.clone(),
+            config.audit,
+        );
+        Ok(Self {
+            relay,
+            stop,
+            idle,
+            _marker: marker,
+            _files: files,
+        })
+    }
+
+    fn run(mut self, config: &Config) -> Result<(), Error> {
+        while !self.stop.is_asked() {
+            tick(&mut self.relay)?;
+        }
+        notify(sd_notify::NotifyState::Stopping);
+        finish(&mut self.relay, &self.idle)?;
+        if config.audit {
+            let ticks = self.relay.world.resource::<Audit>().ticks;
+            eprintln!("baton: audit: clean after {ticks} ticks, nothing is left");
+        }
+        Ok(())
+    }
+}
+
+fn enter(directory: &Path) -> Result<(), Error> {
+    env::set_current_dir(directory).map_err(|reason| Error::WorkingDirectory {
+        path: directory.to_owned(),
+        reason,
+    })?;
+    if rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_err() {
+        let directory = directory.display();
+        tracing::debug!("Working directory \"{directory}\" is not writable");
+    }
+    Ok(())
+}
+
+/// Listens on all ports, and gives where: on sockets that were handed to the relay, or
+/// else where the configuration says.
+fn listen(
+    network: &mut SocketNetwork,
+    config: &Config,
+    inherited: Vec<(Port, TcpListener)>,
+) -> Result<Vec<(Port, SocketAddr)>, Error> {
+    let mut listening = Vec::new();
+    for (port, socket) in inherited {
+        let address = network.listen_on(port, socket).map_err(Error::Inherited)?;
+        listening.push((port, address));
+    }
+    for (port, address) in config.listeners {
+        if listening.iter().any(|(other, _)| *other == port) {
+            continue;
+        }
+        let address = network
             .listen(port, address)
             .map_err(|reason| Error::Listen {
                 port,
                 address,
                 reason,
             })?;
+        listening.push((port, address));
     }
-    if marker::has_crashed(&config.output) {
-        tracing::warn!(
-            "an earlier relay was killed here and may have left torn packets: baton repair {}",
-            config.output.display()
-        );
+    Ok(listening)
+}
+
+fn write_pid(path: Option<&Path>) -> Result<Option<OwnFile>, Error> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    match OwnFile::write(path, PID_FILE_MODE, &format!("{}\n", process::id())) {
+        Ok(file) => Ok(Some(file)),
+        Err(reason) => Err(Error::PidFile {
+            path: path.to_owned(),
+            reason,
+        }),
     }
-    let _marker = Marker::set(&config.output).map_err(|reason| Error::Output {
-        path: config.output.clone(),
-        reason,
-    })?;
-    greet(config);
-    let mut relay = Relay::new(
-        NetworkPort(Box::new(network)),
-        StoragePort(Box::new(storage)),
-        ClockPort(Box::new(SystemClock::new())),
-        config.settings.clone(),
-        config.audit,
-    );
-    while !stop.is_asked() {
-        tick(&mut relay)?;
+}
+
+/// Tells the parent of whoever started the relay that it listens, if it wants to know.
+fn signal(config: &Config, parent: Option<Pid>) {
+    if config.sig_parent
+        && let Some(parent) = parent
+    {
+        // A parent that is gone waits no more.
+        let _ = rustix::process::kill_process(parent, Signal::USR1);
     }
-    finish(&mut relay, &idle)?;
-    if config.audit {
-        let ticks = relay.world.resource::<Audit>().ticks;
-        eprintln!("baton: audit: clean after {ticks} ticks, nothing is left");
+}
+
+/// Tells systemd, if it wants to know.
+fn notify(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!("systemd cannot be notified: {error}");
     }
-    Ok(())
 }
 
 /// Takes in what peers had already sent, then lets everything go.
@@ -119,8 +291,16 @@ fn tick(relay: &mut Relay) -> Result<(), Error> {
 }
 
 /// Says where the relay listens, where it writes, and what to try.
-fn greet(config: &Config) {
-    let [(_, control), (_, data), (_, live)] = config.listeners;
+fn greet(config: &Config, listening: &[(Port, SocketAddr)]) {
+    let at = |port| {
+        let found = listening.iter().find(|(other, _)| *other == port);
+        found.map(|(_, address)| *address)
+    };
+    let (Some(control), Some(data), Some(live)) =
+        (at(Port::Control), at(Port::Data), at(Port::Live))
+    else {
+        return;
+    };
     eprintln!(
         "baton: producers connect to {control} (control) and {data} (data), viewers to {live}"
     );
@@ -147,19 +327,24 @@ fn producer_url(control: SocketAddr, data: SocketAddr) -> String {
     }
 }
 
-fn start_log(verbosity: u8) {
-    let level = match verbosity {
-        0 => tracing::Level::INFO,
-        1 => tracing::Level::DEBUG,
+fn start_log(config: &Config) {
+    let level = match (config.verbosity, config.face) {
+        // Scripts for the original take silence for success.
+        (0, Face::LttngRelayd) => tracing::Level::WARN,
+        (0, Face::Baton) => tracing::Level::INFO,
+        (1, _) => tracing::Level::DEBUG,
         _ => tracing::Level::TRACE,
     };
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_target(false)
         .with_writer(io::stderr)
-        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+        .with_ansi(env::var_os("NO_COLOR").is_none() && io::IsTerminal::is_terminal(&io::stderr()))
         .init();
 }
+
+/// For everybody to read, less the umask.
+const PID_FILE_MODE: u32 = 0o644;
 
 #[cfg(test)]
 mod tests {

@@ -313,7 +313,7 @@ mod tests {
     fn metadata_is_cut_to_whole_packets_and_records() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("metadata");
-        let mut packet = vec![0; 64];
+        let mut packet = [0; 64];
         packet[..4].copy_from_slice(&METADATA_MAGIC.to_le_bytes());
         packet[PACKET_SIZE_BITS..][..4].copy_from_slice(&(64_u32 * 8).to_le_bytes());
         fs::write(&path, [&packet[..], &packet[..], &packet[..30]].concat()).unwrap();

@@ -53,11 +53,11 @@ pub const KEPT_STREAMS_PER_SESSION: usize = 256;
 
 /// How long a control or live connection may be there without a word. Producers and
 /// viewers begin at once.
-pub const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(60);
+pub const HANDSHAKE_PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long a peer may leave its replies untaken. A viewer may be stopped for a while
 /// by whoever looks at it; the little that it holds is given back in the end.
-pub const REPLY_PATIENCE: Duration = Duration::from_secs(600);
+pub const REPLY_PATIENCE: Duration = Duration::from_mins(10);
 
 /// Largest relative path of a session's directory, in bytes without a NUL (the
 /// producer's buffer holds 4096 with it).

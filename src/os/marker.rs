@@ -62,10 +62,21 @@ fn markers(output: &Path) -> Vec<(PathBuf, bool)> {
     for entry in entries.filter_map(Result::ok) {
         let name = entry.file_name();
         if let Some(pid) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) {
-            markers.push((entry.path(), Path::new("/proc").join(pid).exists()));
+            markers.push((entry.path(), is_running(pid)));
         }
     }
     markers
+}
+
+/// Whether a process lives: one that was killed and not waited for does not.
+fn is_running(pid: &str) -> bool {
+    let stat = fs::read_to_string(Path::new("/proc").join(pid).join("stat"));
+    // The state follows the name, which stands in brackets.
+    let state = stat.ok().and_then(|stat| {
+        let (_, rest) = stat.rsplit_once(") ")?;
+        rest.chars().next()
+    });
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 #[cfg(test)]

@@ -2,7 +2,21 @@
 //! systems. Nothing else in the project touches them.
 
 pub mod clock;
+pub mod health;
+pub mod inherited;
 pub mod marker;
 pub mod network;
+pub mod open_files;
+pub mod own_file;
+pub mod pool;
+pub mod root;
+pub mod run_directory;
 pub mod signals;
 pub mod storage;
+pub mod watch;
+
+/// The reason alone, without the number that Rust adds.
+pub fn said(reason: &std::io::Error) -> String {
+    let text = reason.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}

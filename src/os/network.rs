@@ -7,6 +7,7 @@
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,7 +21,9 @@ use signal_hook_mio::v1_0::Signals;
 use slotmap::{Key, KeyData, SecondaryMap};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::signals::{STOPPING, Stop};
+use super::health::Health;
+use super::signals::{self, Stop};
+use super::watch::Watch;
 
 /// The network of this machine.
 pub struct SocketNetwork {
@@ -33,6 +36,10 @@ pub struct SocketNetwork {
     /// Accepted, waiting for its key.
     newcomer: Option<TcpStream>,
     peers: SecondaryMap<ConnectionKey, Peer>,
+    /// Connections that there are descriptors for.
+    peers_max: usize,
+    watch: Watch,
+    health: Option<Health>,
     /// Buffers that no peer uses now.
     spare: Vec<Vec<u8>>,
 }
@@ -52,6 +59,8 @@ struct Listener {
     port: Port,
     socket: TcpListener,
     state: Backlog,
+    /// It was said that connections have to wait. Said once, until none does.
+    has_said: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,10 +114,11 @@ const OUTPUT_KEPT_BYTES: usize = 16 * 1024;
 const STARVED_RETRY: Duration = Duration::from_millis(100);
 
 impl SocketNetwork {
-    /// A network without listeners. `stop` is asked by SIGINT and SIGTERM.
-    pub fn new(stop: Stop, idle: Idle) -> io::Result<Self> {
+    /// A network without listeners. `stop` is asked by SIGINT and SIGTERM. Further
+    /// connections than `peers_max` wait until one of those ends.
+    pub fn new(stop: Stop, idle: Idle, peers_max: usize, watch: Watch) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let mut signals = Signals::new(STOPPING)?;
+        let mut signals = Signals::new(signals::TAKEN)?;
         poll.registry()
             .register(&mut signals, SIGNALS, Interest::READABLE)?;
         Ok(Self {
@@ -120,11 +130,15 @@ impl SocketNetwork {
             listeners: Vec::new(),
             newcomer: None,
             peers: SecondaryMap::new(),
+            peers_max,
+            watch,
+            health: None,
             spare: Vec::new(),
         })
     }
 
-    pub fn listen(&mut self, port: Port, address: SocketAddr) -> io::Result<()> {
+    /// Listens, and gives the address: the system may have chosen its port.
+    pub fn listen(&mut self, port: Port, address: SocketAddr) -> io::Result<SocketAddr> {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM,
@@ -134,7 +148,18 @@ impl SocketNetwork {
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        let mut socket = TcpListener::from_std(socket.into());
+        self.listen_on(port, socket.into())
+    }
+
+    /// As [`Self::listen`], on a socket that listens already.
+    pub fn listen_on(
+        &mut self,
+        port: Port,
+        socket: std::net::TcpListener,
+    ) -> io::Result<SocketAddr> {
+        socket.set_nonblocking(true)?;
+        let mut socket = TcpListener::from_std(socket);
+        let address = socket.local_addr()?;
         let token = Token(FIRST_LISTENER + self.listeners.len());
         self.poll
             .registry()
@@ -143,7 +168,14 @@ impl SocketNetwork {
             port,
             socket,
             state: Backlog::Empty,
+            has_said: false,
         });
+        Ok(address)
+    }
+
+    /// Answers whoever asks for the relay's health there.
+    pub fn answer_health(&mut self, socket: &Path) -> io::Result<()> {
+        self.health = Some(Health::listen(socket, self.poll.registry())?);
         Ok(())
     }
 
@@ -190,8 +222,12 @@ impl Network for SocketNetwork {
         }
         for event in &self.events {
             if event.token() == SIGNALS {
-                if self.signals.pending().count() > 0 {
+                if self.signals.pending().any(signals::stops) {
                     self.stop.ask();
+                }
+            } else if Health::owns(event.token()) {
+                if let Some(health) = &mut self.health {
+                    health.react(event.token(), self.poll.registry());
                 }
             } else if let Some(listener) = self
                 .listeners
@@ -227,7 +263,14 @@ impl Network for SocketNetwork {
     fn accept(&mut self) -> Option<Newcomer> {
         for listener in &mut self.listeners {
             while listener.state == Backlog::Waiting {
-                match listener.socket.accept() {
+                let accepted = if self.peers.len() < self.peers_max {
+                    listener.socket.accept()
+                } else {
+                    Err(io::Error::other(
+                        "as many are open as the descriptor pool allows",
+                    ))
+                };
+                match accepted {
                     Ok((socket, address)) => {
                         self.newcomer = Some(socket);
                         return Some(Newcomer {
@@ -235,7 +278,7 @@ impl Network for SocketNetwork {
                             peer: address.to_string(),
                         });
                     }
-                    Err(error) => listener.state = after_refusal(listener.port, &error),
+                    Err(error) => listener.refuse(&error),
                 }
             }
         }
@@ -247,7 +290,8 @@ impl Network for SocketNetwork {
             return;
         };
         // Replies are whole when they are written: waiting for more would delay them.
-        let registered = socket.set_nodelay(true).and_then(|()| {
+        let set = socket.set_nodelay(true);
+        let registered = set.and_then(|()| self.watch.apply(&socket)).and_then(|()| {
             let token = Token(key.data().as_ffi() as usize);
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut socket, token, interest)
@@ -367,6 +411,26 @@ impl Network for SocketNetwork {
     }
 }
 
+impl Listener {
+    /// What an accept that failed says of those that wait.
+    fn refuse(&mut self, error: &io::Error) {
+        self.state = match error.kind() {
+            io::ErrorKind::WouldBlock => Backlog::Empty,
+            // The peer gave up meanwhile, or a signal came: the next may be there.
+            io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => Backlog::Waiting,
+            _ => Backlog::Starved,
+        };
+        match self.state {
+            Backlog::Empty => self.has_said = false,
+            Backlog::Starved if !self.has_said => {
+                self.has_said = true;
+                tracing::warn!("{} connections have to wait: {error}", self.port.name());
+            }
+            Backlog::Waiting | Backlog::Starved => {}
+        }
+    }
+}
+
 impl Peer {
     fn forget_output(&mut self) {
         self.sent = 0;
@@ -416,18 +480,5 @@ impl Input {
         self.end = 0;
         let buffer = std::mem::take(&mut self.bytes);
         (buffer.len() == BUFFER_BYTES).then_some(buffer)
-    }
-}
-
-/// What an accept that failed says of those that wait.
-fn after_refusal(port: Port, error: &io::Error) -> Backlog {
-    match error.kind() {
-        io::ErrorKind::WouldBlock => Backlog::Empty,
-        // The peer gave up meanwhile, or a signal came: the next may be there.
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => Backlog::Waiting,
-        _ => {
-            tracing::warn!("a {} connection has to wait: {error}", port.name());
-            Backlog::Starved
-        }
     }
 }

@@ -1,7 +1,9 @@
-//! SIGINT and SIGTERM: one flag, and a descriptor that wakes the poll.
+//! Signals: one flag for those that ask to stop, and a descriptor that wakes the poll.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 /// Whether the relay was asked to stop.
 #[derive(Clone, Debug, Default)]
@@ -17,5 +19,12 @@ impl Stop {
     }
 }
 
-/// Those that ask a daemon to stop.
-pub const STOPPING: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
+/// Those that are taken. Two of them only so that they do no harm: a terminal that is
+/// closed hangs up (there is no log file to open again), and a readiness signal may
+/// come to the wrong process.
+pub const TAKEN: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGUSR1];
+
+/// Whether a signal asks a daemon to stop.
+pub fn stops(signal: i32) -> bool {
+    matches!(signal, SIGINT | SIGTERM)
+}

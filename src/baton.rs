@@ -1,0 +1,63 @@
+//! The program `baton`. Parse, run, exit status: nothing else is here.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::bench::wire::{self, Plan};
+use crate::cli::{self, Action};
+use crate::config::{Config, Face};
+use crate::options::Given;
+use crate::{daemon, os, repair};
+
+pub fn main() -> ExitCode {
+    let outcome = match cli::parse() {
+        Action::Relay(given) => run_relay(&given),
+        Action::Repair(directory) => run_repair(&directory),
+        Action::BenchWire(plan) => run_bench(plan),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("baton: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_relay(given: &[Given]) -> Result<(), Box<dyn std::error::Error>> {
+    let mut warnings = Vec::new();
+    let config = Config::resolve(given, Face::Baton, &mut warnings);
+    for warning in warnings {
+        eprintln!("baton: warning: {warning}");
+    }
+    let config = config?;
+    if config.check {
+        print!("{config}");
+        return Ok(());
+    }
+    Ok(daemon::run(&config)?)
+}
+
+fn run_repair(directory: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    if os::marker::is_written(directory) {
+        let directory = directory.display();
+        return Err(format!("a relay is writing to {directory}: stop it before the repair").into());
+    }
+    let repairs = repair::repair(directory)?;
+    for repair in &repairs {
+        println!("{repair}");
+    }
+    if repairs.is_empty() {
+        println!("{}: nothing to repair", directory.display());
+    }
+    os::marker::forget_crashes(directory);
+    Ok(())
+}
+
+fn run_bench(mut plan: Plan) -> Result<(), Box<dyn std::error::Error>> {
+    if plan.relays.is_empty() {
+        let own = std::env::current_exe()?;
+        plan.relays.push(own.display().to_string());
+    }
+    Ok(wire::run(&plan, |report| print!("{report}"))?)
+}

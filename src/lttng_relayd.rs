@@ -1,0 +1,56 @@
+//! The program `lttng-relayd`: what scripts, packages and test suites written for the
+//! original start. Its rules, its words, its exit status; the relay behind it is Baton.
+
+use std::env;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::config::{Config, Face};
+use crate::options::{Given, Id};
+use crate::{cli, daemon, getopt};
+
+/// What `--version` says: the release of LTTng whose command line, files and log lines
+/// these are. Whoever asks wants to know what they may use, not who wrote it.
+pub const VERSION: &str = "2.15.0";
+
+pub fn main() -> ExitCode {
+    let mut words = env::args_os();
+    let program = words.next().unwrap_or_default();
+    let given = match getopt::scan(words) {
+        Ok(given) => given,
+        Err(error) => {
+            eprintln!("{}: {error}", Path::new(&program).display());
+            return ExitCode::FAILURE;
+        }
+    };
+    match run(&given) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(given: &[Given]) -> Result<(), Box<dyn std::error::Error>> {
+    let has = |id| given.iter().any(|it| it.id == id);
+    if has(Id::Help) {
+        print!("{}", cli::lttng_relayd().render_long_help());
+        return Ok(());
+    }
+    let mut warnings = Vec::new();
+    let config = Config::resolve(given, Face::LttngRelayd, &mut warnings);
+    for warning in warnings {
+        eprintln!("Warning: {warning}");
+    }
+    let config = config?;
+    if has(Id::Version) {
+        println!("{VERSION}");
+        return Ok(());
+    }
+    if config.check {
+        print!("{config}");
+        return Ok(());
+    }
+    Ok(daemon::run(&config)?)
+}

@@ -1,0 +1,136 @@
+//! A directory from whose handle everything below it is reached.
+//!
+//! Every path is resolved beneath the handle: not even a symbolic link planted there
+//! leads out.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use baton_components::path::RelativePath;
+use rustix::fs::{Access, AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+#[derive(Debug)]
+pub struct Root(OwnedFd);
+
+/// What group members may do is the umask's to say, nobody else may anything.
+const DIRECTORY_MODE: u32 = 0o770;
+const FILE_MODE: u32 = 0o660;
+
+impl Root {
+    /// Makes the directory if it is not there, and tries whether it can be used.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(DIRECTORY_MODE)
+            .create(path)?;
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
+        let root = rustix::fs::open(path, flags, Mode::empty())?;
+        rustix::fs::accessat(
+            root.as_fd(),
+            ".",
+            Access::WRITE_OK | Access::EXEC_OK,
+            AtFlags::EACCESS,
+        )?;
+        Ok(Self(root))
+    }
+
+    /// Whether the path leads here still.
+    pub fn is_at(&self, path: &Path) -> Result<bool, Errno> {
+        let known = rustix::fs::fstat(&self.0)?;
+        let there = rustix::fs::stat(path);
+        Ok(there.is_ok_and(|it| (it.st_dev, it.st_ino) == (known.st_dev, known.st_ino)))
+    }
+
+    pub fn directory(&self, path: &RelativePath) -> Result<OwnedFd, Errno> {
+        let name: &[u8] = if path.is_root() {
+            b"."
+        } else {
+            path.as_bytes()
+        };
+        rustix::fs::openat2(
+            &self.0,
+            name,
+            OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH,
+            Mode::empty(),
+            ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+        )
+    }
+
+    /// Makes a directory and those above it.
+    pub fn make_directory(&self, path: &RelativePath) -> Result<OwnedFd, Errno> {
+        match self.directory(path) {
+            Err(Errno::NOENT) => {}
+            opened => return opened,
+        }
+        let Some((parent, name)) = split(path) else {
+            return Err(Errno::NOENT);
+        };
+        let parent = self.make_directory(&parent)?;
+        match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(DIRECTORY_MODE)) {
+            Ok(()) | Err(Errno::EXIST) => self.directory(path),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub fn exists(&self, path: &RelativePath) -> Result<bool, Errno> {
+        let found = self.parent_of(path).and_then(|(parent, name)| {
+            rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map(drop)
+        });
+        match found {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub fn rename(&self, from: &RelativePath, to: &RelativePath) -> Result<(), Errno> {
+        let (old_parent, old) = self.parent_of(from)?;
+        let (new_parent, new) = self.parent_of(to)?;
+        rustix::fs::renameat(old_parent, old, new_parent, new)
+    }
+
+    /// Removes a name; none of that name is fine.
+    pub fn unlink(&self, path: &RelativePath, flags: AtFlags) -> Result<(), Errno> {
+        let unlinked = self
+            .parent_of(path)
+            .and_then(|(parent, name)| rustix::fs::unlinkat(parent, name, flags));
+        match unlinked {
+            Err(Errno::NOENT) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Makes a file anew, whatever was there.
+    pub fn create_file(&self, path: &RelativePath) -> Result<File, Errno> {
+        self.unlink(path, AtFlags::empty())?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        self.file(path, flags)
+    }
+
+    /// Opens a file that is there.
+    pub fn open_file(&self, path: &RelativePath) -> Result<File, Errno> {
+        self.file(path, OFlags::RDWR)
+    }
+
+    fn file(&self, path: &RelativePath, flags: OFlags) -> Result<File, Errno> {
+        let (parent, name) = self.parent_of(path)?;
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(FILE_MODE))?;
+        Ok(File::from(file))
+    }
+
+    /// The handle of a path's directory, and its last name.
+    fn parent_of<'a>(&self, path: &'a RelativePath) -> Result<(OwnedFd, &'a [u8]), Errno> {
+        let (parent, name) = split(path).ok_or(Errno::ISDIR)?;
+        Ok((self.directory(&parent)?, name))
+    }
+}
+
+/// A path's directory, and its last name.
+fn split(path: &RelativePath) -> Option<(RelativePath, &[u8])> {
+    Some((path.parent()?, path.components().last()?))
+}

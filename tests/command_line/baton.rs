@@ -1,0 +1,76 @@
+//! The same options under our own name.
+
+use crate::table::{Row, begins, fails, means, prints, usage};
+
+pub fn rows() -> Vec<Row> {
+    vec![
+        means(
+            "baton",
+            &[
+                "control 0.0.0.0:5342",
+                "data 0.0.0.0:5343",
+                "live 127.0.0.1:5344",
+            ],
+        ),
+        means("baton relay", &["output {}/lttng-traces", "serves live"]),
+        means("baton relay -o here", &["output {}/here"]),
+        means(
+            "baton relay --serve all -vv",
+            &["serves all", "verbosity 2"],
+        ),
+        means(
+            "baton relay -C tcp://127.0.0.1:1 -C tcp://127.0.0.1:2",
+            &["control 127.0.0.1:2"],
+        ),
+        means(
+            "baton relay -d -P pid -g users",
+            &["mode daemon", "pid-file {}/pid", "group users"],
+        ),
+        means(
+            "baton relay -b -w .",
+            &["mode background", "working-directory {}"],
+        ),
+        means(
+            "baton relay -x -s --fd-pool-size=128 -S",
+            &[
+                "clear-allowed false",
+                "grouped-by session",
+                "descriptors 128",
+            ],
+        ),
+        means(
+            "baton relay --dynamic-port-allocation",
+            &["control 0.0.0.0:0"],
+        ),
+        means("baton relay -f mine", &["mode daemon"]).file("mine", "[relayd]\ndaemonize=yes\n"),
+        means("baton relay", &["mode foreground"])
+            .home_file("[relayd]\nodd=1\n")
+            .warns("baton: warning: Unrecognized option \"odd\" in daemon configuration file."),
+        prints(
+            "baton --version",
+            concat!("baton ", env!("CARGO_PKG_VERSION"), "\n"),
+        ),
+        begins("baton --help", "A relay daemon for LTTng traces"),
+        begins("baton relay --help", "Run the relay"),
+        fails(
+            "baton relay -C foo",
+            "baton: Invalid control URI specified: URI parse unknown protocol foo; expected tcp://HOST[:PORT]",
+        ),
+        fails(
+            "baton relay -s -p",
+            "baton: Cannot set --group-output-by-host, another --group-output-by argument is present",
+        ),
+        usage(
+            "baton relay --bogus",
+            "error: unexpected argument '--bogus' found",
+        ),
+        usage(
+            "baton relay --serve some",
+            "error: invalid value 'some' for '--serve <WHICH>'",
+        ),
+        usage(
+            "baton relay -o",
+            "error: a value is required for '--output <DIR>' but none was supplied",
+        ),
+    ]
+}

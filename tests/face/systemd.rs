@@ -1,0 +1,70 @@
+//! What systemd and its like expect of a service.
+
+use crate::process::{Process, eventually};
+use crate::relay::{self, Relay};
+use crate::sandbox;
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[test]
+fn readiness_and_the_end_are_notified() {
+    let directory = sandbox::home();
+    let path = directory.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+    let heard = || {
+        let mut bytes = [0; 100];
+        let length = socket.recv(&mut bytes).expect("a notification");
+        String::from_utf8_lossy(&bytes[..length])
+            .trim_end()
+            .to_owned()
+    };
+    let mut command = relay::command(directory.path());
+    command.env("NOTIFY_SOCKET", &path);
+    let mut process = Process::spawn(&mut command, directory.path(), "relay");
+    assert_eq!(heard(), "READY=1");
+    let relay = Relay::running_in(directory);
+    assert!(TcpStream::connect(relay.address("live")).is_ok());
+    relay.signal("TERM");
+    assert_eq!(heard(), "STOPPING=1");
+    process.wait_for_success(PATIENCE);
+}
+
+#[test]
+fn a_socket_that_was_opened_before_is_used() {
+    let directory = sandbox::home();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let address = listener.local_addr().expect("its address");
+    let early = TcpStream::connect(address).expect("a connection before the relay is there");
+    let inner = relay::command(directory.path());
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg("exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=live exec lttng-relayd \"$@\"")
+        .arg("sh")
+        .args(inner.get_args());
+    relay::surround(&mut command, directory.path());
+    command.stdin(OwnedFd::from(listener)).stderr(Stdio::null());
+    let mut child = command.spawn().expect("a shell");
+    let pid = relay::pid_file(directory.path());
+    eventually("a relay", PATIENCE, || pid.exists());
+    let relay = Relay::running_in(directory);
+    assert_eq!(relay.address("live"), address);
+    assert_ne!(relay.address("control"), address);
+    // It was accepted: its descriptor is one of the relay's.
+    let sockets = || {
+        let entries = fs::read_dir(format!("/proc/{}/fd", relay.pid)).expect("descriptors");
+        entries.count()
+    };
+    let with_it = sockets();
+    drop(early);
+    eventually("one descriptor less", PATIENCE, || sockets() < with_it);
+    relay.terminate();
+    assert!(child.wait().expect("its end").success());
+}
