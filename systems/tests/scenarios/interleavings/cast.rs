@@ -16,7 +16,7 @@ pub struct Cast {
     pub producers: Vec<Producer>,
     pub origins: BTreeMap<u64, Origin>,
     pub viewers: Vec<Viewer>,
-    disk: Disk,
+    pub disk: Disk,
 }
 
 /// A session of a session daemon: its consumers go through its chunks together.

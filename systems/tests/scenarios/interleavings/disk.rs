@@ -1,5 +1,7 @@
 //! A disk that goes wrong, and is mended.
 
+use std::collections::BTreeSet;
+
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
 use baton_systems::memory::Operation;
@@ -13,7 +15,7 @@ use crate::stage::Stage;
 #[derive(Default)]
 pub struct Disk {
     armed: Vec<(Operation, u64)>,
-    resizes: bool,
+    kinds: BTreeSet<Operation>,
 }
 
 impl Disk {
@@ -25,17 +27,18 @@ impl Disk {
                 if filter::HALF_AN_INDEX_LEAKS && operation == Operation::Remove {
                     return;
                 }
-                // What is torn is cut off at the second try. A disk that refuses that
-                // too keeps it.
-                if operation == Operation::Resize && std::mem::replace(&mut self.resizes, true) {
-                    return;
-                }
+                self.kinds.insert(operation);
                 self.armed.push((operation, storage.count(operation) + nth));
                 storage.fail(operation, nth, "wished");
             }
             Fault::Full { room } => storage.limit_bytes(Some(storage.used_bytes() + room)),
             Fault::Room => storage.limit_bytes(None),
         }
+    }
+
+    /// Whether operations of that kind were to fail.
+    pub fn was_bad_at(&self, operation: Operation) -> bool {
+        self.kinds.contains(&operation)
     }
 
     /// Takes all faults upon itself that nobody met.

@@ -182,6 +182,11 @@ impl Stream {
         last.is_some() && (self.last_data < last || self.last_index < last)
     }
 
+    /// Whether a packet has one half only.
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     fn begin_file(&mut self) {
         if let Some(chunk) = self.chunk {
             self.files.push(File {

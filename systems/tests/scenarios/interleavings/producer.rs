@@ -51,6 +51,8 @@ pub struct Stream {
     pub is_closed: bool,
     pub packets: Vec<Packet>,
     pub next_count: u64,
+    /// The beacon that holds since no packet was described.
+    pub beacon: Option<u64>,
     undescribed: Vec<Packet>,
 }
 
@@ -252,6 +254,7 @@ impl Producer {
                 is_closed: false,
                 packets: Vec::new(),
                 next_count: 0,
+                beacon: None,
                 undescribed: Vec::new(),
             });
             for model in &mut self.models {
@@ -346,6 +349,7 @@ impl Producer {
             return;
         }
         let packet = made.undescribed.remove(newer % made.undescribed.len());
+        made.beacon = None;
         let command = Command::SendIndex(description(made.handle, packet));
         self.expect_code(stage, &command, code::OK, |model| {
             model.describe(stream, packet);
@@ -357,9 +361,13 @@ impl Producer {
         let Some(stream) = self.open_stream(wish) else {
             return;
         };
-        let made = &self.streams[stream];
+        let made = &mut self.streams[stream];
         let oldest = made.undescribed.iter().map(|packet| packet.number).min();
         let time = begin(oldest.unwrap_or(made.packets.len() as u64));
+        // While a packet lacks a half it says nothing.
+        if !self.models[0].streams[stream].has_waiting() {
+            made.beacon = Some(time);
+        }
         let command = stage::beacon(made.handle, time);
         self.expect_ok(stage, &command);
     }
@@ -375,6 +383,7 @@ impl Producer {
     fn describe_all(&mut self, stage: &mut Stage, stream: usize) {
         while self.control_open && !self.streams[stream].undescribed.is_empty() {
             let packet = self.streams[stream].undescribed.remove(0);
+            self.streams[stream].beacon = None;
             let command = Command::SendIndex(description(self.streams[stream].handle, packet));
             self.expect_code(stage, &command, code::OK, |model| {
                 model.describe(stream, packet);

@@ -393,6 +393,7 @@ impl Viewer {
         };
         let producer = &scene.producers[data.producer];
         let model = &producer.models[0].streams[data.stream];
+        let beacon = producer.streams[data.stream].beacon;
         match reply.status {
             NextIndexStatus::Ok => {
                 let is_flagged = reply.flags & NEW_METADATA != 0;
@@ -411,10 +412,17 @@ impl Viewer {
                 data.next = (at.0, at.1 + 1);
                 data.to_fetch = Some((offset, packet));
             }
-            NextIndexStatus::Retry => {}
+            NextIndexStatus::Retry => {
+                // Its whole view waits: only if nothing at all is known.
+                let skipped = skipped(scene, producer, model, data.next, None);
+                let is_idle = skipped.is_none() && !model.has_waiting();
+                let is_known = is_idle && beacon.is_some();
+                assert!(is_slow || !is_known, "a beacon is not told");
+            }
             NextIndexStatus::Inactive => {
                 let skipped = skipped(scene, producer, model, data.next, None);
                 assert!(is_slow || skipped.is_none(), "{skipped:?} is held back");
+                assert!(is_slow || beacon == Some(reply.timestamp_end), "{beacon:?}");
                 data.inactive_until = reply.timestamp_end;
             }
             NextIndexStatus::Hup => {
