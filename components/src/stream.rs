@@ -44,6 +44,8 @@ pub struct Stream {
     pub last_index: Option<u64>,
     /// The tracer's own count in that index (producers since 2.8).
     pub last_packet_sequence: Option<u64>,
+    /// Payload of the packet that is arriving, in bytes.
+    pub arriving: Option<u32>,
     /// Packets with one half, ordered by number.
     pub pending: VecDeque<(u64, IndexKey)>,
     /// CTF stream class, learnt from the first index or beacon.

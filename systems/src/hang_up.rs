@@ -6,7 +6,7 @@ use baton_components::connection::{Connection, Ending, Role};
 use baton_components::directory::Directory;
 use baton_components::keys::{ConnectionKey, SessionKey, StreamKey};
 use baton_components::limits::DRAIN_GRACE;
-use baton_components::stream::Stream;
+use baton_components::session::Session;
 use baton_components::time::Now;
 use bevy_ecs::system::{Res, ResMut, SystemParam};
 
@@ -91,8 +91,11 @@ fn end(hang_up: &mut HangUp, key: ConnectionKey) {
 
 /// A packet that was arriving will not be complete.
 fn cut_torn(hang_up: &mut HangUp, stream: StreamKey) {
-    let stream = hang_up.entities.streams.get(stream);
-    let file = stream.and_then(Stream::current_file);
+    let Some(stream) = hang_up.entities.streams.get_mut(stream) else {
+        return;
+    };
+    stream.arriving = None;
+    let file = stream.current_file();
     if let Some(file) = file.and_then(|file| hang_up.entities.trace_files.get_mut(file)) {
         trace_files::cut(&mut hang_up.storage, file);
     }
@@ -112,6 +115,14 @@ fn end_producer(hang_up: &mut HangUp, key: SessionKey, is_control: bool, aborted
         );
     } else {
         session.data_connections -= 1;
+    }
+    if is_control {
+        // No stream is added any more. Those that are there have their chunk; other
+        // consumers of the session wait until nobody has it.
+        hang_up.entities.relink(key, |session: &mut Session| {
+            session.chunk = None;
+            session.closing_chunk = None;
+        });
     }
     if aborted {
         return abort(hang_up, key);

@@ -34,6 +34,7 @@ pub fn begin(
         return Ok(());
     };
     let ordinal = stream.next_ordinal;
+    remove_index(entities, storage, &place)?;
     let data = create(entities, storage, &place)?;
     let file = entities.insert(TraceFile {
         stream: key,
@@ -189,8 +190,7 @@ pub fn begin_index(
         .get(stream.session)
         .map_or(0, |session| session.minor);
     let version = Version::for_minor(minor);
-    place.directory = named(&place.directory, INDEX_DIRECTORY);
-    place.name.extend_from_slice(b".idx");
+    place.make_index();
     let index = create(entities, storage, &place)?;
     let begun = storage.write(index, 0, &version.header());
     if begun.is_ok() {
@@ -202,9 +202,11 @@ pub fn begin_index(
                 fresh: Vec::new(),
             });
         });
-    } else if let Some(file) = entities.files.get(index) {
+    } else if let Some(file) = entities.files.get(index)
         // Readers do without an index, but not with half a one.
-        storage.remove_file(&file.path)?;
+        && let Err(error) = storage.remove_file(&file.path)
+    {
+        tracing::error!("half an index stays: {error}");
     }
     entities.disown::<File>(index);
     begun
@@ -266,8 +268,13 @@ pub fn complete(
     file: &mut TraceFile,
     padding: u32,
 ) -> Result<u64, StorageError> {
-    file.written += u64::from(padding);
-    if file.extent != file.written {
+    if file.extent > file.written {
+        // What was torn and could not be cut off is no padding.
+        storage.resize(file.data, file.written)?;
+        file.extent = file.written;
+    }
+    if padding > 0 {
+        file.written += u64::from(padding);
         storage.resize(file.data, file.written)?;
         file.extent = file.written;
     }
@@ -312,12 +319,43 @@ pub fn give_up_records(storage: &mut StoragePort, file: &mut TraceFile, error: &
 }
 
 /// Where a file goes.
+#[derive(Clone)]
 struct Place {
     stream: StreamKey,
     chunk: ChunkKey,
     /// Below the chunk's directory.
     directory: RelativePath,
     name: Vec<u8>,
+}
+
+impl Place {
+    /// From a data file to the index beside it.
+    fn make_index(&mut self) {
+        self.directory = named(&self.directory, INDEX_DIRECTORY);
+        self.name.extend_from_slice(b".idx");
+    }
+
+    /// Below the chunk's directory.
+    fn path(&self) -> RelativePath {
+        named(&self.directory, &self.name)
+    }
+}
+
+/// A data file is made anew: the index of what it held tells nothing about it.
+fn remove_index(
+    entities: &mut Entities,
+    storage: &mut StoragePort,
+    data: &Place,
+) -> Result<(), StorageError> {
+    let mut place = data.clone();
+    place.make_index();
+    let Some(chunk) = entities.chunks.get_mut(place.chunk) else {
+        return Ok(());
+    };
+    if chunk.files.remove(&place.path()).is_some() {
+        storage.remove_file(&chunk.directory().join(&place.path()))?;
+    }
+    Ok(())
 }
 
 /// Where a stream's current data file goes; nowhere if the stream has no chunk. Its
@@ -379,8 +417,7 @@ fn create(
     match storage.create_file(key, &path) {
         Ok(()) => {
             if let Some(chunk) = entities.chunks.get_mut(place.chunk) {
-                let file = named(&place.directory, &place.name);
-                chunk.files.insert(file, place.stream);
+                chunk.files.insert(place.path(), place.stream);
             }
             Ok(key)
         }

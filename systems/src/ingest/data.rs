@@ -120,6 +120,9 @@ fn begin_packet(
     if let Err(error) = &room {
         report_loss(ingest, stream, error);
     }
+    if let Some(stream) = ingest.entities.streams.get_mut(stream) {
+        stream.arriving = Some(header.size);
+    }
     bind(ingest, key, session);
     if let Some(data) = ingest
         .entities
@@ -243,6 +246,7 @@ fn complete_packet(
     }
     if let Some(stream) = ingest.entities.streams.get_mut(key) {
         stream.last_data = Some(sequence);
+        stream.arriving = None;
     }
     rotation::try_rotate(ingest, key)?;
     if ingest

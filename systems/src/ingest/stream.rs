@@ -103,6 +103,7 @@ fn try_add(
         last_data: None,
         last_index: None,
         last_packet_sequence: None,
+        arriving: None,
         pending: VecDeque::new(),
         class: None,
         beacon: None,

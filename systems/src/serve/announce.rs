@@ -177,6 +177,19 @@ pub fn entries<'a>(entities: &'a Entities, announced: &[ViewerStreamKey]) -> Vec
         .collect()
 }
 
+/// Whether data streams of its trace wait to be announced: they need its metadata.
+pub fn is_needed(entities: &Entities, metadata: &ViewerStream) -> bool {
+    let viewer = entities.viewer_sessions.get(metadata.viewer_session);
+    let mut waiting = viewer
+        .into_iter()
+        .flat_map(|viewer| viewer.attached.values())
+        .flat_map(|attachment| &attachment.unannounced);
+    waiting.any(|key| {
+        let waiting = entities.viewer_streams.get(*key);
+        waiting.is_some_and(|waiting| waiting.trace == metadata.trace)
+    })
+}
+
 /// A viewer was told that a stream is over: its viewer stream ends.
 pub fn end(entities: &mut Entities, key: ViewerStreamKey) {
     let Some(viewer_stream) = entities.viewer_streams.get(key) else {
