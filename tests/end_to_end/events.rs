@@ -60,6 +60,16 @@ pub fn assert_suffix(events: &[Event], run: Run) {
     });
 }
 
+/// Of each thread some events, once and in order: what is left where others were lost.
+pub fn assert_ascending(events: &[Event], runs: &[Run]) {
+    assert_runs(events, runs, |seen, run| {
+        seen.windows(2).all(|pair| pair[0] < pair[1])
+            && seen
+                .last()
+                .is_none_or(|last| *last < run.workload.events_per_thread)
+    });
+}
+
 /// The events of one run.
 pub fn of(run: Run, events: &[Event]) -> Vec<Event> {
     let mut events = events.to_vec();
@@ -105,7 +115,7 @@ fn sequences(events: &[Event]) -> BTreeMap<(u32, u32), Vec<u64>> {
 }
 
 /// As the application makes it.
-fn payload(thread: u32, seq: u64, length: u64) -> String {
+pub fn payload(thread: u32, seq: u64, length: u64) -> String {
     (0..length)
         .map(|i| char::from(b'a' + ((7 * u64::from(thread) + seq + i) % 26) as u8))
         .collect()

@@ -12,7 +12,7 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// How long a relay may take for a reply.
@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long to wait when no stream had anything new; Babeltrace waits as long.
 const IDLE_PERIOD: Duration = Duration::from_millis(100);
+
+/// Session lists: sockets hold neither so many requests, nor the replies.
+const FLOOD: usize = 1_000_000;
 
 const CONNECT: u32 = 1;
 const LIST_SESSIONS: u32 = 2;
@@ -115,6 +118,10 @@ impl LiveClient {
 
     fn sessions(&mut self) -> Vec<ListedSession> {
         self.request(LIST_SESSIONS, &[]);
+        self.listed_sessions()
+    }
+
+    fn listed_sessions(&mut self) -> Vec<ListedSession> {
         let count = u32_at(&self.read(4), 0);
         (0..count).map(|_| self.listed_session()).collect()
     }
@@ -153,11 +160,8 @@ impl LiveClient {
     }
 
     fn request(&mut self, command: u32, payload: &[u8]) {
-        let mut message = be64(&[payload.len() as u64]);
-        message.extend(be32(&[command, 0]));
-        message.extend(payload);
         self.connection
-            .write_all(&message)
+            .write_all(&request(command, payload))
             .expect("a request is sent");
     }
 
@@ -264,6 +268,18 @@ impl Attached {
         }
     }
 
+    /// Asks for more than the sockets on the way can hold, and does not read it yet.
+    pub fn ask_much(self) -> Flood {
+        let mut connection = self.client.connection.try_clone().expect("a second handle");
+        let requests = request(LIST_SESSIONS, &[]).repeat(FLOOD);
+        // It waits as long as the relay does not take them.
+        let asking = thread::spawn(move || connection.write_all(&requests).expect("a relay"));
+        Flood {
+            viewer: self,
+            asking,
+        }
+    }
+
     /// Asks for streams that are new. Whether the session goes on.
     fn find_streams(&mut self) -> bool {
         self.client.request(NEW_STREAMS, &be64(&[self.session]));
@@ -295,6 +311,33 @@ impl Attached {
             });
         received
     }
+}
+
+/// A viewer that has asked, and does not listen.
+#[derive(Debug)]
+pub struct Flood {
+    viewer: Attached,
+    asking: JoinHandle<()>,
+}
+
+impl Flood {
+    /// Reads all replies. So far the relay must have left requests alone.
+    pub fn listen(mut self) -> Attached {
+        assert!(!self.asking.is_finished(), "a relay that reads on");
+        for _ in 0..FLOOD {
+            self.viewer.client.listed_sessions();
+        }
+        self.asking.join().expect("a relay that takes all requests");
+        self.viewer
+    }
+}
+
+/// A request as it crosses the viewer port.
+fn request(command: u32, payload: &[u8]) -> Vec<u8> {
+    let mut message = be64(&[payload.len() as u64]);
+    message.extend(be32(&[command, 0]));
+    message.extend(payload);
+    message
 }
 
 fn be32(values: &[u32]) -> Vec<u8> {

@@ -5,20 +5,23 @@
 //! what `LTTng` does, not what we believe it does.
 
 use crate::layout;
-use crate::process::{Process, eventually, retry};
+use crate::ports::{self, Ports};
+use crate::process::{Process, retry};
 use crate::sandbox;
 use std::collections::HashSet;
 use std::io::{self, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
-use std::{env, fs, process, thread};
+use std::{env, fs, thread};
 use tempfile::TempDir;
 
 /// How long a relay may take to start, to let go of what it held, and to end.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often to try to start one on ports that seemed to be free.
+const ATTEMPTS: u32 = 5;
 
 /// The variable that chooses the relay, and its one value.
 const CHOICE: &str = "BATON_TEST_RELAY";
@@ -27,30 +30,14 @@ const ORIGINAL: &str = "lttng-relayd";
 /// The state of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
 
-/// The three ports of a relay.
-#[derive(Clone, Copy, Debug)]
-pub struct Ports {
-    pub control: u16,
-    pub data: u16,
-    pub live: u16,
-}
-
-impl Ports {
-    pub fn free() -> Self {
-        Self {
-            control: free_port(),
-            data: free_port(),
-            live: free_port(),
-        }
-    }
-}
-
 /// A running relay.
 #[derive(Debug)]
 pub struct Relay {
     // Before `directory`: fields are dropped in this order.
     process: Process,
     ports: Ports,
+    output: PathBuf,
+    options: Vec<String>,
     directory: TempDir,
 }
 
@@ -62,22 +49,52 @@ impl Relay {
     /// Starts one with more options, which both relays have.
     pub fn start_with(options: &[&str]) -> Self {
         let directory = sandbox::home();
-        let ports = Ports::free();
-        let mut command = command(ports, &output_below(directory.path()), directory.path());
-        command.args(options);
-        let process = Process::spawn(&mut command, directory.path(), "relay");
-        let mut relay = Self {
-            process,
-            ports,
-            directory,
-        };
-        eventually("the relay accepts connections", PATIENCE, || {
-            assert!(relay.process.is_running(), "the relay ended at once");
-            [ports.control, ports.data, ports.live]
-                .into_iter()
-                .all(|port| TcpStream::connect(local(port)).is_ok())
-        });
-        relay
+        let output = directory.path().join("traces");
+        Self::start_at(directory, output, options)
+    }
+
+    /// Starts one that writes to `output`, which is the case's own.
+    pub fn start_in(output: &Path) -> Self {
+        Self::start_at(sandbox::home(), output.to_owned(), &[])
+    }
+
+    fn start_at(directory: TempDir, output: PathBuf, options: &[&str]) -> Self {
+        let options: Vec<_> = options.iter().map(ToString::to_string).collect();
+        // Somebody else may take a port before the relay does.
+        let mut attempts = 0..ATTEMPTS;
+        loop {
+            let ports = Ports::free();
+            match listening(ports, &output, &options, directory.path()) {
+                Ok(process) => {
+                    return Self {
+                        process,
+                        ports,
+                        output,
+                        options,
+                        directory,
+                    };
+                }
+                Err(errors) if attempts.next().is_none() => panic!("no relay starts:\n{errors}"),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Kills it at whatever it does.
+    pub fn kill(&mut self) {
+        self.process.signal("KILL");
+        self.process.wait(PATIENCE);
+    }
+
+    /// Starts another one in its place, after it has ended: same ports, options and output.
+    pub fn restart(&mut self) {
+        let home = self.directory.path();
+        self.process = listening(self.ports, &self.output, &self.options, home)
+            .unwrap_or_else(|errors| panic!("no relay starts again:\n{errors}"));
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.process.is_running()
     }
 
     pub fn ports(&self) -> Ports {
@@ -85,15 +102,15 @@ impl Relay {
     }
 
     pub fn control_address(&self) -> SocketAddr {
-        local(self.ports.control)
+        ports::local(self.ports.control)
     }
 
     pub fn data_address(&self) -> SocketAddr {
-        local(self.ports.data)
+        ports::local(self.ports.data)
     }
 
     pub fn live_address(&self) -> SocketAddr {
-        local(self.ports.live)
+        ports::local(self.ports.live)
     }
 
     /// Where a producer sends to.
@@ -126,6 +143,20 @@ impl Relay {
         });
     }
 
+    /// Waits until it holds nothing but files below a directory: a relay that serves all
+    /// keeps sessions that are over.
+    pub fn assert_keeps_only(&self, directory: &Path) {
+        let directory = directory.canonicalize().unwrap_or_default();
+        retry(PATIENCE, || {
+            let mut held = self.held();
+            held.retain(|held| !Path::new(held).starts_with(&directory));
+            match held.as_slice() {
+                [] => Ok(()),
+                held => Err(format!("a relay that keeps sessions also holds {held:#?}")),
+            }
+        });
+    }
+
     /// Ends it as an administrator would; it must end well. Its traces stay until it is dropped.
     pub fn terminate(&mut self) {
         self.terminate_within(PATIENCE);
@@ -148,7 +179,7 @@ impl Relay {
 
     /// Below it is everything that it writes.
     pub fn output(&self) -> PathBuf {
-        output_below(self.directory.path())
+        self.output.clone()
     }
 
     /// The open descriptors that a relay without peers should not have.
@@ -157,12 +188,9 @@ impl Relay {
     fn held(&self) -> Vec<String> {
         let output = self.output().canonicalize().unwrap_or_default();
         let mut held = Vec::new();
-        let mut sockets = HashSet::new();
         let mut handles_of_output = 0;
         for (descriptor, target) in descriptors(self.process.pid()) {
-            if let Some(inode) = socket_inode(&target) {
-                sockets.insert(inode);
-            } else if Path::new(&target) == output {
+            if Path::new(&target) == output {
                 handles_of_output += 1;
             } else if fs::metadata(&descriptor).is_ok_and(|kind| kind.is_file())
                 || Path::new(&target).starts_with(&output)
@@ -176,9 +204,8 @@ impl Relay {
                 output.display()
             ));
         }
-        let (listening, connected): (Vec<_>, Vec<_>) = tcp_sockets()
+        let (listening, connected): (Vec<_>, Vec<_>) = tcp_sockets(self.process.pid())
             .into_iter()
-            .filter(|socket| sockets.contains(&socket.inode))
             .partition(|socket| socket.state == LISTEN);
         if listening.len() != 3 {
             held.push(format!("{} listening sockets", listening.len()));
@@ -205,7 +232,7 @@ pub fn skipped(reason: &str) -> bool {
 
 /// The command line of a relay that writes to `output`, as the user whose home is `home`.
 pub fn command(ports: Ports, output: &Path, home: &Path) -> Command {
-    let url = |port| format!("tcp://{}", local(port));
+    let url = |port| format!("tcp://{}", ports::local(port));
     if is_original() {
         let mut command = sandbox::command(ORIGINAL, home);
         command.args(["-C", &url(ports.control), "-D", &url(ports.data)]);
@@ -227,32 +254,49 @@ pub fn command(ports: Ports, output: &Path, home: &Path) -> Command {
     }
 }
 
-fn output_below(directory: &Path) -> PathBuf {
-    directory.join("traces")
+/// Starts a relay, and waits until it listens. If it ends instead, what it said.
+fn listening(
+    ports: Ports,
+    output: &Path,
+    options: &[String],
+    home: &Path,
+) -> Result<Process, String> {
+    let mut command = command(ports, output, home);
+    command.args(options);
+    let mut process = Process::spawn(&mut command, home, "relay");
+    let all = [ports.control, ports.data, ports.live];
+    let accepts = |port: &u16| TcpStream::connect(ports::local(*port)).is_ok();
+    let listens = retry(PATIENCE, || {
+        let runs = process.is_running();
+        // A relay that cannot listen ends; another one may listen there.
+        let own = listening_sockets(process.pid()) == all.len();
+        let listens = own && all.iter().all(accepts);
+        (listens || !runs)
+            .then_some(listens)
+            .ok_or("the relay accepts connections")
+    });
+    if listens {
+        Ok(process)
+    } else {
+        Err(process.errors())
+    }
 }
 
-fn local(port: u16) -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, port).into()
-}
-
-/// A port that nobody listens on.
-///
-/// Below the ports that the system gives to outgoing connections, so that no
-/// connection of another case takes it before the relay does; and counted up,
-/// so that no other case is given it either.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = 10_000 + (process::id() % 200) as u16 * 100;
-    (0..1_000)
-        .map(|_| start + NEXT.fetch_add(1, Ordering::Relaxed))
-        .find(|port| TcpListener::bind(local(*port)).is_ok())
-        .expect("a free port")
+fn listening_sockets(pid: u32) -> usize {
+    let sockets = tcp_sockets(pid);
+    sockets
+        .iter()
+        .filter(|socket| socket.state == LISTEN)
+        .count()
 }
 
 /// The descriptors of a process but its standard ones: their entries in `/proc`, and what they lead to.
 fn descriptors(pid: u32) -> Vec<(PathBuf, String)> {
-    fs::read_dir(format!("/proc/{pid}/fd"))
-        .expect("the descriptors of the relay")
+    let entries = fs::read_dir(format!("/proc/{pid}/fd"));
+    // A process that has ended has none.
+    entries
+        .into_iter()
+        .flatten()
         .filter_map(|entry| {
             let entry = entry.ok()?;
             let number: u32 = entry.file_name().to_str()?.parse().ok()?;
@@ -273,8 +317,13 @@ struct TcpSocket {
     line: String,
 }
 
-fn tcp_sockets() -> Vec<TcpSocket> {
-    ["/proc/net/tcp", "/proc/net/tcp6"]
+/// The TCP sockets of a process.
+fn tcp_sockets(pid: u32) -> Vec<TcpSocket> {
+    let own: HashSet<_> = descriptors(pid)
+        .iter()
+        .filter_map(|(_, target)| socket_inode(target))
+        .collect();
+    let mut sockets: Vec<_> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .into_iter()
         .flat_map(|table| {
             let table = fs::read_to_string(table).unwrap_or_default();
@@ -284,7 +333,9 @@ fn tcp_sockets() -> Vec<TcpSocket> {
                 .filter_map(tcp_socket)
                 .collect::<Vec<_>>()
         })
-        .collect()
+        .collect();
+    sockets.retain(|socket| own.contains(&socket.inode));
+    sockets
 }
 
 fn tcp_socket(line: &str) -> Option<TcpSocket> {

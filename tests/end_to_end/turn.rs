@@ -13,22 +13,33 @@ static ENDED: Condvar = Condvar::new();
 
 /// The right of a case to run, until it is dropped.
 #[derive(Debug)]
-pub struct Turn;
+pub struct Turn {
+    places: usize,
+}
 
 /// Waits for a place among the running cases. Each case begins with it.
 pub fn take() -> Turn {
+    take_places(1)
+}
+
+/// Waits until no other case runs, and keeps others from running: for cases of many processes.
+pub fn take_alone() -> Turn {
+    take_places(AT_ONCE)
+}
+
+fn take_places(places: usize) -> Turn {
     requirements::check();
     let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut running = ENDED
-        .wait_while(running, |running| *running == AT_ONCE)
+        .wait_while(running, |running| *running + places > AT_ONCE)
         .unwrap_or_else(PoisonError::into_inner);
-    *running += 1;
-    Turn
+    *running += places;
+    Turn { places }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        ENDED.notify_one();
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= self.places;
+        ENDED.notify_all();
     }
 }

@@ -1,9 +1,10 @@
 //! Babeltrace 2, the viewer that everybody uses: it follows a session live,
 //! and reads what is on disk.
 
-use crate::events::Event;
+use crate::application::{Run, Workload};
+use crate::events::{self, Event};
 use crate::live_client::LiveClient;
-use crate::process::{Process, eventually};
+use crate::process::{Process, eventually, retry};
 use crate::relay::Relay;
 use crate::sandbox;
 use std::path::Path;
@@ -26,10 +27,23 @@ impl Viewer {
     /// It sees what the relay receives from now on.
     pub fn attach(relay: &Relay, session: &str) -> Self {
         wait_for_clients(relay, session, 0);
-        let url = relay.viewer_url(session);
-        let viewer = Self::babeltrace(&["--input-format=lttng-live".as_ref(), url.as_ref()]);
+        let viewer = Self::open(relay, session);
         wait_for_clients(relay, session, 1);
         viewer
+    }
+
+    /// Starts so many viewers of the session; returns when all are attached.
+    pub fn attach_all(relay: &Relay, session: &str, count: u32) -> Vec<Self> {
+        let before = clients(relay, session);
+        let viewers = (0..count).map(|_| Self::open(relay, session)).collect();
+        wait_for_clients(relay, session, before + count);
+        viewers
+    }
+
+    /// Starts a viewer of the session, and does not wait for it.
+    pub fn open(relay: &Relay, session: &str) -> Self {
+        let url = relay.viewer_url(session);
+        Self::babeltrace(&["--input-format=lttng-live".as_ref(), url.as_ref()])
     }
 
     /// Waits until it has printed events. Only some: what it prints is buffered.
@@ -46,6 +60,25 @@ impl Viewer {
 
     pub fn resume(&self) {
         self.process.signal("CONT");
+    }
+
+    /// Waits until it has printed all events of a run. More must follow them, or they stay
+    /// in its buffer.
+    pub fn wait_for_all(&self, run: Run) {
+        let Workload {
+            threads,
+            events_per_thread,
+            ..
+        } = run.workload;
+        let all = u64::from(threads) * events_per_thread;
+        retry(PATIENCE, || {
+            let output = self.process.output();
+            let whole = output.rfind('\n').map_or("", |end| &output[..end]);
+            let seen = events::of(run, &Event::parse_all(whole)).len() as u64;
+            (seen == all)
+                .then_some(())
+                .ok_or(format!("{all} events at a viewer that has {seen}"))
+        });
     }
 
     /// Waits until it ends by itself, and well. Returns what it has read.
@@ -70,6 +103,27 @@ impl Viewer {
 /// The events of all traces below a directory.
 pub fn read_directory(directory: &Path) -> Vec<Event> {
     Viewer::babeltrace(&[directory]).finish()
+}
+
+/// Waits until Babeltrace refuses what is below a directory.
+pub fn assert_unreadable(directory: &Path) {
+    let mut viewer = Viewer::babeltrace(&[directory]);
+    let status = viewer.process.wait(PATIENCE);
+    assert!(!status.success(), "a trace that should be torn is read");
+}
+
+/// The sessions that Babeltrace lists, one a line.
+pub fn listed(relay: &Relay) -> String {
+    let url = format!("net://{}", relay.live_address());
+    let arguments = ["--input-format=lttng-live".as_ref(), url.as_ref()];
+    let mut viewer = Viewer::babeltrace(&arguments);
+    viewer.process.wait_for_success(PATIENCE);
+    viewer.process.output()
+}
+
+fn clients(relay: &Relay, session: &str) -> u32 {
+    let mut client = LiveClient::connect(relay.live_address());
+    client.session(session).clients
 }
 
 fn wait_for_clients(relay: &Relay, session: &str, clients: u32) {

@@ -164,13 +164,13 @@ fn move_to(
         repoint(ingest, *index, *place, moved);
     }
     if let Some((file, from, to)) = torn.filter(|_| target.is_some()) {
-        let arriving = ingest
-            .entities
-            .streams
-            .get(key)
-            .and_then(|stream| stream.arriving);
-        let size = u64::from(arriving.unwrap_or(0));
-        trace_files::make_room(&mut ingest.entities, &mut ingest.storage, key, size)?;
+        let stream = ingest.entities.streams.get(key);
+        if let Some(size) = stream.and_then(|stream| stream.arriving) {
+            let Ingest {
+                entities, storage, ..
+            } = &mut *ingest;
+            trace_files::make_room(entities, storage, key, u64::from(size))?;
+        }
         copy_to_current(ingest, key, file, from, to)?;
     }
     for (_, place) in excess {

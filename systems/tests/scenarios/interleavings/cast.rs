@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use baton_components::limits::REPLY_PATIENCE;
+
 use super::disk::Disk;
-use super::filter;
 use super::model::{self, Chunks, Close};
 use super::producer::Producer;
 use super::script::{Act, Leaving, Script, Step};
@@ -174,9 +175,6 @@ impl Cast {
 
     /// Begins to go on to the next chunk, when the last rotation is complete.
     fn rotate(&mut self, who: usize, close: Close, late_metadata: bool) {
-        if self.is_held(who) {
-            return;
-        }
         self.finish(who);
         let consumers = self.consumers(self.producers[who].setup.origin);
         let Some(origin) = self.origin(who).filter(|it| it.next < CHUNKS_MAX) else {
@@ -220,9 +218,6 @@ impl Cast {
 
     /// Begins to leave the chunk for none.
     fn stop(&mut self, who: usize, close: Close) {
-        if self.is_held(who) {
-            return;
-        }
         self.finish(who);
         let consumers = self.consumers(self.producers[who].setup.origin);
         let Some(origin) = self.origin(who) else {
@@ -250,15 +245,6 @@ impl Cast {
         for who in consumers {
             self.producers[who].is_tracing = false;
         }
-    }
-
-    /// Whether a session that is over may hold the chunk of those that go on.
-    fn is_held(&self, who: usize) -> bool {
-        let origin = self.producers[who].setup.origin;
-        let is_over = |it: &Producer| it.setup.origin == origin && !it.control_open;
-        filter::OVER_SESSIONS_HOLD_CHUNKS
-            && !self.viewers.is_empty()
-            && self.producers.iter().any(is_over)
     }
 
     /// Completes the rotation that is going on: a session daemon waits for that
@@ -407,11 +393,13 @@ impl Cast {
             viewer.read_to_the_end(&mut self.stage, scene);
             viewer.leave(&mut self.stage);
         }
+        // Viewers that went away without taking their replies.
+        self.stage.pass(REPLY_PATIENCE);
     }
 }
 
 /// Only what it does meets a bad disk.
 const SUFFERER: usize = 0;
 const CHUNKS_MAX: u64 = 8;
-/// As long as a drain may take, and more.
-const GRACE: Duration = Duration::from_mins(1);
+/// As long as a drain may take, and more; not so long that slow viewers are sent away.
+const GRACE: Duration = Duration::from_secs(11);

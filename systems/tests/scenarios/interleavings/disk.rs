@@ -7,7 +7,6 @@ use baton_components::path::RelativePath;
 use baton_systems::memory::Operation;
 use slotmap::KeyData;
 
-use super::filter;
 use super::script::Fault;
 use crate::stage::Stage;
 
@@ -24,9 +23,6 @@ impl Disk {
         match *fault {
             Fault::Fail { operation, nth } => {
                 let operation = Operation::ALL[operation % Operation::ALL.len()];
-                if filter::HALF_AN_INDEX_LEAKS && operation == Operation::Remove {
-                    return;
-                }
                 self.kinds.insert(operation);
                 self.armed.push((operation, storage.count(operation) + nth));
                 storage.fail(operation, nth, "wished");

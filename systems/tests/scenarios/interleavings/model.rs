@@ -288,8 +288,10 @@ impl Stream {
             self.files[file].packets.push(packet);
             self.waiting.insert(packet.number, Half::Data(file, packet));
         }
-        if let Some(packet) = self.arriving.filter(|_| !filter::ARRIVING_IGNORES_LIMITS) {
-            self.make_room(packet.size);
+        match self.arriving {
+            Some(packet) => self.make_room(packet.size),
+            None if filter::NOTHING_ARRIVING_GOES_ON => self.make_room(0),
+            None => {}
         }
     }
 

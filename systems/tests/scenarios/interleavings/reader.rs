@@ -6,7 +6,6 @@ use baton_components::wire::ctf_index::{IndexRecord, Version};
 use baton_systems::memory::Operation;
 
 use super::cast::Cast;
-use super::filter;
 use super::model::{self, File, Packet, Place};
 use super::producer::{Producer, channel, description, payload};
 use crate::stage::CREATED_S;
@@ -36,19 +35,13 @@ pub fn assert_as_modelled(cast: &Cast, producer: &Producer) {
 fn found(cast: &Cast, producer: &Producer) -> Tree {
     let trace = format!("/{}/", producer.trace());
     let files = cast.stage.storage.tree().into_iter();
-    let mut found: Tree = files
+    files
         .filter_map(|(path, content)| Some((path.to_string(), content?)))
         .filter(|(path, _)| path.contains(&trace))
         .filter(|(path, _)| path.starts_with(&format!("{}/", producer.directory())))
         .filter(|(_, content)| !content.is_empty() && *content != Version::V1_1.header())
         .map(|(path, content)| (without_end(producer, path), content))
-        .collect();
-    if filter::STALE_INDEX_STAYS {
-        let names: Vec<String> = found.keys().cloned().collect();
-        let data = |index: &str| index.replace("/index/", "/").replace(".idx", "");
-        found.retain(|path, _| !path.contains("/index/") || names.contains(&data(path)));
-    }
-    found
+        .collect()
 }
 
 /// A chunk that is closed and stays where it is may be named with its end or without.
@@ -84,15 +77,14 @@ pub fn assert_whole(cast: &Cast, producer: &Producer) {
                 continue;
             };
             let packets = packets(producer, &data, bytes, may_be_torn);
-            if filter::STALE_INDEX_STAYS && packets.is_empty() {
-                continue;
-            }
             for it in records {
                 let number = it.timestamp_begin / 1000;
                 let told = (it.offset_bytes, number, it.packet_size_bits / 8);
                 let is_so = packets.contains(&told);
                 assert!(is_so, "{path}: {told:?} is not in {packets:?}");
             }
+        } else if path.contains("/index/") {
+            assert!(may_be_left, "{path} is no index");
         } else {
             packets(producer, path, bytes, may_be_torn);
         }

@@ -12,7 +12,6 @@ use baton_components::wire::viewer::{
 };
 
 use super::cast::Origin;
-use super::filter;
 use super::model::{self, Packet, Place};
 use super::producer::{Producer, begin};
 use super::reader::whole;
@@ -182,11 +181,6 @@ impl Viewer {
         }
         let request = match self.streams.get(&stream) {
             None => return,
-            Some(Followed::Metadata { producer, .. })
-                if filter::METADATA_ENDS_TOO_EARLY && self.is_told_late(scene, *producer) =>
-            {
-                return;
-            }
             Some(Followed::Metadata { .. }) => Request::Metadata { stream },
             Some(Followed::Data(data)) => match data.to_fetch {
                 None => Request::NextIndex { stream },

@@ -1,0 +1,233 @@
+//! A relay that is killed at whatever it does, and `baton repair` afterwards.
+
+use crate::application::Workload;
+use crate::events::{self, assert_complete, assert_prefix};
+use crate::layout;
+use crate::lttng::{Buffers, Mode, Producer, Setup};
+use crate::process::{Process, eventually};
+use crate::raw_producer::RawProducer;
+use crate::relay::{Relay, skipped};
+use crate::viewer::{assert_unreadable, read_directory};
+use crate::{BRIEF, sandbox, turn};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// How long the relay may take to write something, and a repair for all.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// As fast as it can: so there are always packets on their way to the relay.
+const BURST: Workload = Workload {
+    threads: 2,
+    events_per_thread: 40_000,
+    sleep_us: 0,
+    payload_length: 400,
+};
+
+const KIB: u64 = 1_024;
+
+/// Packets so large that they come in many pieces.
+const LARGE: &[&str] = &["--subbuf-size=1M", "--num-subbuf=4"];
+
+const WHY: &str = "it repairs nothing";
+
+#[test]
+fn a_relay_is_killed_at_the_first_events() {
+    let _turn = turn::take();
+    kill_at(Mode::Live, &[], 1);
+}
+
+#[test]
+fn a_relay_is_killed_at_the_first_events_of_a_session_that_is_not_live() {
+    let _turn = turn::take();
+    kill_at(Mode::Recorded, &[], 1);
+}
+
+#[test]
+fn a_relay_is_killed_in_a_burst_of_large_packets() {
+    let _turn = turn::take();
+    for bytes in [1, 3_000 * KIB, 7_500 * KIB] {
+        kill_at(Mode::Live, LARGE, bytes);
+    }
+}
+
+#[test]
+fn a_relay_is_killed_in_a_burst_of_large_packets_that_is_not_live() {
+    let _turn = turn::take();
+    for bytes in [1, 3_000 * KIB, 7_500 * KIB] {
+        kill_at(Mode::Recorded, LARGE, bytes);
+    }
+}
+
+#[test]
+fn a_relay_is_killed_in_a_burst_of_small_packets() {
+    let _turn = turn::take();
+    kill_at(Mode::Live, &[], 2_000 * KIB);
+    kill_at(Mode::Recorded, &[], 2_000 * KIB);
+}
+
+#[test]
+fn half_a_packet_is_cut_off() {
+    let _turn = turn::take();
+    if skipped(WHY) {
+        return;
+    }
+    for (part, of) in [(1, 100), (1, 2), (99, 100)] {
+        half_a_packet(part, of);
+    }
+}
+
+#[test]
+fn nothing_is_repaired_under_a_relay() {
+    let _turn = turn::take();
+    if skipped(WHY) {
+        return;
+    }
+    let mut relay = Relay::start();
+    let mut producer = RawProducer::connect(&relay, "busy");
+    let whole = producer.send_packet(0..100);
+    let half = producer.send_part_of_packet(100..200, 1, 2);
+    let directory = relay.trace_directory("busy");
+    wait_for_data(&directory, whole + half);
+
+    for below in [&relay.output(), &directory, &directory.join("ust")] {
+        let refusal = repair(below).expect_err("a refusal to repair");
+        assert!(refusal.contains("a relay is writing to"), "{refusal}");
+    }
+    assert_eq!(data_bytes(&directory), (whole + half) as u64, "bytes");
+
+    drop(producer);
+    relay.assert_idle();
+    relay.terminate();
+    assert_eq!(data_bytes(&directory), whole as u64, "bytes");
+    assert_nothing_to_repair(&relay.output());
+    let mut run = RawProducer::run();
+    run.workload.events_per_thread = 100;
+    assert_complete(&read_directory(&directory), &[run]);
+}
+
+/// A relay is killed when it has written one whole packet, and part of the next.
+fn half_a_packet(part: usize, of: usize) {
+    let mut relay = Relay::start();
+    let mut producer = RawProducer::connect(&relay, "torn");
+    let directory = relay.trace_directory("torn");
+    let whole = producer.send_packet(0..100) + producer.send_packet(100..200);
+    wait_for_data(&directory, whole);
+    eventually("the index of two packets", PATIENCE, || {
+        let files = layout::files(&directory);
+        let index = files.iter().find(|file| file.ends_with("ticks_0.idx"));
+        index.is_some_and(|file| length(file) == 16 + 2 * 72)
+    });
+    let torn = producer.send_part_of_packet(200..300, part, of);
+    wait_for_data(&directory, whole + torn);
+    relay.kill();
+    drop(producer);
+
+    assert_unreadable(&directory);
+    assert_offers_repair(&mut relay);
+    let said = repair(&relay.output()).expect("a repair");
+    let cut = format!("ticks_0: cut from {} to {whole} bytes", whole + torn);
+    assert!(said.contains(&cut), "{cut} is not in {said}");
+    assert_nothing_to_repair(&relay.output());
+    let mut run = RawProducer::run();
+    run.workload.events_per_thread = 200;
+    assert_complete(&read_directory(&directory), &[run]);
+    assert_offers_no_repair(&mut relay);
+}
+
+/// Kills a relay when it has written so many bytes of a burst.
+fn kill_at(mode: Mode, channel: &[&str], bytes: u64) {
+    if skipped(WHY) {
+        return;
+    }
+    let mut relay = Relay::start();
+    let producer = Producer::start();
+    let setup = Setup {
+        channel,
+        ..Setup::new(mode, Buffers::PerUser)
+    };
+    let session = producer.session(&relay, "cut", setup);
+    let directory = relay.trace_directory("cut");
+    let early = producer.launch(BRIEF).finish();
+    // Metadata of a session that is not live comes when it stops.
+    session.stop();
+    session.start();
+    let before = data_bytes(&directory);
+
+    let burst = producer.launch(BURST);
+    eventually("data", PATIENCE, || {
+        data_bytes(&directory) >= before + bytes
+    });
+    relay.kill();
+    let cut = burst.run();
+    drop((burst, producer));
+
+    assert_offers_repair(&mut relay);
+    repair(&relay.output()).expect("a repair");
+    assert_nothing_to_repair(&relay.output());
+    let seen = read_directory(&directory);
+    let (of_early, of_cut) = (events::of(early, &seen), events::of(cut, &seen));
+    assert_complete(&of_early, &[early]);
+    assert_prefix(&of_cut, &[cut]);
+    let all = cut.workload.events_per_thread * u64::from(cut.workload.threads);
+    assert!((of_cut.len() as u64) < all, "a burst that was over");
+    assert_eq!(seen.len(), of_early.len() + of_cut.len(), "all events");
+    assert_offers_no_repair(&mut relay);
+}
+
+/// The next relay says what can be done; it ends well.
+fn assert_offers_repair(relay: &mut Relay) {
+    relay.restart();
+    let output = relay.output();
+    let offer = format!("baton repair {}", output.display());
+    assert!(relay.log().contains(&offer), "no offer:\n{}", relay.log());
+    relay.assert_idle();
+    relay.terminate();
+}
+
+fn assert_offers_no_repair(relay: &mut Relay) {
+    relay.restart();
+    assert!(!relay.log().contains("baton repair"), "{}", relay.log());
+    relay.assert_idle();
+    relay.terminate();
+}
+
+fn assert_nothing_to_repair(directory: &Path) {
+    let said = repair(directory).expect("a repair");
+    assert_eq!(
+        said,
+        format!("{}: nothing to repair\n", directory.display())
+    );
+}
+
+/// What `baton repair` says; an error if it fails.
+fn repair(directory: &Path) -> Result<String, String> {
+    let home = sandbox::home();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
+    command.arg("repair").arg(directory);
+    let mut repair = Process::spawn(&mut command, home.path(), "repair");
+    if repair.wait(PATIENCE).success() {
+        Ok(repair.output())
+    } else {
+        Err(repair.errors())
+    }
+}
+
+fn wait_for_data(directory: &Path, bytes: usize) {
+    eventually("data", PATIENCE, || data_bytes(directory) == bytes as u64);
+}
+
+/// The bytes of all packets of a session.
+fn data_bytes(directory: &Path) -> u64 {
+    let files = layout::files(directory);
+    files
+        .iter()
+        .filter(|file| !file.ends_with("metadata") && file.extension().is_none())
+        .map(|file| length(file))
+        .sum()
+}
+
+fn length(file: &Path) -> u64 {
+    fs::metadata(file).map_or(0, |file| file.len())
+}

@@ -1,0 +1,159 @@
+//! A disk that is full: packets are lost, and nothing else.
+
+use crate::application::Workload;
+use crate::events::{self, assert_ascending, assert_complete};
+use crate::lttng::{Buffers, Mode, Producer, Setup};
+use crate::relay::{Relay, skipped};
+use crate::viewer::read_directory;
+use crate::{BRIEF, end, turn};
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// More than the disk has room for, and than that and the ballast.
+const MUCH: Workload = Workload {
+    threads: 2,
+    events_per_thread: 10_000,
+    sleep_us: 20,
+    payload_length: 400,
+};
+
+const WHY: &str = "it ends the session";
+
+const DISK: &str = "size=4m";
+const BALLAST: usize = 3 << 20;
+
+#[test]
+fn a_full_disk_costs_packets_and_nothing_else() {
+    let _turn = turn::take();
+    a_disk_is_full(Mode::Live);
+}
+
+#[test]
+fn a_full_disk_costs_packets_of_a_session_that_is_not_live() {
+    let _turn = turn::take();
+    a_disk_is_full(Mode::Recorded);
+}
+
+fn a_disk_is_full(mode: Mode) {
+    if skipped(WHY) {
+        return;
+    }
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let ballast = disk.path().join("ballast");
+    fs::write(&ballast, vec![1; BALLAST]).expect("room for the ballast");
+    let mut relay = Relay::start_in(&disk.path().join("traces"));
+    let other_relay = Relay::start();
+    let producer = Producer::start();
+    let setup = Setup::new(mode, Buffers::PerUser);
+    let session = producer.session(&relay, "cramped", setup);
+    let neighbour = producer.session(&other_relay, "spacious", setup);
+    let directory = relay.trace_directory("cramped");
+
+    let early = producer.launch(BRIEF).finish();
+    let much = producer.launch(MUCH).finish();
+    // With a stop the relay has got everything, whatever it did with it.
+    session.stop();
+    assert!(relay.is_running(), "the relay has ended");
+    assert_reports_each_burst(&relay.log());
+    let seen = read_directory(&directory);
+    let of_much = events::of(much, &seen).len();
+    let all = MUCH.events_per_thread as usize * MUCH.threads as usize;
+    assert_complete(&events::of(early, &seen), &[early]);
+    assert_ascending(&seen, &[early, much]);
+    assert!(of_much > 0, "nothing was recorded");
+    assert!(of_much < all, "nothing was lost");
+
+    fs::remove_file(&ballast).expect("ballast to remove");
+    session.start();
+    let late = producer.launch(BRIEF).finish();
+    session.destroy();
+    neighbour.destroy();
+
+    assert!(relay.log().contains("recording again"), "{}", relay.log());
+    assert_reports_each_burst(&relay.log());
+    let seen = read_directory(&directory);
+    assert_complete(&events::of(early, &seen), &[early]);
+    assert_complete(&events::of(late, &seen), &[late]);
+    assert_ascending(&seen, &[early, much, late]);
+    assert_eq!(events::of(much, &seen).len(), of_much, "what was recorded");
+    let spacious = other_relay.trace_directory("spacious");
+    assert_complete(&read_directory(&spacious), &[early, much, late]);
+    end([producer], relay);
+    end([], other_relay);
+}
+
+/// Writes to a file until nobody can write any more.
+fn fill(file: &Path) {
+    let mut file = fs::File::create(file).expect("a file");
+    // In smaller and smaller pieces.
+    for size in [1 << 16, 1 << 8, 1] {
+        while file.write_all(&vec![1; size]).is_ok() {}
+    }
+}
+
+/// A loss is said where it begins and where it ends, not with each packet.
+fn assert_reports_each_burst(log: &str) {
+    let mut streams: Vec<_> = log.lines().filter_map(stream).collect();
+    streams.sort_unstable();
+    streams.dedup();
+    assert!(!streams.is_empty(), "no loss in:\n{log}");
+    for name in streams {
+        let mut loses = false;
+        for line in log.lines().filter(|line| stream(line) == Some(name)) {
+            let begins = line.contains("packets are being lost");
+            assert_ne!(begins, loses, "said twice of stream {name}:\n{log}");
+            loses = begins;
+        }
+    }
+}
+
+/// The stream that a line of the log says of that packets are lost, or no longer.
+fn stream(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once(" stream ")?;
+    let (stream, _) = rest.split_once(": ")?;
+    Some(stream)
+}
+
+/// A file system in memory with little room.
+#[derive(Debug)]
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    /// None, and a word on the reason, where that is not allowed.
+    fn mount() -> Option<Self> {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", DISK, "tmpfs"])
+            .arg(directory.path())
+            .output();
+        let refusal = match mounted {
+            Ok(output) if output.status.success() => return Some(Self(directory)),
+            Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+            Err(error) => error.to_string(),
+        };
+        // Not `eprintln!`: the output of a case that passes is not shown.
+        let _ = writeln!(
+            io::stderr(),
+            "a full disk: skipped, since no disk can be mounted: {refusal}"
+        );
+        None
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount")
+            .arg("--lazy")
+            .arg(self.path())
+            .status();
+    }
+}
