@@ -85,10 +85,7 @@ mod tests {
         watch.timeout = Some(Duration::from_millis(1500));
         watch.apply(&stream).unwrap();
         assert!(socket.keepalive().unwrap());
-        assert_eq!(
-            socket.tcp_keepalive_time().unwrap(),
-            Duration::from_secs(60)
-        );
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_mins(1));
         assert_eq!(
             socket.tcp_keepalive_interval().unwrap(),
             Duration::from_secs(10)

@@ -87,15 +87,6 @@ fn a_disk_is_full(mode: Mode) {
     end([], other_relay);
 }
 
-/// Writes to a file until nobody can write any more.
-fn fill(file: &Path) {
-    let mut file = fs::File::create(file).expect("a file");
-    // In smaller and smaller pieces.
-    for size in [1 << 16, 1 << 8, 1] {
-        while file.write_all(&vec![1; size]).is_ok() {}
-    }
-}
-
 /// A loss is said where it begins and where it ends, not with each packet.
 fn assert_reports_each_burst(log: &str) {
     let mut streams: Vec<_> = log.lines().filter_map(stream).collect();
