@@ -11,6 +11,7 @@ mod capture;
 mod conversation;
 mod dice;
 mod faults;
+mod recorded_viewer;
 mod schedule;
 mod stage;
 mod viewer;
@@ -107,6 +108,10 @@ fn a_viewer_gets_everything_out_of_order(name: &'static str) {
     watch::from_the_beginning(&capture, &steps, Cuts::None, 5000, Laziness(3));
 }
 
+fn a_recorded_viewer_is_told_the_same(name: &'static str) {
+    recorded_viewer::is_told_the_same(name);
+}
+
 fn a_viewer_gets_what_comes_after_it(name: &'static str) {
     let capture = Capture::read(name);
     watch::from_the_middle(&capture, &as_recorded(&capture));
@@ -114,7 +119,8 @@ fn a_viewer_gets_what_comes_after_it(name: &'static str) {
 
 /// One line a capture, with what can be asked of it:
 /// - `live`: all. Viewers follow it to the end.
-/// - `plain`: all but viewers. There is none, or what it would get was deleted.
+/// - `cleared`: all but viewers of our own. What they would get was deleted.
+/// - `plain`: nothing of viewers. There was none.
 /// - `ring`: neither viewers nor early data. Old files are overwritten, and data that
 ///   comes early overwrites files of which the descriptions have not come.
 macro_rules! captures {
@@ -126,7 +132,7 @@ macro_rules! captures {
         const CAPTURES: &[&str] = &[$($name),+];
     };
     (@live $name:literal) => {
-        captures! { @plain $name }
+        captures! { @cleared $name }
         captures! {
             @tests [
                 a_viewer_gets_everything
@@ -134,6 +140,10 @@ macro_rules! captures {
                 a_viewer_gets_what_comes_after_it
             ] $name
         }
+    };
+    (@cleared $name:literal) => {
+        captures! { @plain $name }
+        captures! { @tests [a_recorded_viewer_is_told_the_same] $name }
     };
     (@plain $name:literal) => {
         captures! { @ring $name }
@@ -158,19 +168,19 @@ macro_rules! captures {
 }
 
 captures! {
-    v2_13_live_clear: plain "2.13-live-clear";
+    v2_13_live_clear: cleared "2.13-live-clear";
     v2_13_live_pid: live "2.13-live-pid";
     v2_13_live_uid: live "2.13-live-uid";
     v2_13_regenerate: plain "2.13-regenerate";
     v2_13_snapshot: plain "2.13-snapshot";
     v2_13_stream: ring "2.13-stream";
-    v2_17_ctf1_live_clear: plain "2.17-ctf1-live-clear";
+    v2_17_ctf1_live_clear: cleared "2.17-ctf1-live-clear";
     v2_17_ctf1_live_pid: live "2.17-ctf1-live-pid";
     v2_17_ctf1_live_uid: live "2.17-ctf1-live-uid";
     v2_17_ctf1_regenerate: plain "2.17-ctf1-regenerate";
     v2_17_ctf1_snapshot: plain "2.17-ctf1-snapshot";
     v2_17_ctf1_stream: ring "2.17-ctf1-stream";
-    v2_17_ctf2_live_clear: plain "2.17-ctf2-live-clear";
+    v2_17_ctf2_live_clear: cleared "2.17-ctf2-live-clear";
     v2_17_ctf2_live_pid: live "2.17-ctf2-live-pid";
     v2_17_ctf2_live_uid: live "2.17-ctf2-live-uid";
     v2_17_ctf2_live_uid_late: live "2.17-ctf2-live-uid-late";

@@ -1,0 +1,172 @@
+//! Recorded viewers: their requests as they were sent, among the producers' bytes.
+//!
+//! What they asked depends on what they were told, so ours must tell them the same
+//! where it matters: the same sessions and streams, the same indexes in the same
+//! order, the same packets, the same metadata. It may be ahead of the recorded relay,
+//! and say "the next one" where that said "not yet".
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use baton_components::connection::Port;
+use baton_components::wire::viewer::reply::{self, IndexReply, Reply};
+use baton_components::wire::viewer::{
+    HEADER_SIZE, Header, MetadataStatus, NextIndexStatus, PacketStatus, Request, RequestKind,
+    StreamEntry, decode,
+};
+
+use crate::capture::{Capture, Recorded, What};
+use crate::schedule::{Act, Step};
+use crate::stage::{Cuts, Producers, Stage};
+
+/// Plays everybody, and compares what viewers were told.
+pub fn is_told_the_same(name: &'static str) {
+    let capture = Capture::read(name);
+    let mut stage = Stage::new();
+    let mut peers = Producers::new(&capture, Cuts::None);
+    for step in steps(&capture) {
+        peers.play(&mut stage, &step);
+    }
+    stage.assert_empty();
+    for (number, received) in peers.received() {
+        let recorded = &capture.connections[number];
+        if recorded.port == Port::Live {
+            let expected = Told::of(recorded, &recorded.received);
+            Told::of(recorded, &received).assert_has_all_of(&expected);
+        }
+    }
+}
+
+/// What everybody did, in the recorded order.
+fn steps(capture: &Capture) -> Vec<Step> {
+    let step = |event: &crate::capture::Event| {
+        let act = match &event.what {
+            What::Opened => Act::Open,
+            What::Sent(range) => Act::Send(range.clone()),
+            What::Received => return None,
+        };
+        let connection = event.connection;
+        Some(Step { connection, act })
+    };
+    capture.events.iter().filter_map(step).collect()
+}
+
+/// What a viewer was told, apart from when.
+#[derive(Default)]
+struct Told {
+    sessions: Vec<String>,
+    streams: BTreeSet<String>,
+    indexes: BTreeMap<u64, Vec<IndexReply>>,
+    /// By stream, offset and length, in the order of asking.
+    packets: Vec<((u64, u64, u32), Option<Vec<u8>>)>,
+    metadata: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Told {
+    /// Takes the replies apart; each belongs to the next request.
+    fn of(recorded: &Recorded, mut replies: &[u8]) -> Self {
+        let mut told = Self::default();
+        let mut requests = recorded.sent.as_slice();
+        let mut minor = 0;
+        while let Some((header, rest)) = requests.split_first_chunk::<HEADER_SIZE>() {
+            let kind = RequestKind::from_number(Header::decode(header).command).expect("a request");
+            let (payload, rest) = rest.split_at(kind.payload_size());
+            requests = rest;
+            let request = decode(kind, payload).expect("a recorded request");
+            let (reply, size) = reply::decode(kind, minor, replies)
+                .expect("a reply")
+                .unwrap_or_else(|| panic!("no whole reply to {request:?}"));
+            if let (Request::Connect { minor: asked, .. }, Reply::Connect(ours)) = (request, &reply)
+            {
+                minor = asked.min(ours.minor);
+            }
+            told.take(request, reply);
+            replies = &replies[size..];
+        }
+        assert_eq!(replies, b"", "more than was asked for");
+        told
+    }
+
+    fn take(&mut self, request: Request, reply: Reply) {
+        match (request, reply) {
+            (_, Reply::ListSessions(sessions)) => {
+                self.sessions = sessions
+                    .iter()
+                    .map(|it| {
+                        format!(
+                            "{} {:?} {:?} {}",
+                            it.session, it.host, it.name, it.live_timer_us
+                        )
+                    })
+                    .collect();
+            }
+            (_, Reply::Attach(_, streams) | Reply::NewStreams(_, streams)) => {
+                self.streams.extend(streams.iter().map(named));
+            }
+            (Request::NextIndex { stream }, Reply::NextIndex(index)) => {
+                assert_ne!(index.status, NextIndexStatus::Error, "stream {stream}");
+                if index.status == NextIndexStatus::Ok {
+                    let index = IndexReply { flags: 0, ..index };
+                    self.indexes.entry(stream).or_default().push(index);
+                }
+            }
+            (
+                Request::Packet {
+                    stream,
+                    offset,
+                    length,
+                },
+                Reply::Packet(head, bytes),
+            ) => {
+                let bytes = (head.status == PacketStatus::Ok).then(|| bytes.to_vec());
+                self.packets.push(((stream, offset, length), bytes));
+            }
+            (Request::Metadata { stream }, Reply::Metadata(head, bytes)) => {
+                if head.status == MetadataStatus::Ok {
+                    self.metadata
+                        .entry(stream)
+                        .or_default()
+                        .extend_from_slice(bytes);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Nothing is missing of what a recorded relay told.
+    fn assert_has_all_of(&self, recorded: &Self) {
+        assert_eq!(self.sessions, recorded.sessions);
+        assert_eq!(self.streams, recorded.streams);
+        for (stream, indexes) in &recorded.indexes {
+            let ours = &self.indexes[stream];
+            assert!(
+                ours.starts_with(indexes),
+                "stream {stream}: {ours:#?}\n{indexes:#?}"
+            );
+        }
+        for ((what, ours), (_, theirs)) in self.packets.iter().zip(&recorded.packets) {
+            assert!(theirs.is_none() || ours == theirs, "packet {what:?}");
+        }
+        for (stream, bytes) in &recorded.metadata {
+            assert!(
+                self.metadata[stream].starts_with(bytes),
+                "metadata of {stream}"
+            );
+        }
+    }
+}
+
+fn named(entry: &StreamEntry) -> String {
+    let StreamEntry {
+        stream,
+        trace,
+        metadata,
+        path,
+        channel,
+    } = entry;
+    let text = String::from_utf8_lossy;
+    format!(
+        "{stream} {trace} {metadata} {} {}",
+        text(path),
+        text(channel)
+    )
+}
