@@ -288,10 +288,8 @@ impl Stream {
             self.files[file].packets.push(packet);
             self.waiting.insert(packet.number, Half::Data(file, packet));
         }
-        match self.arriving {
-            Some(packet) => self.make_room(packet.size),
-            None if filter::NOTHING_ARRIVING_GOES_ON => self.make_room(0),
-            None => {}
+        if let Some(packet) = self.arriving {
+            self.make_room(packet.size);
         }
     }
 
