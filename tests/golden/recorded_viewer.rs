@@ -56,8 +56,8 @@ struct Told {
     sessions: Vec<String>,
     streams: BTreeSet<String>,
     indexes: BTreeMap<u64, Vec<IndexReply>>,
-    /// By stream, offset and length, in the order of asking.
-    packets: Vec<((u64, u64, u32), Option<Vec<u8>>)>,
+    /// In the order of asking: the request, and the bytes if it was answered with OK.
+    packets: Vec<(Request, Option<Vec<u8>>)>,
     metadata: BTreeMap<u64, Vec<u8>>,
 }
 
@@ -109,24 +109,17 @@ impl Told {
                     self.indexes.entry(stream).or_default().push(index);
                 }
             }
-            (
-                Request::Packet {
-                    stream,
-                    offset,
-                    length,
-                },
-                Reply::Packet(head, bytes),
-            ) => {
+            (Request::Packet { .. }, Reply::Packet(head, bytes)) => {
                 let bytes = (head.status == PacketStatus::Ok).then(|| bytes.to_vec());
-                self.packets.push(((stream, offset, length), bytes));
+                self.packets.push((request, bytes));
             }
-            (Request::Metadata { stream }, Reply::Metadata(head, bytes)) => {
-                if head.status == MetadataStatus::Ok {
-                    self.metadata
-                        .entry(stream)
-                        .or_default()
-                        .extend_from_slice(bytes);
-                }
+            (Request::Metadata { stream }, Reply::Metadata(head, bytes))
+                if head.status == MetadataStatus::Ok =>
+            {
+                self.metadata
+                    .entry(stream)
+                    .or_default()
+                    .extend_from_slice(bytes);
             }
             _ => {}
         }
