@@ -73,8 +73,9 @@ fn converse(
     loop {
         let busy = is_busy(serve, key);
         if busy || unsent + replies.len() >= UNSENT_BYTES_MAX {
+            let waits = consumed < input.len();
             if let Some(connection) = serve.entities.connections.get_mut(key) {
-                connection.throttled = true;
+                connection.throttled |= waits;
             }
             return Ok(consumed);
         }
