@@ -36,7 +36,7 @@ use lttng::{Buffers, Producer};
 use ports::Ports;
 use process::Process;
 use relay::{Relay, skipped};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 use std::{fs, thread};
@@ -286,7 +286,18 @@ fn a_killed_producer_leaves_a_readable_trace() {
     assert_prefix(&recorded, &runs);
     assert!(!seen.is_empty(), "a viewer that has seen nothing");
     if !skipped("a viewer loses what it has not read when the producer goes") {
-        assert_eq!(seen.len(), recorded.len(), "seen live, and recorded");
+        // A packet may have come whole, and its producer died before it could describe
+        // it: readers of the file find it, viewers do not. There is one at the most, so
+        // it is of one CPU, and each thread stays on its own.
+        let unseen: BTreeSet<u32> = recorded
+            .iter()
+            .filter(|event| !seen.contains(event))
+            .map(|event| event.thread)
+            .collect();
+        assert!(
+            unseen.len() <= 1,
+            "not seen live: events of threads {unseen:?}"
+        );
     }
     drop(application);
     end([producer], relay);
