@@ -40,8 +40,16 @@ pub struct SocketNetwork {
     peers_max: usize,
     watch: Watch,
     health: Option<Health>,
-    /// Buffers that no peer uses now.
-    spare: Vec<Vec<u8>>,
+    arrivals: Arrivals,
+}
+
+/// What the last receive brought. One buffer for all peers: it stays in the
+/// processor's cache, and a thousand peers need no thousand buffers.
+#[derive(Debug)]
+struct Arrivals {
+    bytes: Vec<u8>,
+    /// Whose they are, and how many.
+    filled: Option<(ConnectionKey, usize)>,
 }
 
 /// Whether the last poll of a relay that stops found nothing to do.
@@ -75,7 +83,8 @@ enum Backlog {
 #[derive(Debug)]
 struct Peer {
     socket: TcpStream,
-    input: Input,
+    /// The begin of a message that is not whole, or what its reader left.
+    kept: Vec<u8>,
     output: Vec<u8>,
     /// How much of the output has left.
     sent: usize,
@@ -83,14 +92,6 @@ struct Peer {
     blocked: bool,
     /// The peer will send no more: only the read that finds it tells.
     read_closed: bool,
-}
-
-/// Received bytes: `bytes[start..end]`. The rest of `bytes` is room.
-#[derive(Debug, Default)]
-struct Input {
-    bytes: Vec<u8>,
-    start: usize,
-    end: usize,
 }
 
 /// Tokens that no key has: a key's version, the upper half, is never 0.
@@ -101,12 +102,11 @@ const FIRST_LISTENER: usize = 1;
 const EVENTS: usize = 1024;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 128;
-/// A peer's receive buffer. Taken when bytes come, given back when all are read.
-const BUFFER_BYTES: usize = 256 * 1024;
-/// Room that a read is worth.
-const ROOM_BYTES_MIN: usize = 16 * 1024;
-/// How many spare buffers are kept.
-const SPARE_MAX: usize = 16;
+/// Read at once.
+const ARRIVALS_BYTES: usize = 256 * 1024;
+/// What a peer kept is read on together with what follows, if it is no more than that;
+/// more of it stays where it is, so that a long message is not copied at each receive.
+const KEPT_COPIED_BYTES_MAX: usize = 16 * 1024;
 /// An output buffer larger than this is given back when it is empty.
 const OUTPUT_KEPT_BYTES: usize = 16 * 1024;
 /// How long to wait before a connection is tried again for which there was no
@@ -133,7 +133,10 @@ impl SocketNetwork {
             peers_max,
             watch,
             health: None,
-            spare: Vec::new(),
+            arrivals: Arrivals {
+                bytes: vec![0; KEPT_COPIED_BYTES_MAX + ARRIVALS_BYTES],
+                filled: None,
+            },
         })
     }
 
@@ -299,12 +302,11 @@ impl Network for SocketNetwork {
         if let Err(error) = registered {
             tracing::warn!("a new connection cannot be watched: {error}");
         }
-        let input = Input::default();
         self.peers.insert(
             key,
             Peer {
                 socket,
-                input,
+                kept: Vec::new(),
                 output: Vec::new(),
                 sent: 0,
                 blocked: false,
@@ -318,50 +320,44 @@ impl Network for SocketNetwork {
     }
 
     fn receive(&mut self, key: ConnectionKey, budget: usize) -> Received {
-        let spare = self.spare.pop();
         let peer = self
             .peers
             .get_mut(key)
             .expect("law: a connection has a socket until it is closed");
-        let mut left = budget;
-        if let Some(unused) = peer.input.take_buffer(spare) {
-            self.spare.push(unused);
+        if peer.kept.len() > KEPT_COPIED_BYTES_MAX {
+            return peer.receive_more(budget);
         }
-        while left > 0 {
-            let room = peer.input.room();
-            let wanted = room.len().min(left);
-            match peer.socket.read(&mut room[..wanted]) {
-                Ok(0) => return Received::Ended,
-                Ok(count) => {
-                    peer.input.end += count;
-                    left -= count;
-                    // All there was: the next byte brings its own event.
-                    if count < wanted && !peer.read_closed {
-                        return Received::Drained;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Received::Drained;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Received::Broken(error.to_string()),
-            }
-        }
-        Received::More
+        let arrivals = &mut self.arrivals;
+        let mut end = peer.kept.len();
+        arrivals.bytes[..end].copy_from_slice(&peer.kept);
+        peer.kept.clear();
+        let limit = arrivals.bytes.len().min(end + budget);
+        let received = peer.receive_into(&mut arrivals.bytes[..limit], &mut end);
+        arrivals.filled = Some((key, end));
+        received
     }
 
     fn input(&self, key: ConnectionKey) -> &[u8] {
-        self.peers.get(key).map_or(&[], |peer| peer.input.filled())
+        match self.arrivals.filled {
+            Some((owner, end)) if owner == key => &self.arrivals.bytes[..end],
+            _ => self.peers.get(key).map_or(&[], |peer| &peer.kept),
+        }
     }
 
     fn consume(&mut self, key: ConnectionKey, count: usize) {
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
-        if let Some(buffer) = peer.input.consume(count)
-            && self.spare.len() < SPARE_MAX
-        {
-            self.spare.push(buffer);
+        match self.arrivals.filled {
+            Some((owner, end)) if owner == key => {
+                peer.kept
+                    .extend_from_slice(&self.arrivals.bytes[count..end]);
+                self.arrivals.filled = None;
+            }
+            _ => drop(peer.kept.drain(..count)),
+        }
+        if peer.kept.is_empty() && peer.kept.capacity() > KEPT_COPIED_BYTES_MAX {
+            peer.kept = Vec::new();
         }
     }
 
@@ -432,6 +428,40 @@ impl Listener {
 }
 
 impl Peer {
+    /// Fills `bytes` from `end` on.
+    fn receive_into(&mut self, bytes: &mut [u8], end: &mut usize) -> Received {
+        while *end < bytes.len() {
+            let wanted = bytes.len() - *end;
+            match self.socket.read(&mut bytes[*end..]) {
+                Ok(0) => return Received::Ended,
+                Ok(count) => {
+                    *end += count;
+                    // All there was: the next byte brings its own event.
+                    if count < wanted && !self.read_closed {
+                        return Received::Drained;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Received::Drained;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Received::Broken(error.to_string()),
+            }
+        }
+        Received::More
+    }
+
+    /// Goes on with a message of which much has come.
+    fn receive_more(&mut self, budget: usize) -> Received {
+        let mut bytes = std::mem::take(&mut self.kept);
+        let mut end = bytes.len();
+        bytes.resize(end + budget, 0);
+        let received = self.receive_into(&mut bytes, &mut end);
+        bytes.truncate(end);
+        self.kept = bytes;
+        received
+    }
+
     fn forget_output(&mut self) {
         self.sent = 0;
         if self.output.capacity() > OUTPUT_KEPT_BYTES {
@@ -439,46 +469,5 @@ impl Peer {
         } else {
             self.output.clear();
         }
-    }
-}
-
-impl Input {
-    fn filled(&self) -> &[u8] {
-        &self.bytes[self.start..self.end]
-    }
-
-    /// Takes a buffer if it has none; gives `spare` back if it is not needed.
-    fn take_buffer(&mut self, spare: Option<Vec<u8>>) -> Option<Vec<u8>> {
-        if !self.bytes.is_empty() {
-            return spare;
-        }
-        self.bytes = spare.unwrap_or_else(|| vec![0; BUFFER_BYTES]);
-        None
-    }
-
-    /// Where the next bytes go: a message that is not whole may be longer than the
-    /// buffer, which then grows as the message comes.
-    fn room(&mut self) -> &mut [u8] {
-        if self.bytes.len() - self.end < ROOM_BYTES_MIN {
-            self.bytes.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-            if self.bytes.len() - self.end < ROOM_BYTES_MIN {
-                self.bytes.resize(self.bytes.len() * 2, 0);
-            }
-        }
-        &mut self.bytes[self.end..]
-    }
-
-    /// Forgets read bytes; gives the buffer back when none is left.
-    fn consume(&mut self, count: usize) -> Option<Vec<u8>> {
-        self.start += count;
-        if self.start < self.end {
-            return None;
-        }
-        self.start = 0;
-        self.end = 0;
-        let buffer = std::mem::take(&mut self.bytes);
-        (buffer.len() == BUFFER_BYTES).then_some(buffer)
     }
 }

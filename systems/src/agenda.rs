@@ -13,9 +13,7 @@ use bevy_ecs::resource::Resource;
 
 #[derive(Debug, Default, Resource)]
 pub struct Agenda {
-    /// May have bytes to receive.
-    pub readable: Vec<ConnectionKey>,
-    /// Have received bytes, by what they are for.
+    /// May have bytes to receive, by what these are for.
     pub control: Vec<ConnectionKey>,
     pub data: Vec<ConnectionKey>,
     pub viewers: Vec<ConnectionKey>,

@@ -3,10 +3,13 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use baton_components::connection::{Connection, Port};
+use baton_components::keys::ConnectionKey;
 use baton_components::time::Now;
-use bevy_ecs::system::ResMut;
+use bevy_ecs::system::{Local, ResMut};
 
 use crate::agenda::Agenda;
+use crate::entities::Entities;
 use crate::ports::{ClockPort, NetworkPort};
 
 /// Waits until a peer or a timer wants something, then reads the clock.
@@ -15,10 +18,11 @@ pub fn poll(
     mut clock: ResMut<ClockPort>,
     mut now: ResMut<Now>,
     mut agenda: ResMut<Agenda>,
+    entities: Entities,
+    mut readable: Local<Vec<ConnectionKey>>,
 ) {
     let timeout = timeout(&agenda, now.monotonic);
     let Agenda {
-        readable,
         writable,
         again,
         writable_again,
@@ -26,8 +30,18 @@ pub fn poll(
     } = &mut *agenda;
     readable.append(again);
     writable.append(writable_again);
-    network.poll(timeout, readable, writable);
+    network.poll(timeout, &mut readable, writable);
     *now = clock.now();
+    readable.sort_unstable();
+    readable.dedup();
+    for key in readable.drain(..) {
+        match entities.connections.get(key).map(Connection::port) {
+            Some(Port::Control) => agenda.control.push(key),
+            Some(Port::Data) => agenda.data.push(key),
+            Some(Port::Live) => agenda.viewers.push(key),
+            None => {}
+        }
+    }
 }
 
 /// How long nothing can happen by itself.

@@ -36,7 +36,8 @@ pub trait Network: Send + Sync {
     /// No connection is accepted from now on.
     fn stop_accepting(&mut self);
 
-    /// Reads at most `budget` bytes into the connection's input.
+    /// Reads at most `budget` bytes into the connection's input. [`Network::consume`]
+    /// follows before anything is received from another connection.
     fn receive(&mut self, key: ConnectionKey, budget: usize) -> Received;
 
     /// The bytes received and not consumed.

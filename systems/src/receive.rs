@@ -1,43 +1,29 @@
 //! Bytes from peers, up to each one's share of a tick.
 
-use baton_components::connection::{Connection, Ending, Port};
+use baton_components::connection::Ending;
 use baton_components::keys::ConnectionKey;
 use baton_components::limits::{RECEIVE_BYTES_PER_TICK, UNSENT_BYTES_MAX};
-use bevy_ecs::system::ResMut;
 
 use crate::agenda::Agenda;
 use crate::entities::Entities;
 use crate::ports::{NetworkPort, Received};
 
-/// Receives from every connection that may have something, and sorts them by what
-/// they are for.
+/// Receives from a connection that may have something; whether its input is to be
+/// looked at.
 pub fn receive(
-    mut network: ResMut<NetworkPort>,
-    mut entities: Entities,
-    mut agenda: ResMut<Agenda>,
-) {
-    let mut readable = std::mem::take(&mut agenda.readable);
-    readable.sort_unstable();
-    readable.dedup();
-    for key in readable.drain(..) {
-        let Some(connection) = entities.connections.get_mut(key) else {
-            continue;
-        };
-        // Who does not take its replies is not read from, until they have left.
-        connection.throttled |= network.unsent(key) >= UNSENT_BYTES_MAX;
-        if !connection.throttled {
-            receive_from(&mut network, key, connection, &mut agenda);
-        }
-    }
-    agenda.readable = readable;
-}
-
-fn receive_from(
     network: &mut NetworkPort,
-    key: ConnectionKey,
-    connection: &mut Connection,
+    entities: &mut Entities,
     agenda: &mut Agenda,
-) {
+    key: ConnectionKey,
+) -> bool {
+    let Some(connection) = entities.connections.get_mut(key) else {
+        return false;
+    };
+    // Who does not take its replies is not read from, until they have left.
+    connection.throttled |= network.unsent(key) >= UNSENT_BYTES_MAX;
+    if connection.throttled {
+        return false;
+    }
     match network.receive(key, RECEIVE_BYTES_PER_TICK) {
         Received::Drained => {}
         Received::More => agenda.again.push(key),
@@ -62,9 +48,5 @@ fn receive_from(
             agenda.ending.push(key);
         }
     }
-    match connection.port() {
-        Port::Control => agenda.control.push(key),
-        Port::Data => agenda.data.push(key),
-        Port::Live => agenda.viewers.push(key),
-    }
+    true
 }

@@ -16,7 +16,7 @@ use crate::audit::{self, Audit};
 use crate::entities::Entities;
 use crate::ports::{ClockPort, NetworkPort, StoragePort};
 use crate::settings::Settings;
-use crate::{accept, commit, hang_up, ingest, poll, receive, reclaim, serve, timers, transmit};
+use crate::{accept, commit, hang_up, ingest, poll, reclaim, serve, timers, transmit};
 
 /// A relay: a world and the schedule that runs over it.
 pub struct Relay {
@@ -84,7 +84,6 @@ fn schedule(audited: bool) -> Schedule {
             // Wait for peers, and read the clock: once a tick.
             poll::poll,
             accept::accept,
-            receive::receive,
             // Control before data: producers wait for replies.
             ingest::control,
             ingest::data,

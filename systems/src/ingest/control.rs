@@ -12,11 +12,15 @@ use bevy_ecs::system::{Local, ResMut};
 use super::fault::{Fault, Reason, Then};
 use super::{Ingest, chunk, index, metadata, pending, rotation, session, stream};
 use crate::ports::NetworkPort;
+use crate::receive::receive;
 
 /// Executes every whole command that has come, in the order of each connection.
 pub fn control(mut network: ResMut<NetworkPort>, mut ingest: Ingest, mut replies: Local<Vec<u8>>) {
     let mut ready = std::mem::take(&mut ingest.agenda.control);
     for key in ready.drain(..) {
+        if !receive(&mut network, &mut ingest.entities, &mut ingest.agenda, key) {
+            continue;
+        }
         let consumed = converse(&mut ingest, key, network.input(key), &mut replies);
         network.consume(key, consumed);
         if !replies.is_empty() {

@@ -11,12 +11,16 @@ use super::fault::Reason;
 use super::{Ingest, index, rotation};
 use crate::closing;
 use crate::ports::{NetworkPort, StorageError};
+use crate::receive::receive;
 use crate::trace_files;
 
 /// Takes what every data connection has brought.
 pub fn data(mut network: ResMut<NetworkPort>, mut ingest: Ingest) {
     let mut ready = std::mem::take(&mut ingest.agenda.data);
     for key in ready.drain(..) {
+        if !receive(&mut network, &mut ingest.entities, &mut ingest.agenda, key) {
+            continue;
+        }
         let (consumed, outcome) = ingest_packets(&mut ingest, key, network.input(key));
         network.consume(key, consumed);
         if let Err(reason) = outcome {

@@ -9,6 +9,7 @@ use bevy_ecs::system::{Local, ResMut};
 
 use super::{Caller, Serve, attach, connect, list, metadata, new_streams, next_index, packet};
 use crate::ports::NetworkPort;
+use crate::receive::receive;
 
 /// Why a viewer's connection is closed, in the words of a log line that begins with
 /// the peer.
@@ -30,6 +31,9 @@ pub enum Reason {
 pub fn serve(mut network: ResMut<NetworkPort>, mut serve: Serve, mut replies: Local<Vec<u8>>) {
     let mut ready = std::mem::take(&mut serve.agenda.viewers);
     for key in ready.drain(..) {
+        if !receive(&mut network, &mut serve.entities, &mut serve.agenda, key) {
+            continue;
+        }
         let unsent = network.unsent(key);
         let consumed = match converse(&mut serve, key, network.input(key), unsent, &mut replies) {
             Ok(consumed) => consumed,
