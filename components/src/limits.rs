@@ -35,6 +35,14 @@ pub const ACCEPTS_PER_TICK: usize = 64;
 /// has at most its ring of sub-buffers in flight; this is far above any ring.
 pub const PENDING_INDEXES_PER_STREAM: usize = 1 << 16;
 
+/// How long index records may wait to be written together. What a relay that is killed
+/// loses of them is no more than that; nobody else sees that they wait.
+pub const COMMIT_DELAY: Duration = Duration::from_millis(10);
+
+/// Index records of one file that are written without waiting for more: some two
+/// hundred.
+pub const COMMIT_BYTES: usize = 16 * 1024;
+
 /// Index records of one file that wait for room on the disk: some ten thousand.
 pub const UNWRITTEN_RECORDS_BYTES_MAX: usize = 1 << 20;
 

@@ -49,6 +49,12 @@ impl TraceFile {
         self.index.as_ref().map_or(0, |index| index.committed)
     }
 
+    /// Records that are complete, on disk or not.
+    pub fn records(&self) -> u64 {
+        let fresh = self.index.as_ref().map_or(0, IndexFile::fresh_records);
+        self.committed() + fresh
+    }
+
     /// Whether records are complete that viewers do not see, since they are not on
     /// disk.
     pub fn has_unwritten(&self) -> bool {

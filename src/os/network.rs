@@ -4,7 +4,7 @@
 //! was closed and used again finds a stale key, and nothing else. Readiness is edge
 //! triggered: what a system leaves unread it must come back for by itself.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -17,6 +17,8 @@ use baton_components::keys::ConnectionKey;
 use baton_systems::ports::{Network, Newcomer, Received, Transmitted};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 use signal_hook_mio::v1_0::Signals;
 use slotmap::{Key, KeyData, SecondaryMap};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -371,23 +373,31 @@ impl Network for SocketNetwork {
             .map_or(0, |peer| peer.output.len() - peer.sent)
     }
 
-    fn transmit(&mut self, key: ConnectionKey) -> Transmitted {
+    fn transmit(&mut self, key: ConnectionKey, more: bool) -> Transmitted {
         let peer = self.peer(key);
+        let flags = if more {
+            SendFlags::NOSIGNAL | SendFlags::MORE
+        } else {
+            SendFlags::NOSIGNAL
+        };
         while peer.sent < peer.output.len() {
-            match peer.socket.write(&peer.output[peer.sent..]) {
+            match rustix::net::send(&peer.socket, &peer.output[peer.sent..], flags) {
                 Ok(count) => peer.sent += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Transmitted::Partly;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(Errno::AGAIN) => return Transmitted::Partly,
+                Err(Errno::INTR) => {}
                 Err(error) => {
                     peer.forget_output();
-                    return Transmitted::Broken(error.to_string());
+                    return Transmitted::Broken(io::Error::from(error).to_string());
                 }
             }
         }
         peer.forget_output();
         Transmitted::All
+    }
+
+    fn acknowledge(&mut self, key: ConnectionKey) {
+        // A peer that is gone needs no answer.
+        let _ = rustix::net::sockopt::set_tcp_quickack(&self.peer(key).socket, true);
     }
 
     fn descriptor(&self, key: ConnectionKey) -> Option<BorrowedFd<'_>> {

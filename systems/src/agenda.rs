@@ -27,6 +27,10 @@ pub struct Agenda {
     pub writable_again: Vec<ConnectionKey>,
     /// Have index records that are not on disk.
     pub indexed: Vec<TraceFileKey>,
+    /// When these are to be written at the latest.
+    pub commit_by: Option<Duration>,
+    /// A reply is to leave that promises that they are.
+    pub commit_now: bool,
     /// Sessions that are over and kept for viewers to come, oldest first.
     pub kept: VecDeque<SessionKey>,
     /// What is looked at when nothing happens, soonest first.
@@ -42,4 +46,6 @@ pub enum Timer {
     Handshake(ConnectionKey),
     /// A peer is to take its replies.
     Reply(ConnectionKey),
+    /// Index records are to be written.
+    Commit,
 }

@@ -1,36 +1,62 @@
-//! Commit: what was ingested in this tick becomes visible.
+//! Commit: the records of complete packets go to disk.
 //!
-//! The records of a file go to disk in one write, and only then do viewers see them.
-//! A record that the disk does not take is tried again in the next tick: its packet
-//! is there, and nothing but room is missing.
+//! Those of a file in one write, when their time has come: after a short wait for more
+//! of them, before a reply that promises that they are written, or when a viewer comes
+//! to them (`serve::next_index`). A record that the disk does not take is tried again
+//! in the next tick: its packet is there, and nothing but room is missing.
 
-use baton_components::limits::UNWRITTEN_RECORDS_BYTES_MAX;
-use bevy_ecs::system::{Local, ResMut};
+use std::cmp::Reverse;
 
-use crate::agenda::Agenda;
+use baton_components::keys::TraceFileKey;
+use baton_components::limits::{COMMIT_DELAY, UNWRITTEN_RECORDS_BYTES_MAX};
+use baton_components::time::Now;
+use bevy_ecs::system::{Local, Res, ResMut};
+
+use crate::agenda::{Agenda, Timer};
 use crate::entities::Entities;
 use crate::ports::StoragePort;
 use crate::trace_files;
 
+/// Writes the records whose time has come, and sets the time for the others.
 pub fn commit(
     mut entities: Entities,
     mut storage: ResMut<StoragePort>,
     mut agenda: ResMut<Agenda>,
+    now: Res<Now>,
     mut failing: Local<bool>,
 ) {
-    if agenda.indexed.is_empty() {
-        return;
+    let asked = std::mem::take(&mut agenda.commit_now);
+    let late = agenda.commit_by.take_if(|by| *by <= now.monotonic);
+    if asked || late.is_some() {
+        write_records(
+            &mut entities,
+            &mut storage,
+            &mut agenda.indexed,
+            &mut failing,
+        );
     }
-    let mut indexed = std::mem::take(&mut agenda.indexed);
-    indexed.sort_unstable();
-    indexed.dedup();
+    if !agenda.indexed.is_empty() && agenda.commit_by.is_none() {
+        let deadline = now.monotonic + COMMIT_DELAY;
+        agenda.commit_by = Some(deadline);
+        agenda.timers.push(Reverse((deadline, Timer::Commit)));
+    }
+}
+
+/// Writes the records of all files in a list. Those that the disk does not take stay in
+/// it.
+fn write_records(
+    entities: &mut Entities,
+    storage: &mut StoragePort,
+    indexed: &mut Vec<TraceFileKey>,
+    failing: &mut bool,
+) {
     let mut failed = false;
     indexed.retain(|key| {
         // One that is gone has written its last.
         let Some(file) = entities.trace_files.get_mut(*key) else {
             return false;
         };
-        let Err(error) = trace_files::flush(&mut storage, file) else {
+        let Err(error) = trace_files::flush(storage, file) else {
             return false;
         };
         if !*failing && !failed {
@@ -40,7 +66,7 @@ pub fn commit(
         let waiting = file.index.as_ref().map_or(0, |index| index.fresh.len());
         let kept = waiting <= UNWRITTEN_RECORDS_BYTES_MAX;
         if !kept {
-            trace_files::give_up_records(&mut storage, file, &error);
+            trace_files::give_up_records(storage, file, &error);
         }
         kept
     });
@@ -48,5 +74,4 @@ pub fn commit(
         tracing::warn!("index records are written again");
     }
     *failing = failed;
-    agenda.indexed = indexed;
 }

@@ -52,8 +52,13 @@ pub trait Network: Send + Sync {
     /// Bytes queued and not yet taken by the peer's side.
     fn unsent(&self, key: ConnectionKey) -> usize;
 
-    /// Gives queued bytes to the peer, as many as it takes now.
-    fn transmit(&mut self, key: ConnectionKey) -> Transmitted;
+    /// Gives queued bytes to the peer, as many as it takes now. With `more`, others
+    /// follow at once: these need not leave by themselves.
+    fn transmit(&mut self, key: ConnectionKey, more: bool) -> Transmitted;
+
+    /// The peer gets no reply to what it sent: tells its side that it arrived. Some
+    /// producers send nothing more before they know.
+    fn acknowledge(&mut self, _: ConnectionKey) {}
 
     /// Where storage can write to the peer by itself; none where bytes have to be
     /// queued. What is queued comes first.

@@ -84,13 +84,13 @@ fn schedule(audited: bool) -> Schedule {
             // Wait for peers, and read the clock: once a tick.
             poll::poll,
             accept::accept,
-            // Control before data: producers wait for replies.
+            // Control before data: producers wait for replies, which leave when what they
+            // promise is done.
             ingest::control,
-            ingest::data,
-            // What was ingested becomes visible.
             commit::commit,
+            transmit::transmit,
+            ingest::data,
             serve::serve,
-            // Replies leave when what they promise is done.
             transmit::transmit,
             // Who waited too long ends; connections that ended let go of what they hold.
             timers::expire,

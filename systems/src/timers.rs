@@ -23,6 +23,8 @@ pub fn expire(mut hang_up: HangUp) {
             Timer::Drain(session) => end_drain(&mut hang_up, session),
             Timer::Handshake(connection) => end_handshake(&mut hang_up, connection),
             Timer::Reply(connection) => end_reply(&mut hang_up, connection),
+            // It was for `commit` to see the time.
+            Timer::Commit => {}
         }
     }
 }

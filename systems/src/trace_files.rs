@@ -225,15 +225,13 @@ pub fn end_half(entities: &mut Entities, key: IndexKey) {
     entities.disown::<Index>(key);
 }
 
-/// Adds a record to those that the next [`flush`] writes.
-pub fn record(entities: &mut Entities, key: TraceFileKey, record: &IndexRecord) {
-    if let Some(index) = entities
-        .trace_files
-        .get_mut(key)
-        .and_then(|file| file.index.as_mut())
-    {
-        record.encode(index.version, &mut index.fresh);
-    }
+/// Adds a record to those that the next [`flush`] writes; gives how many bytes wait.
+pub fn record(file: &mut TraceFile, record: &IndexRecord) -> usize {
+    let Some(index) = &mut file.index else {
+        return 0;
+    };
+    record.encode(index.version, &mut index.fresh);
+    index.fresh.len()
 }
 
 /// Writes the records that are complete in one go; from then on viewers may see them.

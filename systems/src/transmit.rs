@@ -43,7 +43,8 @@ pub fn transmit(mut transmit: Transmit) {
 
 fn transmit_to(transmit: &mut Transmit, key: ConnectionKey) {
     let waiting = waiting(transmit, key);
-    if let Transmitted::Broken(reason) = transmit.network.transmit(key) {
+    let more = has_body(transmit, key);
+    if let Transmitted::Broken(reason) = transmit.network.transmit(key, more) {
         return end(transmit, key, &reason);
     }
     if transmit.network.unsent(key) == 0
@@ -52,6 +53,7 @@ fn transmit_to(transmit: &mut Transmit, key: ConnectionKey) {
         return end(transmit, key, &error.to_string());
     }
     let left = self::waiting(transmit, key);
+    let busy = has_body(transmit, key);
     let now = transmit.now.monotonic;
     let Some(connection) = transmit.entities.connections.get_mut(key) else {
         return;
@@ -65,14 +67,18 @@ fn transmit_to(transmit: &mut Transmit, key: ConnectionKey) {
     } else if left < waiting {
         connection.stalled_since = Some(now);
     }
-    let busy = connection
-        .viewer()
-        .is_some_and(|viewer| viewer.body.is_some());
     if connection.throttled && !busy && transmit.network.unsent(key) < UNSENT_BYTES_MAX {
         // There is room again: what was left unread is read in the next tick.
         connection.throttled = false;
         transmit.agenda.again.push(key);
     }
+}
+
+/// Whether something of a file waits for the peer.
+fn has_body(transmit: &Transmit, key: ConnectionKey) -> bool {
+    let connection = transmit.entities.connections.get(key);
+    let viewer = connection.and_then(Connection::viewer);
+    viewer.is_some_and(|viewer| viewer.body.is_some())
 }
 
 /// Bytes that wait for the peer.
@@ -142,7 +148,7 @@ fn send_some(
     slice.resize(length as usize, 0);
     storage.read(body.file, body.offset, slice)?;
     network.send(key, slice);
-    network.transmit(key);
+    network.transmit(key, false);
     Ok(length)
 }
 

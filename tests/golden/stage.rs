@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use baton_components::limits::COMMIT_DELAY;
 use baton_components::path::RelativePath;
 use baton_systems::audit::{self, Audit};
 use baton_systems::memory::{MemoryClock, MemoryNetwork, MemoryStorage, Peer};
@@ -16,6 +17,7 @@ use crate::schedule::{Act, Step};
 pub struct Stage {
     pub network: MemoryNetwork,
     pub storage: MemoryStorage,
+    clock: MemoryClock,
     relay: Relay,
 }
 
@@ -36,6 +38,7 @@ impl Stage {
         Self {
             network,
             storage,
+            clock,
             relay,
         }
     }
@@ -46,8 +49,20 @@ impl Stage {
         assert!(breaches.is_empty(), "the law is broken: {breaches:#?}");
     }
 
-    /// Ticks until nothing is left to do.
+    /// Ticks until nothing is left to do, not even records to be written.
     pub fn settle(&mut self) {
+        self.tick_until_idle();
+        if self
+            .network
+            .timeout()
+            .is_some_and(|left| left <= COMMIT_DELAY)
+        {
+            self.clock.advance(COMMIT_DELAY);
+            self.tick_until_idle();
+        }
+    }
+
+    fn tick_until_idle(&mut self) {
         for _ in 0..TICKS_MAX {
             self.tick();
             if self.network.is_idle() {

@@ -23,7 +23,9 @@ pub fn control(mut network: ResMut<NetworkPort>, mut ingest: Ingest, mut replies
         }
         let consumed = converse(&mut ingest, key, network.input(key), &mut replies);
         network.consume(key, consumed);
-        if !replies.is_empty() {
+        if replies.is_empty() {
+            network.acknowledge(key);
+        } else {
             network.send(key, &replies);
             ingest.agenda.writable.push(key);
             replies.clear();
@@ -101,6 +103,9 @@ fn execute(
         .and_then(Connection::control);
     let minor = control.and_then(|control| control.minor).unwrap_or(0);
     let session = control.and_then(|control| control.session);
+    // An index is answered before it is written. Whoever is answered anything else may
+    // go to the disk and look.
+    ingest.agenda.commit_now |= kind != CommandKind::SendIndex;
     let session_minor = session
         .and_then(|key| ingest.entities.sessions.get(key))
         .map(|session| session.minor);

@@ -3,7 +3,7 @@
 
 use baton_components::index::{Half, Index, PacketPlace};
 use baton_components::keys::{SessionKey, StreamKey};
-use baton_components::limits::PENDING_INDEXES_PER_STREAM;
+use baton_components::limits::{COMMIT_BYTES, PENDING_INDEXES_PER_STREAM};
 use baton_components::stream::reached;
 use baton_components::wire::ctf_index::IndexRecord;
 use baton_components::wire::producer::{NONE, SendIndex, code, reply};
@@ -167,7 +167,7 @@ fn wait(ingest: &mut Ingest, key: StreamKey, sequence: u64, half: Half) -> Resul
 }
 
 /// Both halves are there: the record goes to the index of the file that the bytes
-/// are in, and is visible when `commit` has written it.
+/// are in, and is written with those that follow soon.
 fn complete(ingest: &mut Ingest, key: StreamKey, place: PacketPlace, description: &SendIndex) {
     stop_waiting(ingest, key, description.sequence);
     account(ingest, key, description);
@@ -182,8 +182,16 @@ fn complete(ingest: &mut Ingest, key: StreamKey, place: PacketPlace, description
         instance: description.instance,
         packet_sequence: description.packet_sequence,
     };
-    trace_files::record(&mut ingest.entities, place.file, &record);
-    ingest.agenda.indexed.push(place.file);
+    let Some(file) = ingest.entities.trace_files.get_mut(place.file) else {
+        return;
+    };
+    if !file.has_unwritten() {
+        ingest.agenda.indexed.push(place.file);
+    }
+    if trace_files::record(file, &record) >= COMMIT_BYTES {
+        // If this fails, `commit` says so and tries again.
+        let _ = trace_files::flush(&mut ingest.storage, file);
+    }
 }
 
 /// The half of a packet that waits has met the other, or never will.

@@ -346,7 +346,7 @@ impl Network for RelaySide {
             .map_or(0, |buffers| buffers.output.len())
     }
 
-    fn transmit(&mut self, key: ConnectionKey) -> Transmitted {
+    fn transmit(&mut self, key: ConnectionKey, _: bool) -> Transmitted {
         match (self.link(key), self.buffers.get_mut(&key)) {
             (Some(link), Some(buffers)) => lock(&link).transmit(&mut buffers.output),
             _ => Transmitted::Broken(UNKNOWN.to_owned()),

@@ -81,7 +81,7 @@ fn position(entities: &Entities, key: StreamKey, seek: Seek) -> PacketPosition {
         Seek::Last => {
             // Packets may still become complete in a file that is not written any more.
             let file = files.find(|(_, file)| !file.is_settled());
-            (file, file.map_or(0, |(_, file)| file.committed()))
+            (file, file.map_or(0, |(_, file)| file.records()))
         }
     };
     let file = file.map(|(key, _)| key);

@@ -9,6 +9,7 @@ use baton_components::wire::viewer::{NEW_METADATA, NEW_STREAM, NextIndexStatus};
 
 use super::{Caller, Serve, announce, metadata};
 use crate::entities::Entities;
+use crate::ports::StoragePort;
 use crate::trace_files;
 
 pub fn answer(serve: &mut Serve, caller: Caller, handle: u64, replies: &mut Vec<u8>) {
@@ -38,13 +39,13 @@ fn next(serve: &mut Serve, key: ViewerStreamKey, flags: u32) -> IndexReply {
     {
         return IndexReply::without_index(NextIndexStatus::Hup, flags & NEW_METADATA);
     }
-    match seek_next(entities, key) {
+    match seek_next(&mut serve.entities, &mut serve.storage, key) {
         Next::Packet(file, record) => match deliver(serve, key, file, record) {
             Some(index) => IndexReply { flags, ..index },
             None => IndexReply::without_index(NextIndexStatus::Error, flags),
         },
         Next::Waiting => IndexReply::without_index(NextIndexStatus::Retry, flags),
-        Next::Drained => drained(entities, key, flags),
+        Next::Drained => drained(&mut serve.entities, key, flags),
     }
 }
 
@@ -64,8 +65,9 @@ fn drained(entities: &mut Entities, key: ViewerStreamKey, flags: u32) -> IndexRe
 }
 
 /// Moves the position from file to file until it stands at a record or at the end.
-fn seek_next(entities: &mut Entities, key: ViewerStreamKey) -> Next {
+fn seek_next(entities: &mut Entities, storage: &mut StoragePort, key: ViewerStreamKey) -> Next {
     loop {
+        write_next(entities, storage, key);
         let Some(viewer_stream) = entities.viewer_streams.get(key) else {
             return Next::Drained;
         };
@@ -104,6 +106,21 @@ fn seek_next(entities: &mut Entities, key: ViewerStreamKey) -> Next {
             None if trace_file.has_unwritten() => return Next::Waiting,
             None => return Next::Drained,
         }
+    }
+}
+
+/// Writes the records of the file in hand if the next one is among those that wait.
+fn write_next(entities: &mut Entities, storage: &mut StoragePort, key: ViewerStreamKey) {
+    let viewer_stream = entities.viewer_streams.get(key);
+    let Some(position) = viewer_stream.and_then(ViewerStream::packets) else {
+        return;
+    };
+    let file = position.file;
+    if let Some(file) = file.and_then(|file| entities.trace_files.get_mut(file))
+        && position.record >= file.committed()
+    {
+        // If this fails, `commit` says so and tries again.
+        let _ = trace_files::flush(storage, file);
     }
 }
 

@@ -6,6 +6,7 @@ use baton_components::arena::Arena;
 use baton_components::chunk::Chunk;
 use baton_components::connection::Port;
 use baton_components::keys::{ChunkKey, SessionKey, StreamKey};
+use baton_components::limits::COMMIT_DELAY;
 use baton_components::path::RelativePath;
 use baton_components::session::Session;
 use baton_components::stream::Stream;
@@ -52,8 +53,20 @@ impl Stage {
         assert!(breaches.is_empty(), "the law is broken: {breaches:#?}");
     }
 
-    /// Ticks until nothing is left to do.
+    /// Ticks until nothing is left to do, not even records to be written.
     pub fn settle(&mut self) {
+        self.tick_until_idle();
+        if self
+            .network
+            .timeout()
+            .is_some_and(|left| left <= COMMIT_DELAY)
+        {
+            self.clock.advance(COMMIT_DELAY);
+            self.tick_until_idle();
+        }
+    }
+
+    fn tick_until_idle(&mut self) {
         for _ in 0..TICKS_MAX {
             self.tick();
             if self.network.is_idle() {

@@ -140,7 +140,7 @@ fn a_broken_connection_gives_what_had_arrived() {
     assert_eq!(test.port.input(key), b"arrived");
     test.port.send(key, b"reply");
     let broken = Transmitted::Broken("reset by peer".to_owned());
-    assert_eq!(test.port.transmit(key), broken);
+    assert_eq!(test.port.transmit(key, false), broken);
     assert_eq!(peer.take_received(), b"");
 }
 
@@ -149,11 +149,11 @@ fn a_blocked_peer_is_reported_when_it_takes_more() {
     let mut test = Test::new();
     let (peer, key) = test.connect();
     test.port.send(key, b"first");
-    assert_eq!(test.port.transmit(key), Transmitted::All);
+    assert_eq!(test.port.transmit(key, false), Transmitted::All);
     peer.block();
     peer.accept_bytes(2);
     test.port.send(key, b"second");
-    assert_eq!(test.port.transmit(key), Transmitted::Partly);
+    assert_eq!(test.port.transmit(key, false), Transmitted::Partly);
     assert_eq!(test.port.unsent(key), 4);
     assert_eq!(test.poll(), (0, 0));
     assert_eq!(peer.take_received(), b"firstse");
@@ -161,7 +161,7 @@ fn a_blocked_peer_is_reported_when_it_takes_more() {
     assert!(!test.handle.is_idle());
     assert_eq!(test.poll(), (0, 1));
     assert_eq!(test.poll(), (0, 0));
-    assert_eq!(test.port.transmit(key), Transmitted::All);
+    assert_eq!(test.port.transmit(key, false), Transmitted::All);
     assert_eq!(peer.take_received(), b"cond");
 }
 
