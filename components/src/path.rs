@@ -78,6 +78,12 @@ impl RelativePath {
         Some(Self(self.0[..end].to_vec()))
     }
 
+    /// Whether the path is that directory, or leads through it.
+    pub fn is_at_or_below(&self, directory: &Self) -> bool {
+        let rest = self.0.strip_prefix(&*directory.0);
+        rest.is_some_and(|rest| directory.is_root() || rest.is_empty() || rest.starts_with(b"/"))
+    }
+
     /// The names of the path, first to last.
     pub fn components(&self) -> impl Iterator<Item = &[u8]> {
         self.0

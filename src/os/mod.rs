@@ -2,6 +2,7 @@
 //! systems. Nothing else in the project touches them.
 
 pub mod clock;
+pub mod directories;
 pub mod health;
 pub mod inherited;
 pub mod marker;

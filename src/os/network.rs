@@ -21,7 +21,7 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 use signal_hook_mio::v1_0::Signals;
 use slotmap::{Key, KeyData, SecondaryMap};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::health::Health;
 use super::signals::{self, Stop};
@@ -163,6 +163,10 @@ impl SocketNetwork {
         socket: std::net::TcpListener,
     ) -> io::Result<SocketAddr> {
         socket.set_nonblocking(true)?;
+        // What is set on a listener, its connections have from the start. Replies are
+        // whole when they are written: waiting for more would delay them.
+        SockRef::from(&socket).set_tcp_nodelay(true)?;
+        self.watch.apply(&socket)?;
         let mut socket = TcpListener::from_std(socket);
         let address = socket.local_addr()?;
         let token = Token(FIRST_LISTENER + self.listeners.len());
@@ -294,13 +298,9 @@ impl Network for SocketNetwork {
         let Some(mut socket) = self.newcomer.take() else {
             return;
         };
-        // Replies are whole when they are written: waiting for more would delay them.
-        let set = socket.set_nodelay(true);
-        let registered = set.and_then(|()| self.watch.apply(&socket)).and_then(|()| {
-            let token = Token(key.data().as_ffi() as usize);
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            self.poll.registry().register(&mut socket, token, interest)
-        });
+        let token = Token(key.data().as_ffi() as usize);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registered = self.poll.registry().register(&mut socket, token, interest);
         if let Err(error) = registered {
             tracing::warn!("a new connection cannot be watched: {error}");
         }
@@ -409,11 +409,8 @@ impl Network for SocketNetwork {
     }
 
     fn close(&mut self, key: ConnectionKey) {
-        if let Some(mut peer) = self.peers.remove(key) {
-            // Closing the descriptor takes it out of the poll by itself; a failure
-            // here means it never was in it.
-            let _ = self.poll.registry().deregister(&mut peer.socket);
-        }
+        // Closing the descriptor takes it out of the poll.
+        self.peers.remove(key);
     }
 }
 
@@ -479,5 +476,30 @@ impl Peer {
         } else {
             self.output.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_watched_as_its_listener_was_told() {
+        let watch = Watch::default();
+        let mut network = SocketNetwork::new(Stop::default(), Idle::default(), 1, watch).unwrap();
+        let address = network
+            .listen(Port::Control, "127.0.0.1:0".parse().unwrap())
+            .unwrap();
+        let _peer = std::net::TcpStream::connect(address).unwrap();
+        network.poll(None, &mut Vec::new(), &mut Vec::new());
+        network.accept().unwrap();
+        let socket = network.newcomer.unwrap();
+        let socket = SockRef::from(&socket);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(
+            socket.tcp_keepalive_time().unwrap(),
+            watch.keep_alive.unwrap().idle.unwrap()
+        );
     }
 }

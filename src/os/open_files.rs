@@ -54,7 +54,7 @@ impl OpenFiles {
     }
 
     /// Makes a file there. One of that name loses it to the new one.
-    pub fn create(&mut self, key: FileKey, path: &RelativePath, root: &Root) -> io::Result<()> {
+    pub fn create(&mut self, key: FileKey, path: &RelativePath, root: &mut Root) -> io::Result<()> {
         self.keep_nameless(path, root)?;
         self.make_room();
         let file = root.create_file(path)?;
@@ -76,7 +76,7 @@ impl OpenFiles {
     }
 
     /// The file, with a descriptor.
-    pub fn file(&mut self, key: FileKey, root: &Root) -> io::Result<&File> {
+    pub fn file(&mut self, key: FileKey, root: &mut Root) -> io::Result<&File> {
         if self.files.get(key).expect(HELD).file.is_none() {
             self.make_room();
             let open = self.files.get_mut(key).expect(HELD);
@@ -100,7 +100,7 @@ impl OpenFiles {
     }
 
     /// The file of this path is to lose its name: it can never be opened again.
-    pub fn keep_nameless(&mut self, path: &RelativePath, root: &Root) -> io::Result<()> {
+    pub fn keep_nameless(&mut self, path: &RelativePath, root: &mut Root) -> io::Result<()> {
         if let Some(key) = self.by_path.get(path).copied() {
             match self.file(key, root) {
                 // Somebody else took its name away before.
@@ -151,10 +151,10 @@ impl OpenFiles {
 }
 
 fn moved(path: &RelativePath, from: &RelativePath, to: &RelativePath) -> Option<RelativePath> {
-    let rest = path.as_bytes().strip_prefix(from.as_bytes())?;
-    if !rest.is_empty() && !rest.starts_with(b"/") {
+    if !path.is_at_or_below(from) {
         return None;
     }
+    let rest = path.as_bytes().strip_prefix(from.as_bytes())?;
     RelativePath::parse(&[to.as_bytes(), rest].concat()).ok()
 }
 
@@ -189,12 +189,12 @@ mod tests {
 
         fn create(&mut self, path: &str) -> FileKey {
             let key = self.keys.insert(());
-            self.files.create(key, &at(path), &self.root).unwrap();
+            self.files.create(key, &at(path), &mut self.root).unwrap();
             key
         }
 
         fn write(&mut self, key: FileKey, offset: u64, text: &str) {
-            let file = self.files.file(key, &self.root).unwrap();
+            let file = self.files.file(key, &mut self.root).unwrap();
             file.write_all_at(text.as_bytes(), offset).unwrap();
         }
 
@@ -261,7 +261,7 @@ mod tests {
         assert!(test.has_descriptor(old));
         assert!(!test.has_descriptor(new));
         let mut bytes = [0; 3];
-        let file = test.files.file(old, &test.root).unwrap();
+        let file = test.files.file(old, &mut test.root).unwrap();
         file.read_exact_at(&mut bytes, 0).unwrap();
         assert_eq!(&bytes, b"old");
         assert_eq!(test.text("file"), "new");
@@ -278,7 +278,7 @@ mod tests {
         let gone = test.create("gone");
         let there = test.create("there");
         fs::remove_file(test.directory.path().join("gone")).unwrap();
-        assert!(test.files.file(gone, &test.root).is_err());
+        assert!(test.files.file(gone, &mut test.root).is_err());
         test.write(there, 0, "there");
         test.create("gone");
         assert_eq!(test.files.open, 1);

@@ -4,10 +4,12 @@
 //! that find no place are closed and opened again when they are used; connections wait
 //! to be accepted.
 
+use super::directories::HANDLES_MAX;
+
 /// Kept for what is always open (standard streams, the poll and its signals, listeners,
 /// the output directory, the health socket and its clients) and for directories that
-/// are opened for a moment.
-const RESERVED: u64 = 28;
+/// were used lately.
+const RESERVED: u64 = 28 + HANDLES_MAX as u64;
 
 /// A share of the descriptors of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,13 +8,21 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use baton_components::path::RelativePath;
 use rustix::fs::{Access, AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::directories::Directories;
+
 #[derive(Debug)]
-pub struct Root(OwnedFd);
+pub struct Root {
+    handle: OwnedFd,
+    /// The device and the number of the directory itself.
+    identity: (u64, u64),
+    directories: Directories,
+}
 
 /// What group members may do is the umask's to say, nobody else may anything.
 const DIRECTORY_MODE: u32 = 0o770;
@@ -35,33 +43,42 @@ impl Root {
             Access::WRITE_OK | Access::EXEC_OK,
             AtFlags::EACCESS,
         )?;
-        Ok(Self(root))
+        let it = rustix::fs::fstat(&root)?;
+        Ok(Self {
+            handle: root,
+            identity: (it.st_dev, it.st_ino),
+            directories: Directories::default(),
+        })
     }
 
     /// Whether the path leads here still.
-    pub fn is_at(&self, path: &Path) -> Result<bool, Errno> {
-        let known = rustix::fs::fstat(&self.0)?;
-        let there = rustix::fs::stat(path);
-        Ok(there.is_ok_and(|it| (it.st_dev, it.st_ino) == (known.st_dev, known.st_ino)))
+    pub fn is_at(&self, path: &Path) -> bool {
+        rustix::fs::stat(path).is_ok_and(|it| (it.st_dev, it.st_ino) == self.identity)
     }
 
-    pub fn directory(&self, path: &RelativePath) -> Result<OwnedFd, Errno> {
+    pub fn directory(&mut self, path: &RelativePath) -> Result<Arc<OwnedFd>, Errno> {
+        if let Some(known) = self.directories.find(path) {
+            return Ok(known);
+        }
         let name: &[u8] = if path.is_root() {
             b"."
         } else {
             path.as_bytes()
         };
-        rustix::fs::openat2(
-            &self.0,
+        let opened = rustix::fs::openat2(
+            &self.handle,
             name,
             OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH,
             Mode::empty(),
             ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
-        )
+        )?;
+        let opened = Arc::new(opened);
+        self.directories.remember(path, &opened);
+        Ok(opened)
     }
 
     /// Makes a directory and those above it.
-    pub fn make_directory(&self, path: &RelativePath) -> Result<OwnedFd, Errno> {
+    pub fn make_directory(&mut self, path: &RelativePath) -> Result<Arc<OwnedFd>, Errno> {
         match self.directory(path) {
             Err(Errno::NOENT) => {}
             opened => return opened,
@@ -76,7 +93,7 @@ impl Root {
         }
     }
 
-    pub fn exists(&self, path: &RelativePath) -> Result<bool, Errno> {
+    pub fn exists(&mut self, path: &RelativePath) -> Result<bool, Errno> {
         let found = self.parent_of(path).and_then(|(parent, name)| {
             rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map(drop)
         });
@@ -87,14 +104,16 @@ impl Root {
         }
     }
 
-    pub fn rename(&self, from: &RelativePath, to: &RelativePath) -> Result<(), Errno> {
+    pub fn rename(&mut self, from: &RelativePath, to: &RelativePath) -> Result<(), Errno> {
         let (old_parent, old) = self.parent_of(from)?;
         let (new_parent, new) = self.parent_of(to)?;
+        self.directories.forget(from);
+        self.directories.forget(to);
         rustix::fs::renameat(old_parent, old, new_parent, new)
     }
 
     /// Removes a name; none of that name is fine.
-    pub fn unlink(&self, path: &RelativePath, flags: AtFlags) -> Result<(), Errno> {
+    pub fn unlink(&mut self, path: &RelativePath, flags: AtFlags) -> Result<(), Errno> {
         let unlinked = self
             .parent_of(path)
             .and_then(|(parent, name)| rustix::fs::unlinkat(parent, name, flags));
@@ -105,18 +124,23 @@ impl Root {
     }
 
     /// Makes a file anew, whatever was there.
-    pub fn create_file(&self, path: &RelativePath) -> Result<File, Errno> {
-        self.unlink(path, AtFlags::empty())?;
+    pub fn create_file(&mut self, path: &RelativePath) -> Result<File, Errno> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        self.file(path, flags)
+        match self.file(path, flags) {
+            Err(Errno::EXIST) => {
+                self.unlink(path, AtFlags::empty())?;
+                self.file(path, flags)
+            }
+            made => made,
+        }
     }
 
     /// Opens a file that is there.
-    pub fn open_file(&self, path: &RelativePath) -> Result<File, Errno> {
+    pub fn open_file(&mut self, path: &RelativePath) -> Result<File, Errno> {
         self.file(path, OFlags::RDWR)
     }
 
-    fn file(&self, path: &RelativePath, flags: OFlags) -> Result<File, Errno> {
+    fn file(&mut self, path: &RelativePath, flags: OFlags) -> Result<File, Errno> {
         let (parent, name) = self.parent_of(path)?;
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(FILE_MODE))?;
@@ -124,7 +148,7 @@ impl Root {
     }
 
     /// The handle of a path's directory, and its last name.
-    fn parent_of<'a>(&self, path: &'a RelativePath) -> Result<(OwnedFd, &'a [u8]), Errno> {
+    fn parent_of<'a>(&mut self, path: &'a RelativePath) -> Result<(Arc<OwnedFd>, &'a [u8]), Errno> {
         let (parent, name) = split(path).ok_or(Errno::ISDIR)?;
         Ok((self.directory(&parent)?, name))
     }

@@ -38,7 +38,7 @@ impl FileStorage {
     /// The output directory may be removed while the relay runs, with its traces: it
     /// is made anew for the next session.
     fn find_root(&mut self) -> io::Result<()> {
-        if !self.root.is_at(&self.output)? {
+        if !self.root.is_at(&self.output) {
             self.root = Root::open(&self.output)?;
         }
         Ok(())
@@ -52,7 +52,7 @@ impl FileStorage {
         work: impl FnOnce(&File) -> io::Result<T>,
     ) -> Result<T, StorageError> {
         self.files
-            .file(key, &self.root)
+            .file(key, &mut self.root)
             .and_then(work)
             .map_err(|reason| self.error(action, self.files.path(key), &reason))
     }
@@ -86,7 +86,7 @@ impl Storage for FileStorage {
 
     fn rename(&mut self, from: &RelativePath, to: &RelativePath) -> Result<(), StorageError> {
         self.files
-            .keep_nameless(to, &self.root)
+            .keep_nameless(to, &mut self.root)
             .and_then(|()| Ok(self.root.rename(from, to)?))
             .map_err(|reason| self.error("rename", from, &reason))?;
         self.files.renamed(from, to);
@@ -102,14 +102,14 @@ impl Storage for FileStorage {
 
     fn remove_file(&mut self, path: &RelativePath) -> Result<(), StorageError> {
         self.files
-            .keep_nameless(path, &self.root)
+            .keep_nameless(path, &mut self.root)
             .and_then(|()| Ok(self.root.unlink(path, AtFlags::empty())?))
             .map_err(|reason| self.error("remove file", path, &reason))
     }
 
     fn create_file(&mut self, key: FileKey, path: &RelativePath) -> Result<(), StorageError> {
         self.files
-            .create(key, path, &self.root)
+            .create(key, path, &mut self.root)
             .map_err(|reason| self.error("make file", path, &reason))
     }
 

@@ -54,7 +54,7 @@ impl Watch {
             if let Some(probes) = keep_alive.probes {
                 wanted = wanted.with_retries(probes);
             }
-            socket.set_keepalive(true)?;
+            // Turns it on, too.
             socket.set_tcp_keepalive(&wanted)?;
         }
         if self.timeout.is_some() {

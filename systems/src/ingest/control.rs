@@ -21,9 +21,13 @@ pub fn control(mut network: ResMut<NetworkPort>, mut ingest: Ingest, mut replies
         if !receive(&mut network, &mut ingest.entities, &mut ingest.agenda, key) {
             continue;
         }
-        let consumed = converse(&mut ingest, key, network.input(key), &mut replies);
+        let input = network.input(key);
+        let is_empty = input.is_empty();
+        let consumed = converse(&mut ingest, key, input, &mut replies);
         network.consume(key, consumed);
-        if replies.is_empty() {
+        if is_empty {
+            // It only ended.
+        } else if replies.is_empty() {
             network.acknowledge(key);
         } else {
             network.send(key, &replies);
