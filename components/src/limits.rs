@@ -9,6 +9,13 @@ use std::time::Duration;
 /// does not keep the others waiting.
 pub const RECEIVE_BYTES_PER_TICK: usize = 256 * 1024;
 
+/// What is left of a packet's payload goes from the network to its file by itself, if it
+/// is at least this much. Less is copied at less cost.
+pub const PAYLOAD_TAKEN_BYTES_MIN: u32 = 128 * 1024;
+
+/// Bytes of large packets that one connection brings in one tick.
+pub const PAYLOAD_BYTES_PER_TICK: u64 = 1024 * 1024;
+
 /// Replies waiting for a peer beyond which its next command is left unread. A
 /// peer that does not read costs this much memory and one reply.
 pub const UNSENT_BYTES_MAX: usize = 256 * 1024;

@@ -9,6 +9,7 @@ pub mod marker;
 pub mod network;
 pub mod open_files;
 pub mod own_file;
+pub mod pipe;
 pub mod pool;
 pub mod root;
 pub mod run_directory;

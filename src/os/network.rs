@@ -404,6 +404,10 @@ impl Network for SocketNetwork {
         self.peers.get(key).map(|peer| peer.socket.as_fd())
     }
 
+    fn source(&self, key: ConnectionKey) -> Option<BorrowedFd<'_>> {
+        self.descriptor(key)
+    }
+
     fn wait_for_room(&mut self, key: ConnectionKey) {
         self.peer(key).blocked = true;
     }

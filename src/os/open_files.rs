@@ -89,6 +89,10 @@ impl OpenFiles {
         Ok(open.file.as_ref().expect("law: it was opened just now"))
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     pub fn close(&mut self, key: FileKey) {
         let Some(closed) = self.files.remove(key) else {
             return;

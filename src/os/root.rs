@@ -21,7 +21,8 @@ pub struct Root {
     handle: OwnedFd,
     /// The device and the number of the directory itself.
     identity: (u64, u64),
-    directories: Directories,
+    /// None: nothing is to be held open.
+    directories: Option<Directories>,
 }
 
 /// What group members may do is the umask's to say, nobody else may anything.
@@ -47,7 +48,7 @@ impl Root {
         Ok(Self {
             handle: root,
             identity: (it.st_dev, it.st_ino),
-            directories: Directories::default(),
+            directories: None,
         })
     }
 
@@ -57,7 +58,8 @@ impl Root {
     }
 
     pub fn directory(&mut self, path: &RelativePath) -> Result<Arc<OwnedFd>, Errno> {
-        if let Some(known) = self.directories.find(path) {
+        let known = self.directories.as_mut();
+        if let Some(known) = known.and_then(|known| known.find(path)) {
             return Ok(known);
         }
         let name: &[u8] = if path.is_root() {
@@ -73,8 +75,20 @@ impl Root {
             ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
         )?;
         let opened = Arc::new(opened);
-        self.directories.remember(path, &opened);
+        if let Some(known) = &mut self.directories {
+            known.remember(path, &opened);
+        }
         Ok(opened)
+    }
+
+    /// Whether directories that were used stay open for a while: a relay that does
+    /// nothing holds nothing.
+    pub fn keep_directories(&mut self, keep: bool) {
+        if !keep {
+            self.directories = None;
+        } else if self.directories.is_none() {
+            self.directories = Some(Directories::default());
+        }
     }
 
     /// Makes a directory and those above it.
@@ -107,8 +121,10 @@ impl Root {
     pub fn rename(&mut self, from: &RelativePath, to: &RelativePath) -> Result<(), Errno> {
         let (old_parent, old) = self.parent_of(from)?;
         let (new_parent, new) = self.parent_of(to)?;
-        self.directories.forget(from);
-        self.directories.forget(to);
+        if let Some(known) = &mut self.directories {
+            known.forget(from);
+            known.forget(to);
+        }
         rustix::fs::renameat(old_parent, old, new_parent, new)
     }
 

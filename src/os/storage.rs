@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
-use baton_systems::ports::{Storage, StorageError};
+use baton_systems::ports::{Storage, StorageError, Taken};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::open_files::OpenFiles;
+use super::pipe::Pipe;
 use super::root::Root;
 use super::said;
 
@@ -22,6 +23,7 @@ pub struct FileStorage {
     output: PathBuf,
     root: Root,
     files: OpenFiles,
+    pipe: Pipe,
 }
 
 impl FileStorage {
@@ -32,6 +34,7 @@ impl FileStorage {
             output: output.to_owned(),
             root: Root::open(output)?,
             files: OpenFiles::new(files_max),
+            pipe: Pipe::default(),
         })
     }
 
@@ -42,6 +45,14 @@ impl FileStorage {
             self.root = Root::open(&self.output)?;
         }
         Ok(())
+    }
+
+    /// Where no file is open, nothing else is.
+    fn let_go(&mut self) {
+        if self.files.is_empty() {
+            self.root.keep_directories(false);
+            self.pipe = Pipe::default();
+        }
     }
 
     /// Does something with an open file.
@@ -108,9 +119,10 @@ impl Storage for FileStorage {
     }
 
     fn create_file(&mut self, key: FileKey, path: &RelativePath) -> Result<(), StorageError> {
-        self.files
-            .create(key, path, &mut self.root)
-            .map_err(|reason| self.error("make file", path, &reason))
+        self.root.keep_directories(true);
+        let made = self.files.create(key, path, &mut self.root);
+        self.let_go();
+        made.map_err(|reason| self.error("make file", path, &reason))
     }
 
     fn write(&mut self, key: FileKey, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
@@ -139,12 +151,26 @@ impl Storage for FileStorage {
         })
     }
 
+    fn take(&mut self, key: FileKey, offset: u64, length: u64, from: BorrowedFd<'_>) -> Taken {
+        let pipe = &mut self.pipe;
+        let mut bytes = 0;
+        let opened = self.files.file(key, &mut self.root);
+        let written = opened.and_then(|file| {
+            bytes = pipe.fill(from, length);
+            pipe.empty_into(file, offset, bytes)
+        });
+        let written =
+            written.map_err(|reason| self.error("write to", self.files.path(key), &reason));
+        Taken { bytes, written }
+    }
+
     fn resize(&mut self, key: FileKey, size: u64) -> Result<(), StorageError> {
         self.with_file(key, "resize", |file| file.set_len(size))
     }
 
     fn close(&mut self, key: FileKey) {
         self.files.close(key);
+        self.let_go();
     }
 }
 

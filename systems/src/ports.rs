@@ -66,6 +66,12 @@ pub trait Network: Send + Sync {
         None
     }
 
+    /// Where storage can take bytes of the peer by itself; none where they have to be
+    /// received. What is in the input comes first.
+    fn source(&self, _: ConnectionKey) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
     /// The descriptor took no more: the connection is to be reported writable.
     fn wait_for_room(&mut self, _: ConnectionKey) {}
 
@@ -146,11 +152,26 @@ pub trait Storage: Send + Sync {
         unreachable!("law: a network without descriptors offers none for {key:?}")
     }
 
+    /// Moves bytes that have come on a descriptor of the network to the file, at most
+    /// `length`.
+    fn take(&mut self, key: FileKey, _offset: u64, _length: u64, _from: BorrowedFd<'_>) -> Taken {
+        unreachable!("law: a network without descriptors offers none for {key:?}")
+    }
+
     /// Cuts the file, or lengthens it with zeros.
     fn resize(&mut self, key: FileKey, size: u64) -> Result<(), StorageError>;
 
     /// Closes the file. Its key means nothing any more.
     fn close(&mut self, key: FileKey);
+}
+
+/// What came of moving bytes from the network to a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Bytes that are off the network; 0: nothing has come, or nothing will.
+    pub bytes: u64,
+    /// Whether all of them are in the file; if not, a part may be.
+    pub written: Result<(), StorageError>,
 }
 
 /// What storage could not do, on what, and why.

@@ -5,6 +5,7 @@
 //! torn packet at the end of a file makes a whole trace unreadable.
 
 use std::collections::VecDeque;
+use std::os::fd::BorrowedFd;
 
 use baton_components::file::File;
 use baton_components::index::{Half, Index};
@@ -16,7 +17,7 @@ use baton_components::trace_file::{IndexFile, TraceFile};
 use baton_components::wire::ctf_index::{IndexRecord, Version};
 
 use crate::entities::Entities;
-use crate::ports::{StorageError, StoragePort};
+use crate::ports::{StorageError, StoragePort, Taken};
 
 /// Directory of index files, beside the data files.
 const INDEX_DIRECTORY: &[u8] = b"index";
@@ -257,6 +258,20 @@ pub fn write(
     file.written += bytes.len() as u64;
     file.extent = file.extent.max(file.written);
     written
+}
+
+/// Moves the next bytes of a packet that is arriving, at most `length`, from where they
+/// come.
+pub fn take(
+    storage: &mut StoragePort,
+    file: &mut TraceFile,
+    length: u64,
+    from: BorrowedFd<'_>,
+) -> Taken {
+    let taken = storage.take(file.data, file.written, length, from);
+    file.written += taken.bytes;
+    file.extent = file.extent.max(file.written);
+    taken
 }
 
 /// What was written is complete once zeros that were announced and not sent follow

@@ -32,7 +32,7 @@ mod viewer;
 use application::{Application, Run, Workload};
 use events::{assert_complete, assert_prefix, assert_suffix};
 use live_client::{LiveClient, Seek};
-use lttng::{Buffers, Producer};
+use lttng::{Buffers, Mode, Producer, Setup};
 use ports::Ports;
 use process::Process;
 use relay::{Relay, skipped};
@@ -41,6 +41,14 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fs, thread};
 use viewer::{Viewer, read_directory};
+
+/// Fills packets of a mebibyte, as fast as it can.
+const BULKY: Workload = Workload {
+    threads: 2,
+    events_per_thread: 8_000,
+    sleep_us: 0,
+    payload_length: 400,
+};
 
 /// Slow enough that things can be done to it while it runs.
 const UNHURRIED: Workload = Workload {
@@ -71,6 +79,26 @@ fn one_application_is_read_live_and_from_disk() {
 
     assert_complete(&viewer.finish(), &[run]);
     assert_complete(&read_directory(&relay.trace_directory("one")), &[run]);
+    end([producer], relay);
+}
+
+#[test]
+fn large_packets_are_read_live_and_from_disk() {
+    let _turn = turn::take();
+    let relay = Relay::start();
+    let producer = Producer::start();
+    let setup = Setup {
+        channel: &["--subbuf-size=1M", "--num-subbuf=4"],
+        ..Setup::new(Mode::Live, Buffers::PerUser)
+    };
+    let session = producer.session(&relay, "large", setup);
+    let viewer = Viewer::attach(&relay, "large");
+
+    let run = producer.launch(BULKY).finish();
+    session.destroy();
+
+    assert_complete(&viewer.finish(), &[run]);
+    assert_complete(&read_directory(&relay.trace_directory("large")), &[run]);
     end([producer], relay);
 }
 

@@ -1,8 +1,9 @@
 //! Data connections: packets, written to their files as they arrive.
 
-use baton_components::connection::{ArrivingPacket, Connection, Ending};
+use baton_components::connection::{ArrivingPacket, Connection, Ending, Role};
 use baton_components::index::PacketPlace;
 use baton_components::keys::{ConnectionKey, SessionKey, StreamKey, TraceFileKey};
+use baton_components::limits::{PAYLOAD_BYTES_PER_TICK, PAYLOAD_TAKEN_BYTES_MIN};
 use baton_components::session::Session;
 use baton_components::wire::producer::data::{HEADER_SIZE, PacketHeader};
 use bevy_ecs::system::ResMut;
@@ -18,16 +19,74 @@ use crate::trace_files;
 pub fn data(mut network: ResMut<NetworkPort>, mut ingest: Ingest) {
     let mut ready = std::mem::take(&mut ingest.agenda.data);
     for key in ready.drain(..) {
-        if !receive(&mut network, &mut ingest.entities, &mut ingest.agenda, key) {
-            continue;
-        }
-        let (consumed, outcome) = ingest_packets(&mut ingest, key, network.input(key));
-        network.consume(key, consumed);
-        if let Err(reason) = outcome {
+        if let Err(reason) = ingest_from(&mut network, &mut ingest, key) {
             report(&mut ingest, key, &reason);
         }
     }
     ingest.agenda.data = ready;
+}
+
+/// Takes what one connection has brought, up to its share of a tick.
+fn ingest_from(
+    network: &mut NetworkPort,
+    ingest: &mut Ingest,
+    key: ConnectionKey,
+) -> Result<(), Reason> {
+    if take_payload(network, ingest, key)? {
+        ingest.agenda.again.push(key);
+        return Ok(());
+    }
+    if !receive(network, &mut ingest.entities, &mut ingest.agenda, key) {
+        return Ok(());
+    }
+    let (consumed, outcome) = ingest_packets(ingest, key, network.input(key));
+    network.consume(key, consumed);
+    outcome
+}
+
+/// Lets storage take the rest of a large packet by itself, as far as it has come.
+/// Whether the share of a tick was used up: there may be more.
+fn take_payload(
+    network: &NetworkPort,
+    ingest: &mut Ingest,
+    key: ConnectionKey,
+) -> Result<bool, Reason> {
+    let mut share = PAYLOAD_BYTES_PER_TICK;
+    while share > 0 {
+        let Some(packet) = arriving(ingest, key) else {
+            return Ok(false);
+        };
+        let wanted = packet.header.size - packet.received;
+        if packet.lost || wanted < PAYLOAD_TAKEN_BYTES_MIN || !network.input(key).is_empty() {
+            return Ok(false);
+        }
+        let Some(source) = network.source(key) else {
+            return Ok(false);
+        };
+        let file = current_file(ingest, packet.stream, packet.header.stream)?;
+        let Some(trace_file) = ingest.entities.trace_files.get_mut(file) else {
+            return Ok(false);
+        };
+        let length = u64::from(wanted).min(share);
+        let taken = trace_files::take(&mut ingest.storage, trace_file, length, source);
+        if taken.written.is_err() {
+            trace_files::cut(&mut ingest.storage, trace_file);
+        }
+        if taken.bytes == 0 && taken.written.is_ok() {
+            return Ok(false);
+        }
+        share -= taken.bytes;
+        advance(ingest, key, packet, file, taken.bytes as u32, taken.written)?;
+    }
+    Ok(true)
+}
+
+/// The packet that a connection is in the middle of.
+fn arriving(ingest: &Ingest, key: ConnectionKey) -> Option<ArrivingPacket> {
+    match &ingest.entities.connections.get(key)?.role {
+        Role::Data(data) => data.packet,
+        _ => None,
+    }
 }
 
 fn report(ingest: &mut Ingest, key: ConnectionKey, reason: &Reason) {
@@ -68,7 +127,7 @@ fn ingest_some(ingest: &mut Ingest, key: ConnectionKey, input: &mut &[u8]) -> Re
     else {
         return Ok(false);
     };
-    let Some(mut packet) = data.packet else {
+    let Some(packet) = data.packet else {
         let Some((header, rest)) = input.split_first_chunk::<HEADER_SIZE>() else {
             return Ok(false);
         };
@@ -83,13 +142,29 @@ fn ingest_some(ingest: &mut Ingest, key: ConnectionKey, input: &mut &[u8]) -> Re
     }
     *input = rest;
     let file = current_file(ingest, packet.stream, packet.header.stream)?;
-    if !packet.lost
-        && let Err(error) = write_payload(ingest, file, payload)
-    {
+    let written = if packet.lost {
+        Ok(())
+    } else {
+        write_payload(ingest, file, payload)
+    };
+    advance(ingest, key, packet, file, payload.len() as u32, written)?;
+    Ok(true)
+}
+
+/// So many bytes more of a packet have come, and are in its file or lost.
+fn advance(
+    ingest: &mut Ingest,
+    key: ConnectionKey,
+    mut packet: ArrivingPacket,
+    file: TraceFileKey,
+    count: u32,
+    written: Result<(), StorageError>,
+) -> Result<(), Reason> {
+    if let Err(error) = written {
         packet.lost = true;
         report_loss(ingest, packet.stream, &error);
     }
-    packet.received += payload.len() as u32;
+    packet.received += count;
     let whole = packet.received == packet.header.size;
     if let Some(data) = ingest
         .entities
@@ -102,7 +177,7 @@ fn ingest_some(ingest: &mut Ingest, key: ConnectionKey, input: &mut &[u8]) -> Re
     if whole {
         complete_packet(ingest, packet, file)?;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// A header has come: the stream that it names takes the payload.

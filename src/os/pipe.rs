@@ -1,0 +1,121 @@
+//! A pipe through which bytes go from a socket to a file without being copied on the
+//! way.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, SpliceFlags};
+
+/// Made when it is first needed; empty between uses.
+#[derive(Debug, Default)]
+pub struct Pipe(Option<Ends>);
+
+#[derive(Debug)]
+struct Ends {
+    out: OwnedFd,
+    into: OwnedFd,
+}
+
+/// What a pipe may hold without privileges.
+const PIPE_BYTES: usize = 1024 * 1024;
+
+impl Pipe {
+    /// Moves at most `length` bytes of a socket into the pipe; gives how many. None
+    /// where the socket has none, has ended or is broken: a receive tells which. None
+    /// either where there can be no pipe.
+    pub fn fill(&mut self, from: BorrowedFd<'_>, length: u64) -> u64 {
+        if self.0.is_none() {
+            self.0 = Ends::new().ok();
+        }
+        let Some(ends) = &self.0 else { return 0 };
+        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        let moved = rustix::pipe::splice(from, None, &ends.into, None, length as usize, flags);
+        moved.unwrap_or(0) as u64
+    }
+
+    /// Moves the bytes that are in the pipe to their place in a file. Those that the
+    /// file does not take are dropped.
+    pub fn empty_into(&mut self, file: &File, offset: u64, bytes: u64) -> io::Result<()> {
+        let Some(ends) = &self.0 else { return Ok(()) };
+        let end = offset + bytes;
+        let mut offset = offset;
+        while offset < end {
+            let left = (end - offset) as usize;
+            let flags = SpliceFlags::MOVE;
+            match rustix::pipe::splice(&ends.out, None, file, Some(&mut offset), left, flags) {
+                Ok(0) => return self.drop_rest(Errno::IO),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(reason) => return self.drop_rest(reason),
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_rest(&mut self, reason: Errno) -> io::Result<()> {
+        self.0 = None;
+        Err(reason.into())
+    }
+}
+
+impl Ends {
+    fn new() -> io::Result<Self> {
+        let (out, into) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        // A smaller one does its work in more steps.
+        let _ = rustix::pipe::fcntl_setpipe_size(&into, PIPE_BYTES);
+        Ok(Self { out, into })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileExt;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn sockets() -> (UnixStream, UnixStream) {
+        let (near, far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        (near, far)
+    }
+
+    #[test]
+    fn bytes_go_from_a_socket_to_their_place_in_a_file() {
+        let (near, mut far) = sockets();
+        let file = tempfile::tempfile().unwrap();
+        let mut pipe = Pipe::default();
+        assert_eq!(pipe.fill(near.as_fd(), 10), 0, "nothing has come");
+        far.write_all(b"a packet and more").unwrap();
+        let bytes = pipe.fill(near.as_fd(), 8);
+        assert_eq!(bytes, 8);
+        pipe.empty_into(&file, 3, bytes).unwrap();
+        let mut content = [0; 11];
+        file.read_exact_at(&mut content, 0).unwrap();
+        assert_eq!(&content, b"\0\0\0a packet");
+        drop(far);
+        assert_eq!(pipe.fill(near.as_fd(), 100), 9);
+        pipe.empty_into(&file, 0, 9).unwrap();
+        assert_eq!(pipe.fill(near.as_fd(), 100), 0, "it has ended");
+    }
+
+    #[test]
+    fn what_a_file_does_not_take_is_not_in_the_next() {
+        let (near, mut far) = sockets();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let file = tempfile::tempfile().unwrap();
+        let mut pipe = Pipe::default();
+        far.write_all(b"lost").unwrap();
+        let bytes = pipe.fill(near.as_fd(), 10);
+        assert!(pipe.empty_into(&full, 0, bytes).is_err());
+        far.write_all(b"kept").unwrap();
+        let bytes = pipe.fill(near.as_fd(), 10);
+        pipe.empty_into(&file, 0, bytes).unwrap();
+        let mut content = [0; 4];
+        file.read_exact_at(&mut content, 0).unwrap();
+        assert_eq!(&content, b"kept");
+    }
+}
