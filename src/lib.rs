@@ -14,3 +14,4 @@ mod getopt;
 mod options;
 mod os;
 mod repair;
+mod trace;

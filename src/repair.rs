@@ -8,10 +8,10 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use baton_components::wire::ctf_index::{HEADER_SIZE, IndexRecord, Version};
+use crate::trace::index_file::IndexFile;
+use crate::trace::metadata;
 
 /// What was done to one file.
 #[derive(Debug, PartialEq, Eq)]
@@ -109,42 +109,38 @@ struct End {
     data_bytes: u64,
 }
 
-fn whole_records(index: &File, data_size: u64) -> io::Result<End> {
-    let size = index.metadata()?.len();
-    let mut header = [0; HEADER_SIZE];
-    if size < HEADER_SIZE as u64 {
+fn whole_records(index_file: &File, data_size: u64) -> io::Result<End> {
+    let Some(index) = IndexFile::open(index_file)? else {
         // Its first record was not written: no packet is whole.
         return Ok(End {
             index_bytes: 0,
             data_bytes: 0,
         });
-    }
-    index.read_exact_at(&mut header, 0)?;
-    let version = Version::from_header(&header)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    let record_size = version.record_size();
-    let mut record = vec![0; record_size];
-    let mut end = End {
-        index_bytes: HEADER_SIZE as u64,
-        data_bytes: 0,
     };
-    while end.index_bytes + record_size as u64 <= size {
-        index.read_exact_at(&mut record, end.index_bytes)?;
-        let Ok(packet) = IndexRecord::decode(version, &record) else {
-            break;
-        };
-        let packet_end = packet
-            .offset_bytes
-            .saturating_add(packet.packet_size_bits / 8);
-        if packet_end > data_size {
+    let mut records = 0;
+    let mut data_bytes = 0;
+    'index: loop {
+        let batch = index.read(records)?;
+        if batch.is_empty() {
             break;
         }
-        end.index_bytes += record_size as u64;
-        // Records stand in the order in which packets became complete, not always in
-        // that of the file.
-        end.data_bytes = end.data_bytes.max(packet_end);
+        for packet in batch {
+            let packet_end = packet
+                .offset_bytes
+                .saturating_add(packet.packet_size_bits / 8);
+            if packet_end > data_size {
+                break 'index;
+            }
+            records += 1;
+            // Records stand in the order in which packets became complete, not always
+            // in that of the file.
+            data_bytes = data_bytes.max(packet_end);
+        }
     }
-    Ok(end)
+    Ok(End {
+        index_bytes: index.offset(records),
+        data_bytes,
+    })
 }
 
 /// Cuts metadata that comes in packets to whole packets, and metadata in records of
@@ -152,60 +148,7 @@ fn whole_records(index: &File, data_size: u64) -> io::Result<End> {
 fn repair_metadata(path: &Path) -> io::Result<Option<Repair>> {
     let file = open(path)?;
     let bytes = fs::read(path)?;
-    let whole = match bytes.first_chunk::<4>() {
-        Some(magic) if u32::from_le_bytes(*magic) == METADATA_MAGIC => {
-            whole_packets(&bytes, u32::from_le_bytes)
-        }
-        Some(magic) if u32::from_be_bytes(*magic) == METADATA_MAGIC => {
-            whole_packets(&bytes, u32::from_be_bytes)
-        }
-        Some([JSON_RECORD, ..]) => whole_json_records(&bytes),
-        _ => bytes.len(),
-    };
-    cut(&file, path, whole as u64)
-}
-
-/// Bytes of the whole packets at the beginning of packetized metadata. `number` reads
-/// its byte order.
-fn whole_packets(bytes: &[u8], number: fn([u8; 4]) -> u32) -> usize {
-    let mut end = 0;
-    while let Some(header) = bytes
-        .get(end..)
-        .and_then(<[u8]>::first_chunk::<METADATA_HEADER>)
-    {
-        let size = header
-            .get(PACKET_SIZE_BITS..)
-            .and_then(<[u8]>::first_chunk::<4>);
-        let size = size.map_or(0, |bits| number(*bits) as usize / 8);
-        if size < METADATA_HEADER || bytes.len() - end < size {
-            break;
-        }
-        end += size;
-    }
-    end
-}
-
-/// Bytes of the whole records at the beginning of a JSON text sequence.
-fn whole_json_records(bytes: &[u8]) -> usize {
-    let last = bytes
-        .iter()
-        .rposition(|byte| *byte == JSON_RECORD)
-        .unwrap_or(0);
-    let mut depth = 0_i64;
-    let mut in_string = false;
-    let mut escaped = false;
-    for byte in &bytes[last..] {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => depth += 1,
-            b'}' | b']' if !in_string => depth -= 1,
-            _ => {}
-        }
-    }
-    let is_whole = depth == 0 && !in_string && bytes.ends_with(b"\n");
-    if is_whole { bytes.len() } else { last }
+    cut(&file, path, metadata::whole_size(&bytes) as u64)
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -225,17 +168,10 @@ fn cut(file: &File, path: &Path, to_bytes: u64) -> io::Result<Option<Repair>> {
     }))
 }
 
-/// First four bytes of a packet of CTF 1.8 metadata.
-const METADATA_MAGIC: u32 = 0x75D1_1D57;
-/// Magic, UUID, checksum, content size, packet size, three schemes, two versions.
-const METADATA_HEADER: usize = 37;
-/// Where the size of a metadata packet stands in its header, in bits.
-const PACKET_SIZE_BITS: usize = 28;
-/// First byte of each record of a JSON text sequence (CTF 2 metadata).
-const JSON_RECORD: u8 = 0x1E;
-
 #[cfg(test)]
 mod tests {
+    use baton_components::wire::ctf_index::{IndexRecord, Version};
+
     use super::*;
 
     fn record(offset_bytes: u64, size_bytes: u64) -> IndexRecord {
@@ -314,8 +250,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("metadata");
         let mut packet = [0; 64];
-        packet[..4].copy_from_slice(&METADATA_MAGIC.to_le_bytes());
-        packet[PACKET_SIZE_BITS..][..4].copy_from_slice(&(64_u32 * 8).to_le_bytes());
+        packet[..4].copy_from_slice(&0x75D1_1D57_u32.to_le_bytes());
+        packet[28..][..4].copy_from_slice(&(64_u32 * 8).to_le_bytes());
         fs::write(&path, [&packet[..], &packet[..], &packet[..30]].concat()).unwrap();
         repair(directory.path()).unwrap();
         assert_eq!(size(&path), 128);

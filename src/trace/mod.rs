@@ -1,0 +1,39 @@
+//! Traces on disk, as relays leave them: metadata, data files, indexes, and the
+//! directories that they are in.
+//!
+//! `baton repair` and `baton replay` read them; nothing here writes.
+
+pub mod index_file;
+pub mod metadata;
+pub mod recording;
+
+mod json;
+mod layout;
+mod packets;
+mod tsdl;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::os::said;
+
+/// What cannot be read, and why. One line for people.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {}: {reason}", path.display())]
+pub struct TraceError {
+    path: PathBuf,
+    reason: String,
+}
+
+impl TraceError {
+    pub fn new(path: &Path, reason: impl Into<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    fn io(path: &Path) -> impl Fn(io::Error) -> Self {
+        move |reason| Self::new(path, said(&reason))
+    }
+}

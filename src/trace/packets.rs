@@ -1,0 +1,219 @@
+//! The packets of a stream, one after another, whatever files they are in.
+//!
+//! A batch of descriptions is all that is ever in memory, and no file stays open: a
+//! recording may have thousands of streams, and gigabytes.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::vec;
+
+use baton_components::wire::ctf_index::IndexRecord;
+use baton_components::wire::producer::NONE;
+
+use super::TraceError;
+use super::index_file::{BATCH, IndexFile};
+use super::layout::Layout;
+
+/// A data file of which all packets are whole.
+#[derive(Clone, Debug)]
+pub struct DataFile {
+    path: Arc<Path>,
+    source: Source,
+    /// Its first packet: tells whose file it is, and when it begins.
+    pub first: IndexRecord,
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+/// Where the descriptions of packets are.
+#[derive(Clone, Debug)]
+enum Source {
+    Index(PathBuf),
+    Headers(Arc<Layout>),
+}
+
+/// A packet of a recording.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    pub description: IndexRecord,
+    /// The file that it is in.
+    pub path: Arc<Path>,
+}
+
+impl DataFile {
+    /// Looks at every packet of a file; none if it has none. The index is taken if it
+    /// tells of all of them, else the packets' own headers.
+    pub fn examine(
+        path: &Path,
+        index: PathBuf,
+        layout: Option<&Arc<Layout>>,
+    ) -> Result<Option<Self>, TraceError> {
+        let size = std::fs::metadata(path).map_err(TraceError::io(path))?.len();
+        if size == 0 {
+            return Ok(None);
+        }
+        let mut file = Self {
+            path: path.into(),
+            source: Source::Index(index),
+            first: NO_PACKET,
+            packets: 0,
+            bytes: size,
+        };
+        match (file.survey(), layout) {
+            (Ok(()), layout) if layout.is_none() || file.first.instance != NONE => {}
+            (_, Some(layout)) => {
+                file.source = Source::Headers(layout.clone());
+                file.survey()?;
+            }
+            (Err(_), None) => {
+                let reason = "its index does not tell of all its packets, and they begin \
+                              as no tracer of LTTng lets them: the right index is needed";
+                return Err(TraceError::new(path, reason));
+            }
+            (Ok(()), None) => unreachable!("law: without a layout the first arm is taken"),
+        }
+        Ok(Some(file))
+    }
+
+    /// Goes over all packets; they have to lie one after another up to the end.
+    fn survey(&mut self) -> Result<(), TraceError> {
+        self.packets = 0;
+        let (mut place, mut end) = (0, 0);
+        loop {
+            let batch = self.read(&mut place)?;
+            let Some(first) = batch.first() else { break };
+            if self.packets == 0 {
+                self.first = *first;
+            }
+            for packet in batch {
+                if packet.offset_bytes != end {
+                    return Err(self.torn(end));
+                }
+                end = packet.offset_bytes + self.packet_size(&packet)?;
+                self.packets += 1;
+            }
+        }
+        if end == self.bytes {
+            Ok(())
+        } else {
+            Err(self.torn(end))
+        }
+    }
+
+    /// Descriptions from a place on, which moves; none at the end.
+    fn read(&self, place: &mut u64) -> Result<Vec<IndexRecord>, TraceError> {
+        match &self.source {
+            Source::Index(index) => {
+                let records = read_index(index, *place).map_err(TraceError::io(index))?;
+                *place += records.len() as u64;
+                Ok(records)
+            }
+            Source::Headers(layout) => self.read_headers(layout, place),
+        }
+    }
+
+    fn read_headers(
+        &self,
+        layout: &Layout,
+        place: &mut u64,
+    ) -> Result<Vec<IndexRecord>, TraceError> {
+        let file = File::open(&self.path).map_err(TraceError::io(&self.path))?;
+        let mut records = Vec::new();
+        let mut header = vec![0; layout.size()];
+        while *place < self.bytes && (records.len() as u64) < BATCH {
+            match file.read_exact_at(&mut header, *place) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Err(self.torn(*place));
+                }
+                read => read.map_err(TraceError::io(&self.path))?,
+            }
+            let record = layout.describe(&header, *place).ok_or_else(|| {
+                let reason = format!("no packet begins at byte {place}");
+                TraceError::new(&self.path, reason)
+            })?;
+            *place += self.packet_size(&record)?;
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    /// Bytes of a packet that is whole.
+    fn packet_size(&self, packet: &IndexRecord) -> Result<u64, TraceError> {
+        let at = packet.offset_bytes;
+        let bytes = packet.packet_size_bits / 8;
+        if bytes == 0 || bytes > u64::from(u32::MAX) {
+            let reason = format!("the packet at byte {at} has no size that a packet may have");
+            return Err(TraceError::new(&self.path, reason));
+        }
+        if at.checked_add(bytes).is_none_or(|end| end > self.bytes) {
+            return Err(self.torn(at));
+        }
+        Ok(bytes)
+    }
+
+    fn torn(&self, at: u64) -> TraceError {
+        let reason = format!("the packet at byte {at} is torn; baton repair cuts it off");
+        TraceError::new(&self.path, reason)
+    }
+}
+
+/// The packets of files that follow each other.
+#[derive(Debug)]
+pub struct Packets {
+    files: vec::IntoIter<DataFile>,
+    /// The file that is read, and how far.
+    current: Option<(DataFile, u64)>,
+    batch: VecDeque<IndexRecord>,
+}
+
+impl Packets {
+    pub fn of(files: Vec<DataFile>) -> Self {
+        Self {
+            files: files.into_iter(),
+            current: None,
+            batch: VecDeque::new(),
+        }
+    }
+
+    /// The next packet; none after the last one.
+    pub fn next(&mut self) -> Result<Option<Packet>, TraceError> {
+        loop {
+            if let Some((file, place)) = &mut self.current {
+                if let Some(description) = self.batch.pop_front() {
+                    let path = file.path.clone();
+                    return Ok(Some(Packet { description, path }));
+                }
+                self.batch = file.read(place)?.into();
+                if !self.batch.is_empty() {
+                    continue;
+                }
+            }
+            let Some(file) = self.files.next() else {
+                return Ok(None);
+            };
+            self.current = Some((file, 0));
+        }
+    }
+}
+
+fn read_index(path: &Path, first: u64) -> io::Result<Vec<IndexRecord>> {
+    let file = File::open(path)?;
+    let index = IndexFile::open(&file)?;
+    index.map_or(Ok(Vec::new()), |index| index.read(first))
+}
+
+const NO_PACKET: IndexRecord = IndexRecord {
+    offset_bytes: 0,
+    packet_size_bits: 0,
+    content_size_bits: 0,
+    timestamp_begin: 0,
+    timestamp_end: 0,
+    events_discarded: 0,
+    class: 0,
+    instance: NONE,
+    packet_sequence: NONE,
+};

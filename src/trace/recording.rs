@@ -1,0 +1,299 @@
+//! What one session recorded: the traces below a directory, their streams, and the
+//! order of the files of each stream.
+//!
+//! The chunks of a session hold slices of the same traces. Here they are put together
+//! again: a trace is known by its path below its chunk, a stream by its class and
+//! instance, so that it has one name, whatever files its packets went to.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use baton_components::wire::TraceFormat;
+use baton_components::wire::producer::NONE;
+
+pub use super::packets::{Packet, Packets};
+
+use super::TraceError;
+use super::metadata::{Clock, Description};
+use super::packets::DataFile;
+
+/// A session as it was recorded.
+#[derive(Debug)]
+pub struct Recording {
+    pub host: String,
+    pub session: String,
+    pub format: TraceFormat,
+    pub traces: Vec<Trace>,
+}
+
+#[derive(Debug)]
+pub struct Trace {
+    /// Where it is in its session, as a consumer daemon names it.
+    pub path: PathBuf,
+    /// The file with all of its metadata.
+    pub metadata: PathBuf,
+    pub clock: Clock,
+    pub streams: Vec<Stream>,
+}
+
+#[derive(Debug)]
+pub struct Stream {
+    pub channel: Vec<u8>,
+    pub class: u64,
+    /// In the order of time.
+    files: Vec<DataFile>,
+}
+
+impl Stream {
+    pub fn packets(&self) -> Packets {
+        Packets::of(self.files.clone())
+    }
+}
+
+impl Recording {
+    /// Reads what is at or below a directory: a trace, a chunk, or all of a session.
+    pub fn find(directory: &Path) -> Result<Self, TraceError> {
+        let fault = |reason: &str| TraceError::new(directory, reason);
+        let absolute = directory
+            .canonicalize()
+            .map_err(TraceError::io(directory))?;
+        let mut slices = Vec::new();
+        find_slices(directory, &mut slices)?;
+        let mut parts: BTreeMap<PathBuf, Vec<Slice>> = BTreeMap::new();
+        for slice in slices {
+            let below = slice.directory.strip_prefix(directory).unwrap_or(Path::new(""));
+            let path = trace_path(&absolute, below);
+            parts.entry(path).or_default().push(slice);
+        }
+        if parts.is_empty() {
+            return Err(fault("there is no trace in it"));
+        }
+        let described = parts.values().flatten().map(|slice| &slice.description);
+        let format = described.clone().next().map(|it| it.format);
+        let format = format.unwrap_or_default();
+        if described.clone().any(|it| it.format != format) {
+            return Err(fault(
+                "it has traces in CTF 1.8 and in CTF 2: a session has one format",
+            ));
+        }
+        let host = described.clone().find_map(|it| it.host.clone());
+        let session = described.clone().find_map(|it| it.session.clone());
+        let name = absolute.file_name().map(OsStr::to_string_lossy);
+        let mut traces = Vec::new();
+        for (path, slices) in parts {
+            traces.extend(Trace::join(path, slices)?);
+        }
+        if traces.is_empty() {
+            return Err(fault("there is no packet in it"));
+        }
+        Ok(Self {
+            host: host.unwrap_or_else(|| "localhost".into()),
+            session: session
+                .or(name.map(Into::into))
+                .unwrap_or_else(|| "replay".into()),
+            format,
+            traces,
+        })
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.files().map(|file| file.bytes).sum()
+    }
+
+    pub fn packets(&self) -> u64 {
+        self.files().map(|file| file.packets).sum()
+    }
+
+    fn files(&self) -> impl Iterator<Item = &DataFile> {
+        let streams = self.traces.iter().flat_map(|trace| &trace.streams);
+        streams.flat_map(|stream| &stream.files)
+    }
+}
+
+impl Trace {
+    /// Puts the slices of a trace together; none if they have no packet.
+    fn join(path: PathBuf, slices: Vec<Slice>) -> Result<Option<Self>, TraceError> {
+        // Each chunk has all metadata up to its own end. One that was cut short may
+        // have none.
+        let fullest = slices.iter().max_by_key(|slice| slice.metadata_bytes);
+        let Some(fullest) = fullest else {
+            return Ok(None);
+        };
+        let (clock, metadata) = (fullest.description.clock, fullest.metadata());
+        let mut streams: BTreeMap<Identity, Vec<Named>> = BTreeMap::new();
+        for slice in &slices {
+            let layout = slice.description.layout.clone().map(Arc::new);
+            for name in &slice.files {
+                let index = slice.directory.join("index").join(with_idx(name));
+                let path = slice.directory.join(name);
+                if let Some(file) = DataFile::examine(&path, index, layout.as_ref())? {
+                    let named = (name.as_bytes().to_vec(), file);
+                    let identity = Identity::of(&named);
+                    streams.entry(identity).or_default().push(named);
+                }
+            }
+        }
+        let streams: Vec<_> = streams.into_values().map(Stream::join).collect();
+        Ok((!streams.is_empty()).then_some(Self {
+            path,
+            metadata,
+            clock,
+            streams,
+        }))
+    }
+}
+
+/// A data file and its name.
+type Named = (Vec<u8>, DataFile);
+
+/// What the files of one stream have in common: class and instance, or where old
+/// tracers number no instances, the name.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Identity(u64, u64, Vec<u8>);
+
+impl Identity {
+    fn of((name, file): &Named) -> Self {
+        let (class, instance) = (file.first.class, file.first.instance);
+        let name = if instance == NONE {
+            name.clone()
+        } else {
+            Vec::new()
+        };
+        Self(class, instance, name)
+    }
+}
+
+impl Stream {
+    fn join(mut named: Vec<Named>) -> Self {
+        named.sort_by_key(|(_, file)| (file.first.timestamp_begin, file.first.packet_sequence));
+        let (first, file) = &named[0];
+        let class = file.first.class;
+        let channel = if named.iter().all(|(name, _)| name == first) {
+            first.clone()
+        } else {
+            // The files of a ring have numbers after the name of the stream.
+            let end = first.iter().rposition(|byte| *byte == b'_');
+            first[..end.unwrap_or(first.len())].to_vec()
+        };
+        Self {
+            channel,
+            class,
+            files: named.into_iter().map(|(_, file)| file).collect(),
+        }
+    }
+}
+
+/// A directory with metadata and data files: a trace, or what a chunk has of it.
+#[derive(Debug)]
+struct Slice {
+    directory: PathBuf,
+    description: Description,
+    metadata_bytes: u64,
+    /// Names of the data files.
+    files: Vec<std::ffi::OsString>,
+}
+
+impl Slice {
+    fn metadata(&self) -> PathBuf {
+        self.directory.join(METADATA)
+    }
+}
+
+/// Goes through directories in the order of their names. Symbolic links are not
+/// followed.
+fn find_slices(directory: &Path, found: &mut Vec<Slice>) -> Result<(), TraceError> {
+    let fault = TraceError::io(directory);
+    let mut files = Vec::new();
+    let mut directories = Vec::new();
+    for entry in fs::read_dir(directory).map_err(&fault)? {
+        let entry = entry.map_err(&fault)?;
+        let name = entry.file_name();
+        let kind = entry.file_type().map_err(&fault)?;
+        // What is hidden is none of a trace's, but for chunks in the middle of a
+        // rotation.
+        let is_hidden = name.as_bytes().starts_with(b".");
+        if kind.is_dir() && (!is_hidden || is_chunk(&name)) {
+            directories.push(name);
+        } else if kind.is_file() && !is_hidden {
+            files.push(name);
+        }
+    }
+    files.sort();
+    directories.sort();
+    let others = files.len();
+    files.retain(|name| name != METADATA);
+    let path = directory.join(METADATA);
+    let metadata_bytes = fs::metadata(&path).map_or(0, |it| it.len());
+    // Without metadata nobody can read the packets.
+    if files.len() < others && metadata_bytes > 0 {
+        found.push(Slice {
+            description: Description::read(&path)?,
+            directory: directory.to_owned(),
+            metadata_bytes,
+            files,
+        });
+        // The rest is its index.
+        return Ok(());
+    }
+    for name in directories {
+        find_slices(&directory.join(name), found)?;
+    }
+    Ok(())
+}
+
+/// The path of a trace in its session: `below` a directory, without chunks. A directory
+/// within a session adds what leads to it.
+fn trace_path(directory: &Path, below: &Path) -> PathBuf {
+    let names: Vec<&OsStr> = directory.iter().collect();
+    let domain = names
+        .iter()
+        .rposition(|name| DOMAINS.iter().any(|domain| name == domain));
+    let leading = domain.map_or(&[][..], |at| &names[at..]);
+    let below = below.components().filter_map(|component| match component {
+        Component::Normal(name) if name != ARCHIVES && !is_chunk(name) => Some(name),
+        _ => None,
+    });
+    let path: PathBuf = leading.iter().copied().chain(below).collect();
+    if path.as_os_str().is_empty() {
+        // A trace that somebody copied: it needs some path.
+        PathBuf::from(names.last().copied().unwrap_or(OsStr::new("trace")))
+    } else {
+        path
+    }
+}
+
+/// Whether a directory is named as those of chunks are: `BEGIN-NUMBER`,
+/// `BEGIN-END-NUMBER`, or for the time of a rotation.
+fn is_chunk(name: &OsStr) -> bool {
+    let moment = |text: &[u8]| {
+        let shape = b"00000000T000000+0000-";
+        let fits = |(found, wanted): (&u8, &u8)| match wanted {
+            b'0' => found.is_ascii_digit(),
+            b'+' => matches!(found, b'+' | b'-'),
+            _ => found == wanted,
+        };
+        (text.len() > shape.len() && text.iter().zip(shape).all(fits)).then_some(shape.len())
+    };
+    let name = name.as_bytes();
+    let Some(after) = moment(name) else {
+        return name == b".tmp_old_chunk" || name == b".tmp_new_chunk";
+    };
+    let rest = &name[after..];
+    let rest = &rest[moment(rest).unwrap_or(0)..];
+    rest.iter().all(|it| it.is_ascii_digit() || *it == b'-')
+}
+
+fn with_idx(name: &OsStr) -> std::ffi::OsString {
+    let mut name = name.to_owned();
+    name.push(".idx");
+    name
+}
+
+const METADATA: &str = "metadata";
+const ARCHIVES: &str = "archives";
+/// Where the path of a trace begins.
+const DOMAINS: [&str; 2] = ["ust", "kernel"];
