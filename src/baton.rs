@@ -7,12 +7,13 @@ use crate::bench::wire::{self, Plan};
 use crate::cli::{self, Action};
 use crate::config::{Config, Face};
 use crate::options::Given;
-use crate::{daemon, os, repair};
+use crate::{daemon, os, repair, resend};
 
 pub fn main() -> ExitCode {
     let outcome = match cli::parse() {
         Action::Relay(given) => run_relay(&given),
         Action::Repair(directory) => run_repair(&directory),
+        Action::Replay(plan) => resend::run(&plan).map_err(Into::into),
         Action::BenchWire(plan) => run_bench(plan),
     };
     match outcome {

@@ -1,5 +1,7 @@
 //! The command line of `baton`, as it was typed. What it means is in [`crate::config`].
 
+mod replay;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -9,12 +11,14 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::bench::wire::{Plan, Workload};
 use crate::options::{Given, Id, OPTIONS, Spec};
+use crate::resend;
 
 /// What is to be done.
 #[derive(Debug)]
 pub enum Action {
     Relay(Vec<Given>),
     Repair(PathBuf),
+    Replay(resend::Plan),
     BenchWire(Plan),
 }
 
@@ -48,6 +52,7 @@ pub fn command() -> Command {
         .args(relay_arguments())
         .subcommand(relay.args(relay_arguments()))
         .subcommand(repair)
+        .subcommand(replay::command())
         .subcommand(bench())
 }
 
@@ -127,6 +132,7 @@ fn action(matches: &ArgMatches) -> Action {
             let directory = matches.get_one::<PathBuf>("directory");
             Action::Repair(directory.cloned().unwrap_or_default())
         }
+        Some(("replay", matches)) => Action::Replay(replay::plan(matches)),
         Some(("bench", matches)) => match matches.subcommand() {
             Some((_, matches)) => Action::BenchWire(plan(matches)),
             None => unreachable!("law: clap asks for a benchmark"),

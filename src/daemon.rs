@@ -258,7 +258,7 @@ fn notify(state: sd_notify::NotifyState<'_>) {
 }
 
 /// Takes in what peers had already sent, then lets everything go.
-fn finish(relay: &mut Relay, idle: &Idle) -> Result<(), Error> {
+pub fn finish(relay: &mut Relay, idle: &Idle) -> Result<(), Error> {
     tracing::info!("stopping");
     relay.world.resource_mut::<NetworkPort>().stop_accepting();
     let begun = Instant::now();
@@ -278,7 +278,8 @@ fn finish(relay: &mut Relay, idle: &Idle) -> Result<(), Error> {
     }
 }
 
-fn tick(relay: &mut Relay) -> Result<(), Error> {
+/// One tick, with what its audit found.
+pub fn tick(relay: &mut Relay) -> Result<(), Error> {
     relay.tick();
     let audit = relay.world.resource::<Audit>();
     match audit.breaches.first() {

@@ -13,5 +13,7 @@ mod detach;
 mod getopt;
 mod options;
 mod os;
+mod producer;
 mod repair;
+mod resend;
 mod trace;

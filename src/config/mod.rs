@@ -341,10 +341,10 @@ fn listener(
     url: Option<&Url>,
     dynamic: bool,
 ) -> Result<(Port, SocketAddr), ConfigError> {
+    let default = if dynamic { 0 } else { default_port(port) };
     let resolved = match url {
-        Some(url) => url.resolve(default_port(port, dynamic), dynamic),
-        None => Url::parse(default_url(port))
-            .and_then(|url| url.resolve(default_port(port, dynamic), dynamic)),
+        Some(url) => url.resolve(default, dynamic),
+        None => Url::parse(default_url(port)).and_then(|url| url.resolve(default, dynamic)),
     };
     match resolved {
         Ok(address) => Ok((port, address)),
@@ -355,9 +355,9 @@ fn listener(
     }
 }
 
-fn default_port(port: Port, dynamic: bool) -> u16 {
+/// Where relays are, unless told otherwise.
+pub const fn default_port(port: Port) -> u16 {
     match port {
-        _ if dynamic => 0,
         Port::Control => 5342,
         Port::Data => 5343,
         Port::Live => 5344,

@@ -2,6 +2,10 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
+use baton_components::connection::Port;
+
+use super::default_port;
+
 /// A URL that was read. Its host is resolved later, once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
@@ -39,14 +43,27 @@ pub enum UrlError {
 
 impl Url {
     pub fn parse(url: &str) -> Result<Self, UrlError> {
+        Self::read(url, false).map(|(url, _)| url)
+    }
+
+    /// Where a producer sends to: `net://HOST[:CONTROL_PORT[:DATA_PORT]]`, and `tcp://` in
+    /// place of `net://`. Addresses for control and data.
+    pub fn resolve_producer(url: &str) -> Result<(SocketAddr, SocketAddr), UrlError> {
+        let (url, data_port) = Self::read(url, true)?;
+        let control = url.resolve(default_port(Port::Control), false)?;
+        let data_port = data_port.unwrap_or(default_port(Port::Data));
+        Ok((control, SocketAddr::new(control.ip(), data_port)))
+    }
+
+    /// A URL, and its second port: two belong to a producer. A listener has the first.
+    fn read(url: &str, of_producer: bool) -> Result<(Self, Option<u16>), UrlError> {
         let unknown = || UrlError::Protocol(url.to_owned());
         let (scheme, rest) = url.split_once("://").ok_or_else(unknown)?;
-        let (family, ports) = match scheme.to_ascii_lowercase().as_str() {
-            "tcp" | "tcp4" => (Family::V4, 1),
-            "tcp6" => (Family::V6, 1),
-            // Two ports belong to it, for a producer. A listener has the first.
-            "net" | "net4" => (Family::V4, 2),
-            "net6" => (Family::V6, 2),
+        let (family, has_two_ports) = match scheme.to_ascii_lowercase().as_str() {
+            "tcp" | "tcp4" => (Family::V4, of_producer),
+            "tcp6" => (Family::V6, of_producer),
+            "net" | "net4" => (Family::V4, true),
+            "net6" => (Family::V6, true),
             _ => return Err(unknown()),
         };
         let authority = rest.split('/').next().unwrap_or_default();
@@ -56,17 +73,20 @@ impl Url {
         }
         let mut numbers = after.split(':').skip(1);
         let port = numbers.next().map_or(Ok(None), parse_port)?;
-        for _ in 1..ports {
-            numbers.next().map_or(Ok(None), parse_port)?;
+        let second = if has_two_ports {
+            numbers.next().map_or(Ok(None), parse_port)?
+        } else {
+            None
+        };
+        if let Some(rest) = numbers.next() {
+            return Err(UrlError::Trailing(format!(":{rest}")));
         }
-        match numbers.next() {
-            Some(rest) => Err(UrlError::Trailing(format!(":{rest}"))),
-            None => Ok(Self {
-                host: host.to_owned(),
-                family,
-                port,
-            }),
-        }
+        let url = Self {
+            host: host.to_owned(),
+            family,
+            port,
+        };
+        Ok((url, second))
     }
 
     /// The first address of the host, with the port of the URL or else this one. With
@@ -125,6 +145,20 @@ fn parse_port(text: &str) -> Result<Option<u16>, UrlError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn producers_have_two_ports() {
+        for (url, addresses) in [
+            ("net://127.0.0.1", "127.0.0.1:5342 127.0.0.1:5343"),
+            ("tcp://127.0.0.1:1", "127.0.0.1:1 127.0.0.1:5343"),
+            ("tcp://127.0.0.1:1:2", "127.0.0.1:1 127.0.0.1:2"),
+            ("net6://[::1]:1:2/x", "[::1]:1 [::1]:2"),
+        ] {
+            let (control, data) = Url::resolve_producer(url).unwrap();
+            assert_eq!(format!("{control} {data}"), addresses, "{url}");
+        }
+        assert!(Url::resolve_producer("tcp://127.0.0.1:1:2:3").is_err());
+    }
 
     fn resolved(url: &str) -> Result<String, String> {
         Url::parse(url)

@@ -26,6 +26,7 @@ pub fn parse(text: &str) -> Result<Description, String> {
         format: TraceFormat::Ctf2,
         clock: clock.map_or(Ok(Clock::default()), read_clock)?,
         layout: layout(trace, of_type("data-stream-class")),
+        uuid: trace["uid"].as_str().map(str::to_owned),
         host: text("hostname"),
         session: text("trace_name"),
     })

@@ -19,6 +19,8 @@ pub struct Description {
     pub clock: Clock,
     /// What a packet begins with; none if it is not what tracers of LTTng write.
     pub layout: Option<Layout>,
+    /// Which trace it is, wherever parts of it are.
+    pub uuid: Option<String>,
     /// Where and in which session it was recorded, if it is said.
     pub host: Option<String>,
     pub session: Option<String>,

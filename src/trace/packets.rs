@@ -161,13 +161,16 @@ impl DataFile {
     }
 }
 
-/// The packets of files that follow each other.
+/// The packets of files that follow each other. Snapshots may have the same packets: what
+/// is numbered as one before is passed over.
 #[derive(Debug)]
 pub struct Packets {
     files: vec::IntoIter<DataFile>,
     /// The file that is read, and how far.
     current: Option<(DataFile, u64)>,
     batch: VecDeque<IndexRecord>,
+    /// The least number that the next packet may have.
+    sequence: u64,
 }
 
 impl Packets {
@@ -176,6 +179,7 @@ impl Packets {
             files: files.into_iter(),
             current: None,
             batch: VecDeque::new(),
+            sequence: 0,
         }
     }
 
@@ -184,6 +188,12 @@ impl Packets {
         loop {
             if let Some((file, place)) = &mut self.current {
                 if let Some(description) = self.batch.pop_front() {
+                    if description.packet_sequence < self.sequence {
+                        continue;
+                    }
+                    if description.packet_sequence != NONE {
+                        self.sequence = description.packet_sequence + 1;
+                    }
                     let path = file.path.clone();
                     return Ok(Some(Packet { description, path }));
                 }

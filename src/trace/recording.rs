@@ -1,15 +1,15 @@
 //! What one session recorded: the traces below a directory, their streams, and the
 //! order of the files of each stream.
 //!
-//! The chunks of a session hold slices of the same traces. Here they are put together
-//! again: a trace is known by its path below its chunk, a stream by its class and
-//! instance, so that it has one name, whatever files its packets went to.
+//! The chunks and snapshots of a session hold slices of the same traces. Here they are
+//! put together again: a trace is known by its path below its chunk and its UUID, a
+//! stream by its class and instance, whatever files its packets went to.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use baton_components::wire::TraceFormat;
@@ -63,16 +63,10 @@ impl Recording {
             .map_err(TraceError::io(directory))?;
         let mut slices = Vec::new();
         find_slices(directory, &mut slices)?;
-        let mut parts: BTreeMap<PathBuf, Vec<Slice>> = BTreeMap::new();
-        for slice in slices {
-            let below = slice.directory.strip_prefix(directory).unwrap_or(Path::new(""));
-            let path = trace_path(&absolute, below);
-            parts.entry(path).or_default().push(slice);
-        }
-        if parts.is_empty() {
+        if slices.is_empty() {
             return Err(fault("there is no trace in it"));
         }
-        let described = parts.values().flatten().map(|slice| &slice.description);
+        let described = slices.iter().map(|slice| &slice.description);
         let format = described.clone().next().map(|it| it.format);
         let format = format.unwrap_or_default();
         if described.clone().any(|it| it.format != format) {
@@ -80,11 +74,11 @@ impl Recording {
                 "it has traces in CTF 1.8 and in CTF 2: a session has one format",
             ));
         }
-        let host = described.clone().find_map(|it| it.host.clone());
-        let session = described.clone().find_map(|it| it.session.clone());
+        let mut described = described.map(|it| (it.host.clone(), it.session.clone()));
+        let (host, session) = described.next().unwrap_or_default();
         let name = absolute.file_name().map(OsStr::to_string_lossy);
         let mut traces = Vec::new();
-        for (path, slices) in parts {
+        for (path, slices) in put_together(slices, directory, &absolute) {
             traces.extend(Trace::join(path, slices)?);
         }
         if traces.is_empty() {
@@ -194,10 +188,15 @@ struct Slice {
     description: Description,
     metadata_bytes: u64,
     /// Names of the data files.
-    files: Vec<std::ffi::OsString>,
+    files: Vec<OsString>,
 }
 
 impl Slice {
+    fn below(&self, directory: &Path) -> &Path {
+        let below = self.directory.strip_prefix(directory);
+        below.unwrap_or(&self.directory)
+    }
+
     fn metadata(&self) -> PathBuf {
         self.directory.join(METADATA)
     }
@@ -216,7 +215,7 @@ fn find_slices(directory: &Path, found: &mut Vec<Slice>) -> Result<(), TraceErro
         // What is hidden is none of a trace's, but for chunks in the middle of a
         // rotation.
         let is_hidden = name.as_bytes().starts_with(b".");
-        if kind.is_dir() && (!is_hidden || is_chunk(&name)) {
+        if kind.is_dir() && (!is_hidden || is_hidden_chunk(&name)) {
             directories.push(name);
         } else if kind.is_file() && !is_hidden {
             files.push(name);
@@ -245,18 +244,41 @@ fn find_slices(directory: &Path, found: &mut Vec<Slice>) -> Result<(), TraceErro
     Ok(())
 }
 
-/// The path of a trace in its session: `below` a directory, without chunks. A directory
-/// within a session adds what leads to it.
-fn trace_path(directory: &Path, below: &Path) -> PathBuf {
+/// Slices of the same trace, by its path in the session.
+fn put_together(
+    slices: Vec<Slice>,
+    directory: &Path,
+    absolute: &Path,
+) -> BTreeMap<PathBuf, Vec<Slice>> {
+    let mut traces: BTreeMap<PathBuf, Vec<Slice>> = BTreeMap::new();
+    for slice in slices {
+        let path = trace_path(absolute, slice.below(directory), |name| !is_chunk(name));
+        traces.entry(path).or_default().push(slice);
+    }
+    let (mut whole, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        traces.into_iter().partition(|(_, slices)| {
+            let first = slices.first().and_then(|it| it.description.uuid.as_ref());
+            slices
+                .iter()
+                .all(|it| it.description.uuid.as_ref() == first)
+        });
+    // What looked like chunks were sessions.
+    for slice in others.into_values().flatten() {
+        let path = trace_path(absolute, slice.below(directory), |_| true);
+        whole.entry(path).or_default().push(slice);
+    }
+    whole
+}
+
+/// The path of a trace in its session: `below` a directory, of the names that belong to
+/// it. A directory within a session adds what leads to it.
+fn trace_path(directory: &Path, below: &Path, belongs: fn(&OsStr) -> bool) -> PathBuf {
     let names: Vec<&OsStr> = directory.iter().collect();
     let domain = names
         .iter()
         .rposition(|name| DOMAINS.iter().any(|domain| name == domain));
     let leading = domain.map_or(&[][..], |at| &names[at..]);
-    let below = below.components().filter_map(|component| match component {
-        Component::Normal(name) if name != ARCHIVES && !is_chunk(name) => Some(name),
-        _ => None,
-    });
+    let below = below.iter().filter(|name| belongs(name));
     let path: PathBuf = leading.iter().copied().chain(below).collect();
     if path.as_os_str().is_empty() {
         // A trace that somebody copied: it needs some path.
@@ -266,34 +288,48 @@ fn trace_path(directory: &Path, below: &Path) -> PathBuf {
     }
 }
 
-/// Whether a directory is named as those of chunks are: `BEGIN-NUMBER`,
-/// `BEGIN-END-NUMBER`, or for the time of a rotation.
+/// Whether a directory is named as those of chunks and snapshots are: `BEGIN-NUMBER`,
+/// `BEGIN-END-NUMBER`, `NAME-DATE-TIME-NUMBER`, one that gathers them, or one that is
+/// there while a session rotates.
 fn is_chunk(name: &OsStr) -> bool {
-    let moment = |text: &[u8]| {
-        let shape = b"00000000T000000+0000-";
-        let fits = |(found, wanted): (&u8, &u8)| match wanted {
-            b'0' => found.is_ascii_digit(),
-            b'+' => matches!(found, b'+' | b'-'),
-            _ => found == wanted,
-        };
-        (text.len() > shape.len() && text.iter().zip(shape).all(fits)).then_some(shape.len())
+    const MOMENT: &str = "00000000T000000+0000-";
+    const DATE: &str = "-00000000-000000-";
+    if is_hidden_chunk(name) || name == "archives" {
+        return true;
+    }
+    let Some((begin, number)) = name.to_str().and_then(|name| name.rsplit_once('-')) else {
+        return false;
     };
-    let name = name.as_bytes();
-    let Some(after) = moment(name) else {
-        return name == b".tmp_old_chunk" || name == b".tmp_new_chunk";
-    };
-    let rest = &name[after..];
-    let rest = &rest[moment(rest).unwrap_or(0)..];
-    rest.iter().all(|it| it.is_ascii_digit() || *it == b'-')
+    let begin = format!("{begin}-");
+    let is_snapshot = begin
+        .len()
+        .checked_sub(DATE.len())
+        .and_then(|at| begin.get(at..))
+        .is_some_and(|end| has_shape(end, DATE));
+    number.bytes().all(|it| it.is_ascii_digit())
+        && (is_snapshot || has_shape(&begin, MOMENT) || has_shape(&begin, &MOMENT.repeat(2)))
 }
 
-fn with_idx(name: &OsStr) -> std::ffi::OsString {
+fn is_hidden_chunk(name: &OsStr) -> bool {
+    name == ".tmp_old_chunk" || name == ".tmp_new_chunk"
+}
+
+/// Whether `text` is `shape`, with any digit for each zero and either sign.
+fn has_shape(text: &str, shape: &str) -> bool {
+    let fits = |(found, wanted): (u8, u8)| match wanted {
+        b'0' => found.is_ascii_digit(),
+        b'+' => matches!(found, b'+' | b'-'),
+        _ => found == wanted,
+    };
+    text.len() == shape.len() && text.bytes().zip(shape.bytes()).all(fits)
+}
+
+fn with_idx(name: &OsStr) -> OsString {
     let mut name = name.to_owned();
     name.push(".idx");
     name
 }
 
 const METADATA: &str = "metadata";
-const ARCHIVES: &str = "archives";
 /// Where the path of a trace begins.
 const DOMAINS: [&str; 2] = ["ust", "kernel"];

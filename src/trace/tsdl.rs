@@ -32,6 +32,7 @@ pub fn parse(text: &str) -> Result<Description, String> {
         format: TraceFormat::Ctf1,
         clock: clock.map_or(Ok(Clock::default()), read_clock)?,
         layout: Types::of(&file, trace).layout(&file, trace),
+        uuid: trace.value("uuid").map(str::to_owned),
         host: text("hostname"),
         session: text("trace_name"),
     })
@@ -72,16 +73,22 @@ impl<'a> Types<'a> {
         };
         for statement in &file.statements {
             match &statement[..] {
-                [Node::Word(typealias), Node::Word(integer), Node::Block(block), name @ ..]
-                    if typealias == "typealias" && integer == "integer" =>
-                {
+                [
+                    Node::Word(typealias),
+                    Node::Word(integer),
+                    Node::Block(block),
+                    name @ ..,
+                ] if typealias == "typealias" && integer == "integer" => {
                     let name = joined(name);
                     let name = name.trim_start_matches(":= ").to_owned();
                     types.integers.insert(name, block);
                 }
-                [Node::Word(structure), Node::Word(name), Node::Block(block), ..]
-                    if structure == "struct" =>
-                {
+                [
+                    Node::Word(structure),
+                    Node::Word(name),
+                    Node::Block(block),
+                    ..,
+                ] if structure == "struct" => {
                     types.structures.insert(name, block);
                 }
                 _ => {}
@@ -133,9 +140,12 @@ impl<'a> Types<'a> {
     /// `TYPE NAME` or `TYPE NAME [COUNT]`, of integers.
     fn field(&self, statement: &[Node]) -> Option<Field> {
         let (statement, count) = match statement {
-            [field @ .., Node::Word(open), Node::Word(count), Node::Word(_)] if open == "[" => {
-                (field, count.parse().ok()?)
-            }
+            [
+                field @ ..,
+                Node::Word(open),
+                Node::Word(count),
+                Node::Word(_),
+            ] if open == "[" => (field, count.parse().ok()?),
             _ => (statement, 1),
         };
         let [kind @ .., Node::Word(name)] = statement else {
@@ -355,13 +365,20 @@ stream { id = 0; event.header := struct other; packet.context := struct packet_c
 
     #[test]
     fn streams_that_differ_have_no_layout() {
-        let more = "struct c2 { uint64_t timestamp_begin; }; stream { packet.context := struct c2; };";
+        let more =
+            "struct c2 { uint64_t timestamp_begin; }; stream { packet.context := struct c2; };";
         assert_eq!(parse(&format!("{OLD}{more}")).unwrap().layout, None);
     }
 
     #[test]
     fn garbage_is_refused() {
-        for text in ["", "hello", "trace {", "trace { }; }", "clock { freq = 0; }; trace { };"] {
+        for text in [
+            "",
+            "hello",
+            "trace {",
+            "trace { }; }",
+            "clock { freq = 0; }; trace { };",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse(&"{".repeat(100_000)).is_err());

@@ -1,0 +1,193 @@
+//! `baton replay TRACE`: a recorded session, sent again as if it were being recorded
+//! now.
+//!
+//! There is one path: a recording is read, and a producer that speaks the real protocol
+//! sends it to a relay. That relay is any other (`--to`), or one of our own in this
+//! process, for viewers to look at.
+
+mod play;
+mod send;
+mod serve;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use baton_components::connection::Port;
+use indicatif::{ProgressBar, ProgressStyle};
+
+pub use play::Speed;
+
+use self::play::{Score, WallClock};
+use self::send::Sender;
+use self::serve::{End, OwnRelay};
+use crate::config::default_port;
+use crate::config::url::{Url, UrlError};
+use crate::daemon;
+use crate::os::said;
+use crate::producer::Client;
+use crate::trace::TraceError;
+use crate::trace::recording::Recording;
+
+/// What is to be replayed, and to whom.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// A trace, a chunk, or the directory of a session.
+    pub directory: PathBuf,
+    pub speed: Speed,
+    pub target: Target,
+}
+
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// The URL of a relay, as producers have it.
+    Relay(String),
+    /// Viewers of a relay of our own.
+    Viewers {
+        live_url: String,
+        /// So many have to be attached before anything is sent.
+        count: usize,
+        /// Where the relay writes; none: where it is forgotten.
+        output: Option<PathBuf>,
+    },
+}
+
+/// Why a replay failed. One line for people.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    #[error("{url}: {reason}")]
+    Url { url: String, reason: UrlError },
+    #[error("the replay broke off: {}", said(.0))]
+    Wire(#[from] io::Error),
+    #[error("the relay speaks protocol 2.{minor}: a replay needs 2.11, of LTTng 2.11")]
+    TooOld { minor: u32 },
+    #[error("the relay speaks protocol 2.{minor}: traces in CTF 2 need 2.15, of LTTng 2.15")]
+    NoCtf2 { minor: u32 },
+    #[error("cannot make a directory for the replay: {}", said(.0))]
+    Directory(io::Error),
+    #[error(transparent)]
+    Relay(#[from] daemon::Error),
+}
+
+/// The live timer of a replayed session: what users have without a choice of their own.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Where viewers look for relays.
+const LIVE_PORT: u16 = default_port(Port::Live);
+
+pub fn run(plan: &Plan) -> Result<(), Error> {
+    let recording = Recording::find(&plan.directory)?;
+    let score = Score::of(&recording)?;
+    match &plan.target {
+        Target::Relay(url) => send(&recording, score, plan.speed, url),
+        Target::Viewers {
+            live_url,
+            count,
+            output,
+        } => {
+            let live = resolve(live_url, |url| Url::parse(url)?.resolve(LIVE_PORT, true))?;
+            match output {
+                Some(output) => serve(recording, score, plan.speed, live, *count, output),
+                None => {
+                    let output = tempfile::tempdir().map_err(Error::Directory)?;
+                    serve(recording, score, plan.speed, live, *count, output.path())
+                }
+            }
+        }
+    }
+}
+
+/// Sends a recording to a relay somewhere.
+fn send(recording: &Recording, score: Score, speed: Speed, url: &str) -> Result<(), Error> {
+    let (control, data) = resolve(url, Url::resolve_producer)?;
+    let client = Client::connect(control, data)?;
+    let sender = Sender::announce(client, recording, progress(recording))?;
+    eprintln!("baton: {} is sent to {url}", described(recording));
+    play(score, speed, sender)
+}
+
+/// Sends a recording to viewers, through a relay of our own.
+fn serve(
+    recording: Recording,
+    score: Score,
+    speed: Speed,
+    live: SocketAddr,
+    viewers: usize,
+    output: &Path,
+) -> Result<(), Error> {
+    let relay = OwnRelay::start(output, live)?;
+    let client = Client::connect(relay.control, relay.data)?;
+    let url = viewer_url(relay.live, &recording);
+    let (start, started) = mpsc::channel();
+    let producer = thread::spawn(move || {
+        let sender = Sender::announce(client, &recording, progress(&recording))?;
+        eprintln!("baton: {} can be viewed:", described(&recording));
+        eprintln!("baton: babeltrace2 --input-format=lttng-live {url}");
+        if started.recv().is_err() {
+            // The relay has stopped: there is nobody to send to.
+            return Ok(());
+        }
+        play(score, speed, sender)
+    });
+    match relay.serve(viewers, start)? {
+        // What it is at does not matter any more.
+        End::Stopped => Ok(()),
+        End::Left => match producer.join() {
+            Ok(played) => played,
+            Err(panic) => std::panic::resume_unwind(panic),
+        },
+    }
+}
+
+fn play(score: Score, speed: Speed, mut sender: Sender) -> Result<(), Error> {
+    score.play(speed, PERIOD, &mut WallClock::start(), &mut sender)?;
+    sender.finish()
+}
+
+fn resolve<T>(url: &str, read: impl Fn(&str) -> Result<T, UrlError>) -> Result<T, Error> {
+    read(url).map_err(|reason| Error::Url {
+        url: url.to_owned(),
+        reason,
+    })
+}
+
+/// What is replayed, for people.
+fn described(recording: &Recording) -> String {
+    let count = |count: u64, what: &str| match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    };
+    format!(
+        "session {} of {} ({}, {})",
+        recording.session,
+        recording.host,
+        count(recording.traces.len() as u64, "trace"),
+        count(recording.packets(), "packet"),
+    )
+}
+
+/// What Babeltrace is to be given.
+fn viewer_url(live: SocketAddr, recording: &Recording) -> String {
+    let host = match live.ip() {
+        ip if ip.is_unspecified() || ip.is_loopback() => "localhost".to_owned(),
+        ip => ip.to_string(),
+    };
+    let port = match live.port() {
+        LIVE_PORT => String::new(),
+        port => format!(":{port}"),
+    };
+    let (of, session) = (&recording.host, &recording.session);
+    format!("net://{host}{port}/host/{of}/{session}")
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn progress(recording: &Recording) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {elapsed}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(recording.bytes()).with_style(style)
+}

@@ -1,0 +1,127 @@
+//! A relay of our own for a replay: real ports on this machine, and only until the
+//! viewers have read everything.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::mpsc;
+
+use baton_components::arena::Arena;
+use baton_components::connection::{Connection, Port};
+use baton_components::keys::{ConnectionKey, ViewerSessionKey};
+use baton_components::viewer_session::ViewerSession;
+use baton_systems::ports::{ClockPort, NetworkPort, StoragePort};
+use baton_systems::settings::Settings;
+use baton_systems::tick::Relay;
+
+use crate::daemon::{self, Error};
+use crate::os::clock::SystemClock;
+use crate::os::marker::Marker;
+use crate::os::network::{Idle, SocketNetwork};
+use crate::os::pool::Pool;
+use crate::os::signals::Stop;
+use crate::os::storage::FileStorage;
+use crate::os::watch::Watch;
+
+/// A relay that listens.
+pub struct OwnRelay {
+    relay: Relay,
+    stop: Stop,
+    idle: Idle,
+    pub control: SocketAddr,
+    pub data: SocketAddr,
+    pub live: SocketAddr,
+    _marker: Marker,
+}
+
+/// Why it serves no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All connections ended.
+    Left,
+    /// A signal asked to stop.
+    Stopped,
+}
+
+impl OwnRelay {
+    pub fn start(output: &Path, live: SocketAddr) -> Result<Self, Error> {
+        let failed = |reason| Error::Output {
+            path: output.to_owned(),
+            reason,
+        };
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let pool = Pool::of(limit.unwrap_or(DESCRIPTORS_MAX));
+        let storage = FileStorage::open(output, pool.files).map_err(failed)?;
+        let marker = Marker::set(output).map_err(failed)?;
+        let (stop, idle) = (Stop::default(), Idle::default());
+        let mut network = SocketNetwork::new(
+            stop.clone(),
+            idle.clone(),
+            pool.connections,
+            Watch::default(),
+        )
+        .map_err(Error::Poll)?;
+        let mut listen = |port, address| {
+            let listening = network.listen(port, address);
+            listening.map_err(|reason| Error::Listen {
+                port,
+                address,
+                reason,
+            })
+        };
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let control = listen(Port::Control, any)?;
+        let data = listen(Port::Data, any)?;
+        let live = listen(Port::Live, live)?;
+        let relay = Relay::new(
+            NetworkPort(Box::new(network)),
+            StoragePort(Box::new(storage)),
+            ClockPort(Box::new(SystemClock::new())),
+            Settings::default(),
+            cfg!(debug_assertions),
+        );
+        Ok(Self {
+            relay,
+            stop,
+            idle,
+            control,
+            data,
+            live,
+            _marker: marker,
+        })
+    }
+
+    /// Serves until everybody has gone who came, the producer included, which is
+    /// connected already. Says on `start` when so many viewers are attached.
+    pub fn serve(mut self, viewers: usize, start: mpsc::Sender<()>) -> Result<End, Error> {
+        let mut start = Some(start);
+        let mut has_begun = false;
+        let end = loop {
+            if self.stop.is_asked() {
+                break End::Stopped;
+            }
+            daemon::tick(&mut self.relay)?;
+            let world = &self.relay.world;
+            let attached = world
+                .resource::<Arena<ViewerSessionKey, ViewerSession>>()
+                .iter()
+                .filter(|(_, viewer)| !viewer.attached.is_empty());
+            if attached.count() >= viewers
+                && let Some(start) = start.take()
+            {
+                // A sender that failed meanwhile has hung up.
+                let _ = start.send(());
+            }
+            let connections = world.resource::<Arena<ConnectionKey, Connection>>();
+            has_begun |= !connections.is_empty();
+            if has_begun && connections.is_empty() {
+                break End::Left;
+            }
+        };
+        self.stop.ask();
+        daemon::finish(&mut self.relay, &self.idle)?;
+        Ok(end)
+    }
+}
+
+/// Where the system sets no limit.
+const DESCRIPTORS_MAX: u64 = 1 << 16;
