@@ -258,7 +258,17 @@ mod tests {
         fs::write(&path, b"\x1e{\"a\":\n\"}\"}\n\x1e{\"b\":[\n").unwrap();
         repair(directory.path()).unwrap();
         assert_eq!(size(&path), 12);
-        assert_eq!(repair(directory.path()).unwrap(), []);
+        for whole in [
+            &b"\x1e{\"a\":\n\"}\"}\n"[..],
+            b"\x1e{\"a\":\n{}}",
+            b"\x1e{}\n\x1e{\"b\":1}",
+        ] {
+            fs::write(&path, whole).unwrap();
+            assert_eq!(repair(directory.path()).unwrap(), []);
+        }
+        fs::write(&path, b"\x1e{}\n\x1e").unwrap();
+        repair(directory.path()).unwrap();
+        assert_eq!(size(&path), 4);
         fs::write(&path, b"/* CTF 1.8 */ trace {").unwrap();
         assert_eq!(repair(directory.path()).unwrap(), []);
     }

@@ -140,10 +140,11 @@ impl Score {
     }
 
     /// Tells of each stream that it has nothing before a moment, or before its next
-    /// packet, where that is news.
+    /// packet, where that is news. No two streams are told of the same moment: Babeltrace
+    /// complains where it cannot tell what comes first.
     fn tell(&mut self, shown_ns: i128, sink: &mut impl Sink) -> Result<(), Error> {
         for (number, part) in self.streams.iter_mut().enumerate() {
-            let cycles = part.clock.cycles(shown_ns);
+            let cycles = part.clock.cycles(shown_ns).saturating_sub(number as u64);
             let next = part.next.as_ref();
             let begin = next.map_or(cycles, |packet| packet.description.timestamp_begin);
             let cycles = cycles.min(begin);
@@ -206,3 +207,166 @@ impl Clock for WallClock {
 const NS_PER_S: f64 = 1e9;
 /// A century: nobody waits longer, and sums of it do not overflow.
 const GAP_MAX_S: f64 = 3.2e9;
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::trace::testing::{Made, data_file, trace};
+
+    /// A clock that moves only when somebody waits.
+    #[derive(Clone, Default)]
+    struct Counted(Rc<Cell<Duration>>);
+
+    impl Clock for Counted {
+        fn now(&self) -> Duration {
+            self.0.get()
+        }
+
+        fn wait_until(&mut self, time: Duration) {
+            self.0.set(self.now().max(time));
+        }
+    }
+
+    /// What came when, in milliseconds.
+    struct Notes {
+        clock: Counted,
+        notes: Vec<(u128, String)>,
+        /// How long each packet takes.
+        packet_takes: Duration,
+    }
+
+    impl Sink for Notes {
+        fn packet(&mut self, stream: usize, packet: &Packet) -> Result<(), Error> {
+            let end = packet.description.timestamp_end;
+            let now = self.clock.now();
+            self.notes
+                .push((now.as_millis(), format!("{stream} to {end}")));
+            self.clock.wait_until(now + self.packet_takes);
+            Ok(())
+        }
+
+        fn beacon(&mut self, stream: usize, cycles: u64) -> Result<(), Error> {
+            let now = self.clock.now().as_millis();
+            self.notes.push((now, format!("{stream} at {cycles}")));
+            Ok(())
+        }
+    }
+
+    /// Two streams of a clock of 1000 cycles a second.
+    const FIRST: [Made; 3] = [(0, 1000, 0), (1000, 1300, 1), (4000, 4500, 2)];
+    const SECOND: [Made; 2] = [(100, 1200, 0), (2900, 3200, 1)];
+
+    fn played(speed: Speed, packet_takes: Duration) -> Vec<(u128, String)> {
+        let directory = tempfile::tempdir().unwrap();
+        trace(directory.path(), "u");
+        data_file(directory.path(), "a", 0, &FIRST, true);
+        data_file(directory.path(), "b", 1, &SECOND, false);
+        let score = Score::of(&Recording::find(directory.path()).unwrap()).unwrap();
+        let mut clock = Counted::default();
+        // No clock begins at 0.
+        clock.wait_until(Duration::from_secs(50));
+        let mut notes = Notes {
+            clock: clock.clone(),
+            notes: Vec::new(),
+            packet_takes,
+        };
+        let period = Duration::from_secs(1);
+        score.play(speed, period, &mut clock, &mut notes).unwrap();
+        let notes = notes.notes.into_iter();
+        notes.map(|(at, what)| (at - 50_000, what)).collect()
+    }
+
+    fn notes(notes: &[(u128, &str)]) -> Vec<(u128, String)> {
+        let notes = notes.iter();
+        notes.map(|(at, what)| (*at, (*what).to_owned())).collect()
+    }
+
+    #[test]
+    fn gaps_are_those_between_the_ends_of_packets() {
+        let expected = [
+            (0, "0 to 1000"),
+            (200, "1 to 1200"),
+            (300, "0 to 1300"),
+            // What is known a second after the beginning, which was the end of the
+            // first packet.
+            (1000, "0 at 2000"),
+            (1000, "1 at 1999"),
+            // Not beyond the beginning of the next packet.
+            (2000, "0 at 3000"),
+            (2000, "1 at 2900"),
+            (2200, "1 to 3200"),
+            (3000, "0 at 4000"),
+            (3000, "1 at 3999"),
+            (3500, "0 to 4500"),
+        ];
+        assert_eq!(played(Speed::Times(1.0), Duration::ZERO), notes(&expected));
+    }
+
+    #[test]
+    fn gaps_shrink_and_grow_with_the_speed() {
+        let fast = [
+            (0, "0 to 1000"),
+            (20, "1 to 1200"),
+            (30, "0 to 1300"),
+            (220, "1 to 3200"),
+            (350, "0 to 4500"),
+        ];
+        assert_eq!(played(Speed::Times(10.0), Duration::ZERO), notes(&fast));
+        let slow = played(Speed::Times(0.5), Duration::ZERO);
+        let packets: Vec<_> = slow
+            .iter()
+            .filter(|(_, what)| what.contains("to"))
+            .map(|(at, _)| *at)
+            .collect();
+        assert_eq!(packets, [0, 400, 600, 4400, 7000]);
+        // Half a second of the recording a second.
+        assert_eq!(slow[3], (1000, "0 at 1500".into()));
+    }
+
+    #[test]
+    fn without_gaps_beacons_tell_what_was_played() {
+        let expected = [
+            (0, "0 to 1000"),
+            (600, "1 to 1200"),
+            // A second has passed, with no news of either stream.
+            (1200, "0 to 1300"),
+            (1800, "1 to 3200"),
+            (2400, "0 at 3200"),
+            (2400, "0 to 4500"),
+        ];
+        let played = played(Speed::Max, Duration::from_millis(600));
+        assert_eq!(played, notes(&expected));
+    }
+
+    #[test]
+    fn who_is_late_sends_at_once_and_tells_no_future() {
+        let played = played(Speed::Times(1.0), Duration::from_secs(2));
+        let expected = [
+            (0, "0 to 1000"),
+            (2000, "1 at 100"),
+            (2000, "1 to 1200"),
+            (4000, "1 at 1299"),
+            (4000, "0 to 1300"),
+            (6000, "0 at 3200"),
+            (6000, "1 at 2900"),
+            (6000, "1 to 3200"),
+            (8000, "0 at 4000"),
+            (8000, "1 at 4499"),
+            (8000, "0 to 4500"),
+        ];
+        assert_eq!(played, notes(&expected));
+    }
+
+    #[test]
+    fn speeds_are_read() {
+        for text in ["1", "10", "0.5", "max"] {
+            assert_eq!(text.parse::<Speed>().unwrap().to_string(), text);
+        }
+        for text in ["", "0", "-1", "nan", "inf", "fast", "Max"] {
+            assert!(text.parse::<Speed>().is_err(), "{text}");
+        }
+    }
+}

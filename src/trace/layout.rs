@@ -109,7 +109,7 @@ impl Layout {
     /// The description of a packet that begins with `bytes`; none if they begin none.
     pub fn describe(&self, bytes: &[u8], offset_bytes: u64) -> Option<IndexRecord> {
         let number = |role| self.number(role, bytes);
-        if number(Role::Magic)? != MAGIC {
+        if bytes.len() < self.size || number(Role::Magic)? != MAGIC {
             return None;
         }
         Some(IndexRecord {

@@ -57,9 +57,9 @@ impl Clock {
 
     /// The last cycle that is not after a moment; 0 if that was before the clock.
     pub fn cycles(&self, time_ns: i128) -> u64 {
-        let since = time_ns - i128::from(self.offset_s) * NS_PER_S;
+        let since = time_ns.saturating_sub(i128::from(self.offset_s) * NS_PER_S);
         let cycles = since.saturating_mul(i128::from(self.frequency)) / NS_PER_S;
-        let cycles = cycles - i128::from(self.offset_cycles);
+        let cycles = cycles.saturating_sub(self.offset_cycles.into());
         u64::try_from(cycles.max(0)).unwrap_or(u64::MAX)
     }
 }
@@ -157,6 +157,7 @@ fn whole_json_records(bytes: &[u8]) -> usize {
         .rposition(|byte| *byte == JSON_RECORD)
         .unwrap_or(0);
     let mut depth = 0_i64;
+    let mut has_begun = false;
     let mut in_string = false;
     let mut escaped = false;
     for byte in &bytes[last..] {
@@ -164,12 +165,16 @@ fn whole_json_records(bytes: &[u8]) -> usize {
             _ if escaped => escaped = false,
             b'\\' if in_string => escaped = true,
             b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => depth += 1,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                has_begun = true;
+            }
             b'}' | b']' if !in_string => depth -= 1,
             _ => {}
         }
     }
-    let is_whole = depth == 0 && !in_string && bytes.ends_with(b"\n");
+    // An object ends with its bracket: LTTng writes no newline after the last one.
+    let is_whole = has_begun && depth == 0 && !in_string;
     if is_whole { bytes.len() } else { last }
 }
 
@@ -187,3 +192,52 @@ const CONTENT_SIZE_BITS: usize = 24;
 const PACKET_SIZE_BITS: usize = 28;
 /// First byte of each record of a JSON text sequence (CTF 2 metadata).
 const JSON_RECORD: u8 = 0x1E;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_tell_time_and_back() {
+        let clock = Clock {
+            frequency: 1000,
+            offset_s: -1,
+            offset_cycles: 500,
+        };
+        assert_eq!(clock.time_ns(0), -500_000_000);
+        assert_eq!(clock.time_ns(1500), 1_000_000_000);
+        assert_eq!(clock.cycles(1_000_999_999), 1500);
+        assert_eq!(clock.cycles(i128::MIN), 0);
+        assert_eq!(clock.cycles(i128::MAX), u64::MAX);
+        let far = clock.time_ns(u64::MAX);
+        assert_eq!(clock.cycles(far), u64::MAX);
+    }
+
+    #[test]
+    fn packets_are_read_in_both_byte_orders() {
+        let packet = |number: fn(u32) -> [u8; 4], text: &str| {
+            let mut packet = vec![0; 100];
+            packet[..4].copy_from_slice(&number(PACKET_MAGIC));
+            let content = ((PACKET_HEADER + text.len()) * 8) as u32;
+            packet[CONTENT_SIZE_BITS..][..4].copy_from_slice(&number(content));
+            packet[PACKET_SIZE_BITS..][..4].copy_from_slice(&number(800));
+            packet[PACKET_HEADER..][..text.len()].copy_from_slice(text.as_bytes());
+            packet
+        };
+        for number in [u32::to_le_bytes, u32::to_be_bytes] {
+            let bytes = [packet(number, "trace { uu"), packet(number, "id = x; };")].concat();
+            let description = Description::parse(&bytes).unwrap();
+            assert_eq!(description.uuid.as_deref(), Some("x"));
+            assert_eq!(whole_size(&bytes), 200);
+            assert_eq!(whole_size(&bytes[..199]), 100);
+        }
+    }
+
+    #[test]
+    fn garbage_is_refused() {
+        for bytes in [&b"\xff\xfe"[..], b"", b"hello", b"\x1e{}"] {
+            let error = Description::parse(bytes).unwrap_err();
+            assert!(error.starts_with(NO_METADATA), "{error}");
+        }
+    }
+}

@@ -10,6 +10,8 @@ pub mod recording;
 mod json;
 mod layout;
 mod packets;
+#[cfg(test)]
+pub mod testing;
 mod tsdl;
 
 use std::io;

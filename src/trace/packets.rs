@@ -227,3 +227,100 @@ const NO_PACKET: IndexRecord = IndexRecord {
     instance: NONE,
     packet_sequence: NONE,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::metadata::Description;
+    use crate::trace::testing::{PACKET_BYTES, data_file, trace};
+
+    /// More than a batch.
+    fn many() -> Vec<(u64, u64, u64)> {
+        (0..150).map(|it| (it * 10, it * 10 + 9, it)).collect()
+    }
+
+    fn examine(directory: &Path, with_layout: bool) -> Result<Option<DataFile>, String> {
+        let metadata = Description::read(&directory.join("metadata")).unwrap();
+        let layout = metadata.layout.filter(|_| with_layout).map(Arc::new);
+        let index = directory.join("index/ch_0.idx");
+        DataFile::examine(&directory.join("ch_0"), index, layout.as_ref())
+            .map_err(|error| error.to_string())
+    }
+
+    fn sequences(file: DataFile) -> Vec<u64> {
+        let mut packets = Packets::of(vec![file]);
+        std::iter::from_fn(|| packets.next().unwrap())
+            .map(|packet| packet.description.packet_sequence)
+            .collect()
+    }
+
+    #[test]
+    fn packets_are_found_by_index_and_by_their_headers() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        trace(directory, "u");
+        for (indexed, with_layout) in [(true, true), (true, false), (false, true)] {
+            let _ = std::fs::remove_dir_all(directory.join("index"));
+            data_file(directory, "ch_0", 3, &many(), indexed);
+            let file = examine(directory, with_layout).unwrap().unwrap();
+            assert_eq!((file.packets, file.bytes), (150, 150 * PACKET_BYTES));
+            assert_eq!((file.first.instance, file.first.timestamp_end), (3, 9));
+            assert_eq!(matches!(file.source, Source::Index(_)), indexed);
+            assert_eq!(sequences(file), (0..150).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn an_index_that_does_not_tell_all_is_not_believed() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        trace(directory, "u");
+        data_file(directory, "ch_0", 3, &many()[..4], true);
+        data_file(directory, "ch_0", 3, &many(), false);
+        let file = examine(directory, true).unwrap().unwrap();
+        assert_eq!(sequences(file).len(), 150);
+        let error = examine(directory, false).unwrap_err();
+        assert!(error.contains("the right index is needed"), "{error}");
+    }
+
+    #[test]
+    fn what_is_torn_or_no_packet_is_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        trace(directory, "u");
+        for indexed in [true, false] {
+            data_file(directory, "ch_0", 3, &many(), indexed);
+            let path = directory.join("ch_0");
+            let whole = std::fs::read(&path).unwrap();
+            for cut in [1, 60, 99] {
+                std::fs::write(&path, &whole[..whole.len() - cut]).unwrap();
+                let error = examine(directory, true).unwrap_err();
+                assert!(
+                    error.ends_with("the packet at byte 14900 is torn; baton repair cuts it off"),
+                    "{error}"
+                );
+            }
+            std::fs::write(&path, [&whole[..], &[7; 100]].concat()).unwrap();
+            let error = examine(directory, true).unwrap_err();
+            assert!(error.ends_with("no packet begins at byte 15000"), "{error}");
+            std::fs::write(&path, "").unwrap();
+            assert!(examine(directory, true).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn a_packet_without_a_size_does_not_hold_up_the_search() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        trace(directory, "u");
+        data_file(directory, "ch_0", 3, &many()[..1], false);
+        let path = directory.join("ch_0");
+        let mut bytes = std::fs::read(&path).unwrap();
+        for size in [0, 7, u64::MAX] {
+            bytes[40..48].copy_from_slice(&size.to_le_bytes());
+            std::fs::write(&path, &bytes).unwrap();
+            let error = examine(directory, true).unwrap_err();
+            assert!(error.contains("the packet at byte 0 "), "{error}");
+        }
+    }
+}

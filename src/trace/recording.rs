@@ -333,3 +333,146 @@ fn with_idx(name: &OsStr) -> OsString {
 const METADATA: &str = "metadata";
 /// Where the path of a trace begins.
 const DOMAINS: [&str; 2] = ["ust", "kernel"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::testing::{Made, data_file, trace};
+
+    /// Its streams: path of the trace, name, ends of the packets.
+    fn found(directory: &Path) -> Vec<(String, String, Vec<u64>)> {
+        let recording = Recording::find(directory).unwrap();
+        let mut found = Vec::new();
+        for trace in &recording.traces {
+            for stream in &trace.streams {
+                let mut packets = stream.packets();
+                let ends = std::iter::from_fn(|| packets.next().unwrap());
+                let ends = ends
+                    .map(|packet| packet.description.timestamp_end)
+                    .collect();
+                let channel = String::from_utf8(stream.channel.clone()).unwrap();
+                found.push((trace.path.display().to_string(), channel, ends));
+            }
+        }
+        found
+    }
+
+    fn one(path: &str, channel: &str, ends: &[u64]) -> (String, String, Vec<u64>) {
+        (path.into(), channel.into(), ends.to_vec())
+    }
+
+    const EARLY: [Made; 2] = [(0, 9, 0), (10, 19, 1)];
+    const LATE: [Made; 2] = [(20, 29, 2), (30, 39, 3)];
+
+    #[test]
+    fn the_files_of_a_ring_are_one_stream() {
+        let session = tempfile::tempdir().unwrap();
+        let directory = session.path().join("ust/uid/0/64-bit");
+        trace(&directory, "u");
+        // The ring came round: the first file has the last packets.
+        data_file(&directory, "ch_0_1", 0, &EARLY, true);
+        data_file(&directory, "ch_0_0", 0, &LATE, false);
+        data_file(&directory, "ch_1_0", 1, &[], false);
+        data_file(&directory, "ch_2_0", 2, &EARLY, true);
+        let path = "ust/uid/0/64-bit";
+        let expected = [
+            one(path, "ch_0", &[9, 19, 29, 39]),
+            one(path, "ch_2_0", &[9, 19]),
+        ];
+        assert_eq!(found(session.path()), expected);
+    }
+
+    #[test]
+    fn chunks_are_put_together_in_the_order_of_time() {
+        let session = tempfile::tempdir().unwrap();
+        let current = "20261122T070020+0000-3/kernel";
+        let archive = "archives/20261122T070017+0000-20261122T070018-0100-0/kernel";
+        for (chunk, packets) in [(current, LATE), (archive, EARLY)] {
+            let directory = session.path().join(chunk);
+            trace(&directory, "u");
+            data_file(&directory, "ch_0", 0, &packets, true);
+        }
+        let expected = [one("kernel", "ch_0", &[9, 19, 29, 39])];
+        assert_eq!(found(session.path()), expected);
+        let archives = session.path().join("archives");
+        assert_eq!(found(&archives), [one("kernel", "ch_0", &[9, 19])]);
+        let one_trace = session.path().join(archive);
+        assert_eq!(found(&one_trace), [one("kernel", "ch_0", &[9, 19])]);
+    }
+
+    #[test]
+    fn what_two_snapshots_have_is_played_once() {
+        let session = tempfile::tempdir().unwrap();
+        for (snapshot, packets) in [
+            ("snapshot-1-20261122-070017-0", &EARLY[..]),
+            ("mine-20261122-070018-1", &[EARLY[1], LATE[0]]),
+        ] {
+            let directory = session.path().join(snapshot).join("ust/uid/0/64-bit");
+            trace(&directory, "u");
+            data_file(&directory, "ch_0", 0, packets, true);
+        }
+        let expected = [one("ust/uid/0/64-bit", "ch_0", &[9, 19, 29])];
+        assert_eq!(found(session.path()), expected);
+    }
+
+    #[test]
+    fn sessions_that_look_like_snapshots_stay_apart() {
+        let host = tempfile::tempdir().unwrap();
+        for name in [
+            "demo-20261122-070017",
+            "demo-20261122-070017-2",
+            "demo-20261122-070017-3",
+        ] {
+            let directory = host.path().join(name).join("kernel");
+            trace(&directory, name);
+            data_file(&directory, "ch_0", 0, &EARLY, true);
+        }
+        let paths: Vec<_> = found(host.path())
+            .into_iter()
+            .map(|(path, ..)| path)
+            .collect();
+        let expected = [
+            "demo-20261122-070017/kernel",
+            "demo-20261122-070017-2/kernel",
+            "demo-20261122-070017-3/kernel",
+        ];
+        assert_eq!(paths, expected);
+    }
+
+    #[test]
+    fn where_no_packets_are_it_is_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = |path: &Path| Recording::find(path).unwrap_err().to_string();
+        let fault = |reason: &str| format!("cannot read {}: {reason}", directory.path().display());
+        assert_eq!(error(directory.path()), fault("there is no trace in it"));
+        trace(directory.path(), "u");
+        assert_eq!(error(directory.path()), fault("there is no packet in it"));
+        let nowhere = directory.path().join("nowhere");
+        let expected = format!(
+            "cannot read {}: No such file or directory",
+            nowhere.display()
+        );
+        assert_eq!(error(&nowhere), expected);
+    }
+
+    #[test]
+    fn chunks_are_known_by_their_names() {
+        for name in [
+            "archives",
+            ".tmp_old_chunk",
+            "20261122T070020+0000-3",
+            "20261122T070017+0000-20261122T070018-0100-12",
+            "snapshot-1-20261122-070017-0",
+        ] {
+            assert!(is_chunk(OsStr::new(name)), "{name}");
+        }
+        for name in [
+            "kernel",
+            "20261122-070020",
+            "demo-20261122-070017",
+            "app-88-20261122-070017",
+        ] {
+            assert!(!is_chunk(OsStr::new(name)), "{name}");
+        }
+    }
+}
