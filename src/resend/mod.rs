@@ -91,13 +91,9 @@ pub fn run(plan: &Plan) -> Result<(), Error> {
             output,
         } => {
             let live = resolve(live_url, |url| Url::parse(url)?.resolve(LIVE_PORT, true))?;
-            match output {
-                Some(output) => serve(recording, score, plan.speed, live, *count, output),
-                None => {
-                    let output = tempfile::tempdir().map_err(Error::Directory)?;
-                    serve(recording, score, plan.speed, live, *count, output.path())
-                }
-            }
+            let temporary = tempfile::tempdir().map_err(Error::Directory)?;
+            let output = output.as_deref().unwrap_or(temporary.path());
+            serve(recording, score, plan.speed, live, *count, output)
         }
     }
 }
@@ -126,7 +122,12 @@ fn serve(
     let (start, started) = mpsc::channel();
     let producer = thread::spawn(move || {
         let sender = Sender::announce(client, &recording, progress(&recording))?;
-        eprintln!("baton: {} can be viewed:", described(&recording));
+        let awaited = match viewers {
+            0 => "begins".to_owned(),
+            1 => "begins when a viewer attaches".to_owned(),
+            _ => format!("begins when {viewers} viewers are attached"),
+        };
+        eprintln!("baton: {} {awaited}:", described(&recording));
         eprintln!("baton: babeltrace2 --input-format=lttng-live {url}");
         if started.recv().is_err() {
             // The relay has stopped: there is nobody to send to.

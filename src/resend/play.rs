@@ -118,7 +118,7 @@ impl Score {
                 if now >= beat {
                     let shown_ns = match speed {
                         Speed::Max => played_ns,
-                        Speed::Times(times) => first_ns + scaled(now - begun, times),
+                        Speed::Times(times) => first_ns + scaled(now.saturating_sub(begun), times),
                     };
                     // A packet that is late has not ended for whoever listens.
                     self.tell(shown_ns.min(end_ns), sink)?;
@@ -174,7 +174,8 @@ impl Speed {
         let Self::Times(times) = self else {
             return Duration::ZERO;
         };
-        let seconds = gap_ns.max(0) as f64 / NS_PER_S / times;
+        let gap = u64::try_from(gap_ns.max(0)).unwrap_or(u64::MAX);
+        let seconds = Duration::from_nanos(gap).as_secs_f64() / times;
         Duration::try_from_secs_f64(seconds.min(GAP_MAX_S)).unwrap_or(Duration::ZERO)
     }
 }
@@ -233,7 +234,7 @@ mod tests {
     /// What came when, in milliseconds.
     struct Notes {
         clock: Counted,
-        notes: Vec<(u128, String)>,
+        taken: Vec<(u128, String)>,
         /// How long each packet takes.
         packet_takes: Duration,
     }
@@ -242,7 +243,7 @@ mod tests {
         fn packet(&mut self, stream: usize, packet: &Packet) -> Result<(), Error> {
             let end = packet.description.timestamp_end;
             let now = self.clock.now();
-            self.notes
+            self.taken
                 .push((now.as_millis(), format!("{stream} to {end}")));
             self.clock.wait_until(now + self.packet_takes);
             Ok(())
@@ -250,7 +251,7 @@ mod tests {
 
         fn beacon(&mut self, stream: usize, cycles: u64) -> Result<(), Error> {
             let now = self.clock.now().as_millis();
-            self.notes.push((now, format!("{stream} at {cycles}")));
+            self.taken.push((now, format!("{stream} at {cycles}")));
             Ok(())
         }
     }
@@ -270,13 +271,13 @@ mod tests {
         clock.wait_until(Duration::from_secs(50));
         let mut notes = Notes {
             clock: clock.clone(),
-            notes: Vec::new(),
+            taken: Vec::new(),
             packet_takes,
         };
         let period = Duration::from_secs(1);
         score.play(speed, period, &mut clock, &mut notes).unwrap();
-        let notes = notes.notes.into_iter();
-        notes.map(|(at, what)| (at - 50_000, what)).collect()
+        let taken = notes.taken.into_iter();
+        taken.map(|(at, what)| (at - 50_000, what)).collect()
     }
 
     fn notes(notes: &[(u128, &str)]) -> Vec<(u128, String)> {

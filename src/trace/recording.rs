@@ -79,7 +79,7 @@ impl Recording {
         let name = absolute.file_name().map(OsStr::to_string_lossy);
         let mut traces = Vec::new();
         for (path, slices) in put_together(slices, directory, &absolute) {
-            traces.extend(Trace::join(path, slices)?);
+            traces.extend(Trace::join(path, &slices)?);
         }
         if traces.is_empty() {
             return Err(fault("there is no packet in it"));
@@ -110,7 +110,7 @@ impl Recording {
 
 impl Trace {
     /// Puts the slices of a trace together; none if they have no packet.
-    fn join(path: PathBuf, slices: Vec<Slice>) -> Result<Option<Self>, TraceError> {
+    fn join(path: PathBuf, slices: &[Slice]) -> Result<Option<Self>, TraceError> {
         // Each chunk has all metadata up to its own end. One that was cut short may
         // have none.
         let fullest = slices.iter().max_by_key(|slice| slice.metadata_bytes);
@@ -119,7 +119,7 @@ impl Trace {
         };
         let (clock, metadata) = (fullest.description.clock, fullest.metadata());
         let mut streams: BTreeMap<Identity, Vec<Named>> = BTreeMap::new();
-        for slice in &slices {
+        for slice in slices {
             let layout = slice.description.layout.clone().map(Arc::new);
             for name in &slice.files {
                 let index = slice.directory.join("index").join(with_idx(name));

@@ -67,8 +67,8 @@ pub fn data_file(directory: &Path, name: &str, instance: u64, packets: &[Made], 
     }
     fs::write(directory.join(name), data).unwrap();
     if indexed {
-        let indexes = directory.join("index");
-        fs::create_dir_all(&indexes).unwrap();
-        fs::write(indexes.join(format!("{name}.idx")), index).unwrap();
+        let beside = directory.join("index");
+        fs::create_dir_all(&beside).unwrap();
+        fs::write(beside.join(format!("{name}.idx")), index).unwrap();
     }
 }
