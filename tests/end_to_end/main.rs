@@ -21,6 +21,7 @@ mod ports;
 mod process;
 mod raw_producer;
 mod relay;
+mod replay;
 mod requirements;
 mod rotation;
 mod sandbox;

@@ -232,13 +232,10 @@ pub fn skipped(reason: &str) -> bool {
 
 /// The command line of a relay that writes to `output`, as the user whose home is `home`.
 pub fn command(ports: Ports, output: &Path, home: &Path) -> Command {
-    let url = |port| format!("tcp://{}", ports::local(port));
     if is_original() {
-        let mut command = sandbox::command(ORIGINAL, home);
-        command.args(["-C", &url(ports.control), "-D", &url(ports.data)]);
-        command.args(["-L", &url(ports.live), "-o"]).arg(output);
-        command
+        original(ports, output, home)
     } else {
+        let url = |port| format!("tcp://{}", ports::local(port));
         assert!(
             env::var_os(CHOICE).is_none(),
             "{CHOICE} is {ORIGINAL}, or not set at all"
@@ -252,6 +249,15 @@ pub fn command(ports: Ports, output: &Path, home: &Path) -> Command {
         command.arg("--output").arg(output).env("LTTNG_HOME", home);
         command
     }
+}
+
+/// The command line of the original, whatever relay is under test.
+pub fn original(ports: Ports, output: &Path, home: &Path) -> Command {
+    let url = |port| format!("tcp://{}", ports::local(port));
+    let mut command = sandbox::command(ORIGINAL, home);
+    command.args(["-C", &url(ports.control), "-D", &url(ports.data)]);
+    command.args(["-L", &url(ports.live), "-o"]).arg(output);
+    command
 }
 
 /// Starts a relay, and waits until it listens. If it ends instead, what it said.

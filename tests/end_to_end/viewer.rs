@@ -42,7 +42,11 @@ impl Viewer {
 
     /// Starts a viewer of the session, and does not wait for it.
     pub fn open(relay: &Relay, session: &str) -> Self {
-        let url = relay.viewer_url(session);
+        Self::open_url(&relay.viewer_url(session))
+    }
+
+    /// Starts a viewer of what is at a URL.
+    pub fn open_url(url: &str) -> Self {
         Self::babeltrace(&["--input-format=lttng-live".as_ref(), url.as_ref()])
     }
 

@@ -214,7 +214,7 @@ impl Recorded {
     /// As [`Self::replayed`], of another directory.
     fn replay(&self, directory: &Path) -> PathBuf {
         let output = self.directory.path().join("output");
-        let replay = self.run(directory, &output);
+        let replay = replay(directory, &output);
         let errors = String::from_utf8_lossy(&replay.stderr);
         assert!(replay.status.success(), "{errors}");
         only(&only(&output))
@@ -222,21 +222,21 @@ impl Recorded {
 
     /// The one line with which a replay fails.
     fn refusal(&self, directory: &Path) -> String {
-        one_line(&self.run(directory, &self.directory.path().join("refused")))
+        one_line(&replay(directory, &self.directory.path().join("refused")))
     }
+}
 
-    /// Without viewers: it begins at once, and ends when all is written.
-    fn run(&self, directory: &Path, output: &Path) -> Output {
-        baton(&[
-            "replay".as_ref(),
-            directory.as_os_str(),
-            "--speed=max".as_ref(),
-            "--viewers=0".as_ref(),
-            "--live-port=tcp://127.0.0.1:0".as_ref(),
-            "--output".as_ref(),
-            output.as_os_str(),
-        ])
-    }
+/// A replay without viewers: it begins at once, and ends when all is written.
+fn replay(directory: &Path, output: &Path) -> Output {
+    baton(&[
+        "replay".as_ref(),
+        directory.as_os_str(),
+        "--speed=max".as_ref(),
+        "--viewers=0".as_ref(),
+        "--live-port=tcp://127.0.0.1:0".as_ref(),
+        "--output".as_ref(),
+        output.as_os_str(),
+    ])
 }
 
 fn baton(arguments: &[&std::ffi::OsStr]) -> Output {
