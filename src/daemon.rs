@@ -329,13 +329,17 @@ fn producer_url(control: SocketAddr, data: SocketAddr) -> String {
 }
 
 fn start_log(config: &Config) {
-    let level = match (config.verbosity, config.face) {
+    log_from(match (config.verbosity, config.face) {
         // Scripts for the original take silence for success.
         (0, Face::LttngRelayd) => tracing::Level::WARN,
         (0, Face::Baton) => tracing::Level::INFO,
         (1, _) => tracing::Level::DEBUG,
         _ => tracing::Level::TRACE,
-    };
+    });
+}
+
+/// Logs to standard error from this level on.
+pub fn log_from(level: tracing::Level) {
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_target(false)

@@ -52,7 +52,10 @@ pub fn plan(matches: &ArgMatches) -> Plan {
     let text = |name| matches.get_one::<String>(name).cloned();
     Plan {
         directory: path("path").unwrap_or_default(),
-        speed: matches.get_one("speed").copied().unwrap_or(Speed::Max),
+        speed: matches
+            .get_one("speed")
+            .copied()
+            .unwrap_or(Speed::Times(1.0)),
         target: match text("to") {
             Some(url) => Target::Relay(url),
             None => Target::Viewers {

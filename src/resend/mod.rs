@@ -17,6 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use baton_components::connection::Port;
+use baton_components::wire::TraceFormat;
 use indicatif::{ProgressBar, ProgressStyle};
 
 pub use play::Speed;
@@ -68,6 +69,8 @@ pub enum Error {
     TooOld { minor: u32 },
     #[error("the relay speaks protocol 2.{minor}: traces in CTF 2 need 2.15, of LTTng 2.15")]
     NoCtf2 { minor: u32 },
+    #[error("the path {0} is too long for a relay: replay a directory further down")]
+    LongPath(String),
     #[error("cannot make a directory for the replay: {}", said(.0))]
     Directory(io::Error),
     #[error(transparent)]
@@ -116,6 +119,7 @@ fn serve(
     viewers: usize,
     output: &Path,
 ) -> Result<(), Error> {
+    daemon::log_from(tracing::Level::WARN);
     let relay = OwnRelay::start(output, live)?;
     let client = Client::connect(relay.control, relay.data)?;
     let url = viewer_url(relay.live, &recording);
@@ -163,8 +167,12 @@ fn described(recording: &Recording) -> String {
         1 => format!("1 {what}"),
         _ => format!("{count} {what}s"),
     };
+    let needs = match recording.format {
+        TraceFormat::Ctf1 => "",
+        TraceFormat::Ctf2 => "CTF 2, for Babeltrace 2.1 or newer; ",
+    };
     format!(
-        "session {} of {} ({}, {})",
+        "session {} of {} ({needs}{}, {})",
         recording.session,
         recording.host,
         count(recording.traces.len() as u64, "trace"),
@@ -188,7 +196,7 @@ fn viewer_url(live: SocketAddr, recording: &Recording) -> String {
 
 /// A bar on a terminal, nothing elsewhere.
 fn progress(recording: &Recording) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {elapsed}")
+    let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(recording.bytes()).with_style(style)
 }

@@ -107,14 +107,19 @@ impl Sender {
         Ok(sender)
     }
 
-    fn add_stream(&mut self, channel: &[u8], path: &Path) -> io::Result<u64> {
-        self.client.add_stream(AddStream {
+    fn add_stream(&mut self, channel: &[u8], path: &Path) -> Result<u64, Error> {
+        let path = path.as_os_str().as_bytes();
+        if path.len() > PATH_BYTES_MAX {
+            let path = String::from_utf8_lossy(path).into_owned();
+            return Err(Error::LongPath(path));
+        }
+        Ok(self.client.add_stream(AddStream {
             channel,
-            path: path.as_os_str().as_bytes(),
+            path,
             tracefile_size: 0,
             tracefile_count: 0,
             chunk: Some(CHUNK),
-        })
+        })?)
     }
 
     fn send_metadata(&mut self, stream: u64, path: &Path) -> Result<(), Error> {
@@ -199,6 +204,7 @@ impl Sink for Sender {
         let described = packet.description;
         let size = described.packet_size_bits / 8;
         let fault = |error: io::Error| TraceError::new(&packet.path, crate::os::said(&error));
+        let changed = || TraceError::new(&packet.path, "it has changed meanwhile");
         let mut file = File::open(&packet.path).map_err(fault)?;
         file.seek(SeekFrom::Start(described.offset_bytes))
             .map_err(fault)?;
@@ -208,13 +214,13 @@ impl Sink for Sender {
         let header = PacketHeader {
             stream: sent.handle,
             sequence: sent.sequence,
-            size: size as u32,
+            size: u32::try_from(size).map_err(|_| changed())?,
             padding: 0,
         };
         self.client.begin_packet(header, &self.head)?;
         let rest = io::copy(&mut file.take(size - head), self.client.data())?;
         if head + rest < size {
-            return Err(TraceError::new(&packet.path, "it became shorter meanwhile").into());
+            return Err(changed().into());
         }
         let index = SendIndex {
             stream: sent.handle,
@@ -258,6 +264,8 @@ const CHUNK: u64 = 0;
 /// The layout of a session that we speak.
 const MINOR_MIN: u32 = 11;
 const MINOR_OF_CTF2: u32 = 15;
+/// What producers may name a trace, without the NUL.
+const PATH_BYTES_MAX: usize = 254;
 /// Descriptions that wait for their replies: a round trip each would limit the speed.
 const WINDOW: usize = 64;
 /// Up to here a packet goes in one write; the rest is moved by the system.

@@ -10,6 +10,7 @@ pub mod recording;
 mod json;
 mod layout;
 mod packets;
+mod slices;
 #[cfg(test)]
 pub mod testing;
 mod tsdl;

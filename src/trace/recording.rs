@@ -6,8 +6,7 @@
 //! stream by its class and instance, whatever files its packets went to.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,8 +17,9 @@ use baton_components::wire::producer::NONE;
 pub use super::packets::{Packet, Packets};
 
 use super::TraceError;
-use super::metadata::{Clock, Description};
+use super::metadata::Clock;
 use super::packets::DataFile;
+use super::slices::{Slice, find_slices, put_together};
 
 /// A session as it was recorded.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ impl Trace {
         for slice in slices {
             let layout = slice.description.layout.clone().map(Arc::new);
             for name in &slice.files {
-                let index = slice.directory.join("index").join(with_idx(name));
+                let index = slice.index(name);
                 let path = slice.directory.join(name);
                 if let Some(file) = DataFile::examine(&path, index, layout.as_ref())? {
                     let named = (name.as_bytes().to_vec(), file);
@@ -180,159 +180,6 @@ impl Stream {
         }
     }
 }
-
-/// A directory with metadata and data files: a trace, or what a chunk has of it.
-#[derive(Debug)]
-struct Slice {
-    directory: PathBuf,
-    description: Description,
-    metadata_bytes: u64,
-    /// Names of the data files.
-    files: Vec<OsString>,
-}
-
-impl Slice {
-    fn below(&self, directory: &Path) -> &Path {
-        let below = self.directory.strip_prefix(directory);
-        below.unwrap_or(&self.directory)
-    }
-
-    fn metadata(&self) -> PathBuf {
-        self.directory.join(METADATA)
-    }
-}
-
-/// Goes through directories in the order of their names. Symbolic links are not
-/// followed.
-fn find_slices(directory: &Path, found: &mut Vec<Slice>) -> Result<(), TraceError> {
-    let fault = TraceError::io(directory);
-    let mut files = Vec::new();
-    let mut directories = Vec::new();
-    for entry in fs::read_dir(directory).map_err(&fault)? {
-        let entry = entry.map_err(&fault)?;
-        let name = entry.file_name();
-        let kind = entry.file_type().map_err(&fault)?;
-        // What is hidden is none of a trace's, but for chunks in the middle of a
-        // rotation.
-        let is_hidden = name.as_bytes().starts_with(b".");
-        if kind.is_dir() && (!is_hidden || is_hidden_chunk(&name)) {
-            directories.push(name);
-        } else if kind.is_file() && !is_hidden {
-            files.push(name);
-        }
-    }
-    files.sort();
-    directories.sort();
-    let others = files.len();
-    files.retain(|name| name != METADATA);
-    let path = directory.join(METADATA);
-    let metadata_bytes = fs::metadata(&path).map_or(0, |it| it.len());
-    // Without metadata nobody can read the packets.
-    if files.len() < others && metadata_bytes > 0 {
-        found.push(Slice {
-            description: Description::read(&path)?,
-            directory: directory.to_owned(),
-            metadata_bytes,
-            files,
-        });
-        // The rest is its index.
-        return Ok(());
-    }
-    for name in directories {
-        find_slices(&directory.join(name), found)?;
-    }
-    Ok(())
-}
-
-/// Slices of the same trace, by its path in the session.
-fn put_together(
-    slices: Vec<Slice>,
-    directory: &Path,
-    absolute: &Path,
-) -> BTreeMap<PathBuf, Vec<Slice>> {
-    let mut traces: BTreeMap<PathBuf, Vec<Slice>> = BTreeMap::new();
-    for slice in slices {
-        let path = trace_path(absolute, slice.below(directory), |name| !is_chunk(name));
-        traces.entry(path).or_default().push(slice);
-    }
-    let (mut whole, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        traces.into_iter().partition(|(_, slices)| {
-            let first = slices.first().and_then(|it| it.description.uuid.as_ref());
-            slices
-                .iter()
-                .all(|it| it.description.uuid.as_ref() == first)
-        });
-    // What looked like chunks were sessions.
-    for slice in others.into_values().flatten() {
-        let path = trace_path(absolute, slice.below(directory), |_| true);
-        whole.entry(path).or_default().push(slice);
-    }
-    whole
-}
-
-/// The path of a trace in its session: `below` a directory, of the names that belong to
-/// it. A directory within a session adds what leads to it.
-fn trace_path(directory: &Path, below: &Path, belongs: fn(&OsStr) -> bool) -> PathBuf {
-    let names: Vec<&OsStr> = directory.iter().collect();
-    let domain = names
-        .iter()
-        .rposition(|name| DOMAINS.iter().any(|domain| name == domain));
-    let leading = domain.map_or(&[][..], |at| &names[at..]);
-    let below = below.iter().filter(|name| belongs(name));
-    let path: PathBuf = leading.iter().copied().chain(below).collect();
-    if path.as_os_str().is_empty() {
-        // A trace that somebody copied: it needs some path.
-        PathBuf::from(names.last().copied().unwrap_or(OsStr::new("trace")))
-    } else {
-        path
-    }
-}
-
-/// Whether a directory is named as those of chunks and snapshots are: `BEGIN-NUMBER`,
-/// `BEGIN-END-NUMBER`, `NAME-DATE-TIME-NUMBER`, one that gathers them, or one that is
-/// there while a session rotates.
-fn is_chunk(name: &OsStr) -> bool {
-    const MOMENT: &str = "00000000T000000+0000-";
-    const DATE: &str = "-00000000-000000-";
-    if is_hidden_chunk(name) || name == "archives" {
-        return true;
-    }
-    let Some((begin, number)) = name.to_str().and_then(|name| name.rsplit_once('-')) else {
-        return false;
-    };
-    let begin = format!("{begin}-");
-    let is_snapshot = begin
-        .len()
-        .checked_sub(DATE.len())
-        .and_then(|at| begin.get(at..))
-        .is_some_and(|end| has_shape(end, DATE));
-    number.bytes().all(|it| it.is_ascii_digit())
-        && (is_snapshot || has_shape(&begin, MOMENT) || has_shape(&begin, &MOMENT.repeat(2)))
-}
-
-fn is_hidden_chunk(name: &OsStr) -> bool {
-    name == ".tmp_old_chunk" || name == ".tmp_new_chunk"
-}
-
-/// Whether `text` is `shape`, with any digit for each zero and either sign.
-fn has_shape(text: &str, shape: &str) -> bool {
-    let fits = |(found, wanted): (u8, u8)| match wanted {
-        b'0' => found.is_ascii_digit(),
-        b'+' => matches!(found, b'+' | b'-'),
-        _ => found == wanted,
-    };
-    text.len() == shape.len() && text.bytes().zip(shape.bytes()).all(fits)
-}
-
-fn with_idx(name: &OsStr) -> OsString {
-    let mut name = name.to_owned();
-    name.push(".idx");
-    name
-}
-
-const METADATA: &str = "metadata";
-/// Where the path of a trace begins.
-const DOMAINS: [&str; 2] = ["ust", "kernel"];
 
 #[cfg(test)]
 mod tests {
@@ -453,26 +300,5 @@ mod tests {
             nowhere.display()
         );
         assert_eq!(error(&nowhere), expected);
-    }
-
-    #[test]
-    fn chunks_are_known_by_their_names() {
-        for name in [
-            "archives",
-            ".tmp_old_chunk",
-            "20261122T070020+0000-3",
-            "20261122T070017+0000-20261122T070018-0100-12",
-            "snapshot-1-20261122-070017-0",
-        ] {
-            assert!(is_chunk(OsStr::new(name)), "{name}");
-        }
-        for name in [
-            "kernel",
-            "20261122-070020",
-            "demo-20261122-070017",
-            "app-88-20261122-070017",
-        ] {
-            assert!(!is_chunk(OsStr::new(name)), "{name}");
-        }
     }
 }
