@@ -4,8 +4,9 @@
 use std::env;
 use std::sync::OnceLock;
 
-const PROGRAMS: [&str; 6] = [
+const PROGRAMS: [&str; 7] = [
     "lttng",
+    "lttng-relayd",
     "lttng-sessiond",
     "babeltrace2",
     "cc",
