@@ -50,6 +50,7 @@ impl Sender {
         recording: &Recording,
         progress: ProgressBar,
     ) -> Result<Self, Error> {
+        client.hurry()?;
         client.negotiate()?;
         let minor = client.minor();
         if minor < MINOR_MIN {
