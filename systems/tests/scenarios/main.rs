@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod defects;
+mod fairness;
 mod interleavings;
 mod kept_sessions;
 mod patience;
