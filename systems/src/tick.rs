@@ -6,9 +6,12 @@
 
 use baton_components::directory::Directory;
 use baton_components::time::Now;
+use bevy_ecs::resource::Resource;
 use bevy_ecs::schedule::{
     IntoScheduleConfigs, LogLevel, Schedule, ScheduleBuildSettings, SingleThreadedExecutor,
+    SystemSet,
 };
+use bevy_ecs::system::ResMut;
 use bevy_ecs::world::World;
 
 use crate::agenda::Agenda;
@@ -55,6 +58,19 @@ impl Relay {
         self.schedule.run(&mut self.world);
     }
 
+    /// Calls `done` with the name of each step of a tick when it is done, from now on:
+    /// for whoever measures. A relay that is not watched pays nothing for it.
+    pub fn watch(&mut self, done: impl FnMut(&'static str) + Send + Sync + 'static) {
+        self.world.insert_resource(Watch(Box::new(done)));
+        for (at, step) in STEPS.into_iter().enumerate() {
+            let told = (move |mut watch: ResMut<Watch>| (watch.0)(step.0)).after(step);
+            self.schedule.add_systems(match STEPS.get(at + 1) {
+                Some(next) => told.before(*next),
+                None => told,
+            });
+        }
+    }
+
     /// Closes every connection, so that the next tick reclaims everything.
     pub fn hang_up_all(&mut self) {
         self.world
@@ -70,6 +86,29 @@ impl Relay {
     }
 }
 
+/// Who is told of the steps of a tick.
+#[derive(Resource)]
+struct Watch(Box<dyn FnMut(&'static str) + Send + Sync>);
+
+/// A step of the tick, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, SystemSet)]
+struct Step(&'static str);
+
+/// The steps of a tick, in their order.
+const STEPS: [Step; 11] = [
+    Step("poll"),
+    Step("accept"),
+    Step("control"),
+    Step("commit"),
+    Step("reply"),
+    Step("data"),
+    Step("serve"),
+    Step("transmit"),
+    Step("expire"),
+    Step("hang_up"),
+    Step("reclaim"),
+];
+
 /// The order of a tick.
 fn schedule(audited: bool) -> Schedule {
     let mut schedule = Schedule::default();
@@ -82,21 +121,21 @@ fn schedule(audited: bool) -> Schedule {
     schedule.add_systems(
         (
             // Wait for peers, and read the clock: once a tick.
-            poll::poll,
-            accept::accept,
+            poll::poll.in_set(Step("poll")),
+            accept::accept.in_set(Step("accept")),
             // Control before data: producers wait for replies, which leave when what they
             // promise is done.
-            ingest::control,
-            commit::commit,
-            transmit::transmit,
-            ingest::data,
-            serve::serve,
-            transmit::transmit,
+            ingest::control.in_set(Step("control")),
+            commit::commit.in_set(Step("commit")),
+            transmit::transmit.in_set(Step("reply")),
+            ingest::data.in_set(Step("data")),
+            serve::serve.in_set(Step("serve")),
+            transmit::transmit.in_set(Step("transmit")),
             // Who waited too long ends; connections that ended let go of what they hold.
-            timers::expire,
-            hang_up::hang_up,
+            timers::expire.in_set(Step("expire")),
+            hang_up::hang_up.in_set(Step("hang_up")),
             // What nobody holds any more is freed.
-            reclaim::reclaim,
+            reclaim::reclaim.in_set(Step("reclaim")),
         )
             .chain(),
     );
@@ -104,4 +143,32 @@ fn schedule(audited: bool) -> Schedule {
         schedule.add_systems(audit::audit.after(reclaim::reclaim));
     }
     schedule
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::memory::{MemoryClock, MemoryNetwork, MemoryStorage};
+
+    #[test]
+    fn who_watches_is_told_of_every_step_in_the_order_of_the_tick() {
+        let mut relay = Relay::new(
+            MemoryNetwork::new().port(),
+            MemoryStorage::new().port(),
+            MemoryClock::new(0).port(),
+            Settings::default(),
+            false,
+        );
+        relay.tick();
+        let systems = relay.schedule.systems_len();
+        assert_eq!(systems, STEPS.len(), "a step has no name");
+        let done = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&done);
+        relay.watch(move |step| told.lock().unwrap().push(step));
+        relay.tick();
+        let expected = STEPS.map(|step| step.0);
+        assert_eq!(*done.lock().unwrap(), expected);
+    }
 }

@@ -4,12 +4,13 @@
 //! readable when something new has arrived, and not again until more does. Who leaves
 //! bytes unread must remember that by himself.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use baton_components::connection::Port;
 use baton_components::keys::ConnectionKey;
+use slotmap::SecondaryMap;
 
 use super::lock;
 use crate::ports::{Network, NetworkPort, Newcomer, Received, Transmitted};
@@ -21,7 +22,10 @@ pub struct MemoryNetwork(Arc<Mutex<Wires>>);
 /// The far end of a connection. What it does arrives in order, from the relay's next
 /// poll on.
 #[derive(Clone)]
-pub struct Peer(Arc<Mutex<Link>>);
+pub struct Peer {
+    link: Arc<Mutex<Link>>,
+    wires: Arc<Mutex<Wires>>,
+}
 
 impl MemoryNetwork {
     pub fn new() -> Self {
@@ -32,7 +36,7 @@ impl MemoryNetwork {
     pub fn port(&self) -> NetworkPort {
         NetworkPort(Box::new(RelaySide {
             wires: Arc::clone(&self.0),
-            buffers: BTreeMap::new(),
+            buffers: SecondaryMap::new(),
         }))
     }
 
@@ -52,7 +56,10 @@ impl MemoryNetwork {
             };
             wires.waiting.push_back((newcomer, Arc::clone(&link)));
         }
-        Peer(link)
+        Peer {
+            link,
+            wires: Arc::clone(&self.0),
+        }
     }
 
     /// While held, connections wait and none is accepted.
@@ -69,11 +76,10 @@ impl MemoryNetwork {
     /// and would have waited, and nothing is on its way.
     pub fn is_idle(&self) -> bool {
         let wires = lock(&self.0);
-        let expected = |link: &Arc<Mutex<Link>>| lock(link).is_expected();
         wires.quiet
             && wires.timeout != Some(Duration::ZERO)
             && (wires.holds || wires.waiting.is_empty())
-            && !wires.adopted.values().any(expected)
+            && wires.expected.is_empty()
     }
 }
 
@@ -91,25 +97,26 @@ impl Peer {
     /// Breaks the connection, both ways: what has arrived can still be read, what is
     /// on its way is lost.
     pub fn reset(&self, reason: &str) {
-        let mut link = lock(&self.0);
-        link.coming.clear();
-        link.broken = Some(reason.to_owned());
-        link.fresh = true;
+        self.act(|link, _| {
+            link.coming.clear();
+            link.broken = Some(reason.to_owned());
+            link.fresh = true;
+        });
     }
 
     /// What the relay sent since the last time.
     pub fn take_received(&self) -> Vec<u8> {
-        std::mem::take(&mut lock(&self.0).received)
+        std::mem::take(&mut lock(&self.link).received)
     }
 
     /// Whether the relay has closed the connection.
     pub fn is_closed(&self) -> bool {
-        lock(&self.0).closed
+        lock(&self.link).closed
     }
 
     /// What is written from now on arrives so many polls later than it would.
     pub fn delay_polls(&self, polls: u64) {
-        lock(&self.0).delay_polls = polls;
+        lock(&self.link).delay_polls = polls;
     }
 
     /// One receive finds at most `size` bytes, the next poll reports more.
@@ -119,31 +126,45 @@ impl Peer {
 
     /// Each receive finds at most as many bytes as `sizes` gives then, at least 1.
     pub fn cut_by(&self, sizes: impl FnMut() -> usize + Send + 'static) {
-        lock(&self.0).cut = Some(Box::new(sizes));
+        lock(&self.link).cut = Some(Box::new(sizes));
     }
 
     /// From now on takes no bytes but those that [`Peer::accept_bytes`] allows.
     pub fn block(&self) {
-        lock(&self.0).window = Some(0);
+        lock(&self.link).window = Some(0);
     }
 
     /// A peer that blocked takes so many bytes more.
     pub fn accept_bytes(&self, count: usize) {
-        let mut link = lock(&self.0);
-        if let Some(window) = &mut link.window {
-            *window = window.saturating_add(count);
-        }
+        self.act(|link, _| {
+            if let Some(window) = &mut link.window {
+                *window = window.saturating_add(count);
+            }
+        });
     }
 
     fn send(&self, arrival: Arrival) {
-        let mut link = lock(&self.0);
-        if link.broken.is_some() {
-            return;
+        self.act(|link, polls| {
+            if link.broken.is_some() {
+                return;
+            }
+            let last = link.coming.back().map_or(0, |(due, _)| *due);
+            // A smaller delay than before does not change the order.
+            let due = last.max(link.polls(polls) + 1 + link.delay_polls);
+            link.coming.push_back((due, arrival));
+        });
+    }
+
+    /// Does something that later polls may report. `act` is told how many there were.
+    fn act(&self, act: impl FnOnce(&mut Link, u64)) {
+        let mut wires = lock(&self.wires);
+        let mut link = lock(&self.link);
+        act(&mut link, wires.polls);
+        if let Some((key, _)) = link.adopted
+            && link.is_expected()
+        {
+            wires.expected.insert(key);
         }
-        let last = link.coming.back().map_or(0, |(due, _)| *due);
-        // A smaller delay than before does not change the order.
-        let due = last.max(link.polls + 1 + link.delay_polls);
-        link.coming.push_back((due, arrival));
     }
 }
 
@@ -153,7 +174,12 @@ struct Wires {
     waiting: VecDeque<(Newcomer, Arc<Mutex<Link>>)>,
     /// Accepted, and without its key yet.
     accepted: Option<Arc<Mutex<Link>>>,
-    adopted: BTreeMap<ConnectionKey, Arc<Mutex<Link>>>,
+    adopted: SecondaryMap<ConnectionKey, Arc<Mutex<Link>>>,
+    /// Those of which a later poll will report something though nobody does anything:
+    /// no other link is looked at.
+    expected: BTreeSet<ConnectionKey>,
+    /// Polls so far.
+    polls: u64,
     holds: bool,
     refuses: bool,
     /// The last poll reported nothing.
@@ -165,8 +191,8 @@ struct Wires {
 #[derive(Default)]
 #[allow(clippy::struct_excessive_bools)] // Each is a fact of its own, seen from one side.
 struct Link {
-    /// Polls that it went through.
-    polls: u64,
+    /// Its key, and the number of polls before it got that.
+    adopted: Option<(ConnectionKey, u64)>,
     delay_polls: u64,
     /// On its way to the relay, with the poll that it arrives in.
     coming: VecDeque<(u64, Arrival)>,
@@ -192,10 +218,16 @@ enum Arrival {
 }
 
 impl Link {
-    /// One more poll: what is due arrives. Whether it is readable, and writable.
-    fn poll(&mut self) -> (bool, bool) {
-        self.polls += 1;
-        while let Some((_, arrival)) = self.coming.pop_front_if(|(due, _)| *due <= self.polls) {
+    /// How many of the network's polls it went through.
+    fn polls(&self, network: u64) -> u64 {
+        self.adopted.map_or(0, |(_, before)| network - before)
+    }
+
+    /// One more of the network's polls: what is due arrives. Whether it is readable, and
+    /// writable.
+    fn poll(&mut self, network: u64) -> (bool, bool) {
+        let polls = self.polls(network);
+        while let Some((_, arrival)) = self.coming.pop_front_if(|(due, _)| *due <= polls) {
             self.fresh = true;
             match arrival {
                 Arrival::Bytes(bytes) => self.arrived.extend(bytes),
@@ -252,7 +284,7 @@ impl Link {
 /// The port. Buffers are here and not with the rest, since `input` lends one.
 struct RelaySide {
     wires: Arc<Mutex<Wires>>,
-    buffers: BTreeMap<ConnectionKey, Buffers>,
+    buffers: SecondaryMap<ConnectionKey, Buffers>,
 }
 
 #[derive(Default)]
@@ -263,7 +295,7 @@ struct Buffers {
 
 impl RelaySide {
     fn link(&self, key: ConnectionKey) -> Option<Arc<Mutex<Link>>> {
-        lock(&self.wires).adopted.get(&key).cloned()
+        lock(&self.wires).adopted.get(key).cloned()
     }
 }
 
@@ -275,17 +307,29 @@ impl Network for RelaySide {
         writable: &mut Vec<ConnectionKey>,
     ) {
         let mut wires = lock(&self.wires);
-        wires.timeout = timeout;
+        let Wires {
+            adopted,
+            expected,
+            polls,
+            ..
+        } = &mut *wires;
+        *polls += 1;
         let before = (readable.len(), writable.len());
-        for (key, link) in &wires.adopted {
-            let (reads, writes) = lock(link).poll();
+        expected.retain(|key| {
+            let Some(link) = adopted.get(*key) else {
+                return false;
+            };
+            let mut link = lock(link);
+            let (reads, writes) = link.poll(*polls);
             if reads {
                 readable.push(*key);
             }
             if writes {
                 writable.push(*key);
             }
-        }
+            link.is_expected()
+        });
+        wires.timeout = timeout;
         wires.quiet = (readable.len(), writable.len()) == before;
     }
 
@@ -302,6 +346,14 @@ impl Network for RelaySide {
     fn adopt(&mut self, key: ConnectionKey) {
         let mut wires = lock(&self.wires);
         if let Some(link) = wires.accepted.take() {
+            let expected = {
+                let mut link = lock(&link);
+                link.adopted = Some((key, wires.polls));
+                link.is_expected()
+            };
+            if expected {
+                wires.expected.insert(key);
+            }
             wires.adopted.insert(key, link);
             self.buffers.insert(key, Buffers::default());
         }
@@ -316,47 +368,58 @@ impl Network for RelaySide {
     }
 
     fn receive(&mut self, key: ConnectionKey, budget: usize) -> Received {
-        match (self.link(key), self.buffers.get_mut(&key)) {
-            (Some(link), Some(buffers)) => lock(&link).receive(&mut buffers.input, budget),
-            _ => Received::Broken(UNKNOWN.to_owned()),
+        let (Some(link), Some(buffers)) = (self.link(key), self.buffers.get_mut(key)) else {
+            return Received::Broken(UNKNOWN.to_owned());
+        };
+        // Whoever locks both locks the wires first.
+        let mut wires = lock(&self.wires);
+        let mut link = lock(&link);
+        let received = link.receive(&mut buffers.input, budget);
+        if link.fresh {
+            wires.expected.insert(key);
         }
+        received
     }
 
     fn input(&self, key: ConnectionKey) -> &[u8] {
         self.buffers
-            .get(&key)
+            .get(key)
             .map_or(&[], |buffers| &buffers.input[..])
     }
 
     fn consume(&mut self, key: ConnectionKey, count: usize) {
-        if let Some(buffers) = self.buffers.get_mut(&key) {
+        if let Some(buffers) = self.buffers.get_mut(key) {
             buffers.input.drain(..count);
         }
     }
 
     fn send(&mut self, key: ConnectionKey, bytes: &[u8]) {
-        if let Some(buffers) = self.buffers.get_mut(&key) {
+        if let Some(buffers) = self.buffers.get_mut(key) {
             buffers.output.extend_from_slice(bytes);
         }
     }
 
     fn unsent(&self, key: ConnectionKey) -> usize {
         self.buffers
-            .get(&key)
+            .get(key)
             .map_or(0, |buffers| buffers.output.len())
     }
 
     fn transmit(&mut self, key: ConnectionKey, _: bool) -> Transmitted {
-        match (self.link(key), self.buffers.get_mut(&key)) {
+        match (self.link(key), self.buffers.get_mut(key)) {
             (Some(link), Some(buffers)) => lock(&link).transmit(&mut buffers.output),
             _ => Transmitted::Broken(UNKNOWN.to_owned()),
         }
     }
 
     fn close(&mut self, key: ConnectionKey) {
-        self.buffers.remove(&key);
-        if let Some(link) = lock(&self.wires).adopted.remove(&key) {
-            lock(&link).closed = true;
+        self.buffers.remove(key);
+        let mut wires = lock(&self.wires);
+        wires.expected.remove(&key);
+        if let Some(link) = wires.adopted.remove(key) {
+            let mut link = lock(&link);
+            link.closed = true;
+            link.adopted = None;
         }
     }
 }
