@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::bench::wire::{self, Plan};
+use crate::bench::{churn, wire};
 use crate::cli::{self, Action};
 use crate::config::{Config, Face};
 use crate::options::Given;
@@ -14,7 +14,8 @@ pub fn main() -> ExitCode {
         Action::Relay(given) => run_relay(&given),
         Action::Repair(directory) => run_repair(&directory),
         Action::Replay(plan) => resend::run(&plan).map_err(Into::into),
-        Action::BenchWire(plan) => run_bench(plan),
+        Action::BenchWire(plan) => run_bench_wire(plan),
+        Action::BenchChurn(plan) => run_bench_churn(&plan),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -55,10 +56,15 @@ fn run_repair(directory: &Path) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn run_bench(mut plan: Plan) -> Result<(), Box<dyn std::error::Error>> {
+fn run_bench_wire(mut plan: wire::Plan) -> Result<(), Box<dyn std::error::Error>> {
     if plan.relays.is_empty() {
         let own = std::env::current_exe()?;
         plan.relays.push(own.display().to_string());
     }
     Ok(wire::run(&plan, |report| print!("{report}"))?)
+}
+
+fn run_bench_churn(plan: &churn::Plan) -> Result<(), Box<dyn std::error::Error>> {
+    let print = |measures: &churn::Measures| print!("{}", plan.format.print(measures));
+    Ok(churn::run(plan, print)?)
 }

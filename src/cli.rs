@@ -1,5 +1,6 @@
 //! The command line of `baton`, as it was typed. What it means is in [`crate::config`].
 
+mod bench;
 mod replay;
 
 use std::ffi::OsString;
@@ -9,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use crate::bench::wire::{Plan, Workload};
+use crate::bench::{churn, wire};
 use crate::options::{Given, Id, OPTIONS, Spec};
 use crate::resend;
 
@@ -19,7 +20,8 @@ pub enum Action {
     Relay(Vec<Given>),
     Repair(PathBuf),
     Replay(resend::Plan),
-    BenchWire(Plan),
+    BenchWire(wire::Plan),
+    BenchChurn(churn::Plan),
 }
 
 /// Reads the command line of this process; prints help or what is wrong and exits,
@@ -53,45 +55,7 @@ pub fn command() -> Command {
         .subcommand(relay.args(relay_arguments()))
         .subcommand(repair)
         .subcommand(replay::command())
-        .subcommand(bench())
-}
-
-fn bench() -> Command {
-    let relay = Arg::new("relay")
-        .long("relay")
-        .value_name("PROGRAM")
-        .action(ArgAction::Append)
-        .help("A relay to load; given again, relays run in turn and are compared [default: this program]");
-    let only = Arg::new("only")
-        .long("only")
-        .value_name("TEXT")
-        .help("Only workloads with this in their name");
-    let rounds = Arg::new("rounds")
-        .long("rounds")
-        .value_name("COUNT")
-        .value_parser(value_parser!(usize))
-        .default_value("5")
-        .help("Runs of each workload on each relay");
-    let scale = Arg::new("scale")
-        .long("scale")
-        .value_name("FACTOR")
-        .value_parser(value_parser!(f64))
-        .default_value("1")
-        .help("How much is sent, as a multiple of what is usual");
-    let output = Arg::new("output")
-        .short('o')
-        .long("output")
-        .value_name("DIR")
-        .value_parser(value_parser!(PathBuf))
-        .default_value("/dev/shm")
-        .help("Where the relays write");
-    let wire = Command::new("wire")
-        .about("Load relays over the wire, each started anew for each run")
-        .args([relay, only, rounds, scale, output]);
-    Command::new("bench")
-        .about("Measure how fast relays are")
-        .subcommand_required(true)
-        .subcommand(wire)
+        .subcommand(bench::command())
 }
 
 /// What `lttng-relayd` understands, for its help and its man page.
@@ -133,30 +97,9 @@ fn action(matches: &ArgMatches) -> Action {
             Action::Repair(directory.cloned().unwrap_or_default())
         }
         Some(("replay", matches)) => Action::Replay(replay::plan(matches)),
-        Some(("bench", matches)) => match matches.subcommand() {
-            Some((_, matches)) => Action::BenchWire(plan(matches)),
-            None => unreachable!("law: clap asks for a benchmark"),
-        },
+        Some(("bench", matches)) => bench::action(matches),
         Some((_, matches)) => Action::Relay(given(matches)),
         None => Action::Relay(given(matches)),
-    }
-}
-
-fn plan(matches: &ArgMatches) -> Plan {
-    let relays = matches.get_many::<String>("relay").unwrap_or_default();
-    let only = matches.get_one::<String>("only").map_or("", String::as_str);
-    Plan {
-        relays: relays.cloned().collect(),
-        workloads: Workload::ALL
-            .into_iter()
-            .filter(|workload| workload.name.contains(only))
-            .collect(),
-        rounds: matches.get_one("rounds").copied().unwrap_or(1),
-        output: matches
-            .get_one::<PathBuf>("output")
-            .cloned()
-            .unwrap_or_default(),
-        scale: matches.get_one("scale").copied().unwrap_or(1.0),
     }
 }
 

@@ -3,10 +3,12 @@
 //! The programs themselves only call [`baton::main`] and [`lttng_relayd::main`].
 
 pub mod baton;
+// For benches/churn.rs.
+#[doc(hidden)]
+pub mod bench;
 pub mod cli;
 pub mod lttng_relayd;
 
-mod bench;
 mod config;
 mod daemon;
 mod detach;

@@ -1,0 +1,360 @@
+//! The records that all three shapes carry: those of a relay, with nothing to name yet.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::LazyLock;
+
+use baton_components::chunk::{Chunk, ChunkId, Place};
+use baton_components::connection::{Connection, Port, Role};
+use baton_components::file::File;
+use baton_components::index::{Half, Index};
+use baton_components::keys::{
+    ChunkKey, FileKey, SessionKey, StreamKey, TraceFileKey, TraceKey, ViewerSessionKey,
+    ViewerStreamKey,
+};
+use baton_components::path::RelativePath;
+use baton_components::session::{Origin, Session};
+use baton_components::stream::{Kind as StreamKind, Stream};
+use baton_components::trace::Trace;
+use baton_components::trace_file::{IndexFile, TraceFile};
+use baton_components::viewer_session::{Attachment, ViewerSession};
+use baton_components::viewer_stream::{PacketPosition, Position, Readable, ViewerStream};
+use baton_components::wire::TraceFormat;
+use baton_components::wire::ctf_index::Version;
+use baton_components::wire::producer::SendIndex;
+
+use super::super::family::{Kind, Member};
+
+/// A record that a shape can make of nothing but its number, and use.
+pub trait Record: Send + Sync + 'static {
+    fn numbered(id: u64) -> Self;
+
+    /// What a message that names it does at least: something is read and changed.
+    fn touch(&mut self) {}
+
+    /// Writes down that it has come to hold another, as our systems do.
+    fn note(&mut self, _held: Member) {}
+
+    /// Lists or counts one that holds it, and strikes it off again.
+    fn enlist(&mut self, _holder: Kind) {}
+    fn strike(&mut self, _holder: Kind) {}
+}
+
+/// Calls `$act` with `$record` standing for the type that belongs to a member's kind.
+macro_rules! for_kind {
+    ($kind:expr, $record:ident => $act:expr) => {{
+        use crate::bench::churn::family::Kind;
+        match $kind {
+            Kind::Connection => {
+                type $record = baton_components::connection::Connection;
+                $act
+            }
+            Kind::ViewerSession => {
+                type $record = baton_components::viewer_session::ViewerSession;
+                $act
+            }
+            Kind::ViewerStream => {
+                type $record = baton_components::viewer_stream::ViewerStream;
+                $act
+            }
+            Kind::Index => {
+                type $record = baton_components::index::Index;
+                $act
+            }
+            Kind::Stream => {
+                type $record = baton_components::stream::Stream;
+                $act
+            }
+            Kind::Trace => {
+                type $record = baton_components::trace::Trace;
+                $act
+            }
+            Kind::Session => {
+                type $record = baton_components::session::Session;
+                $act
+            }
+            Kind::Chunk => {
+                type $record = baton_components::chunk::Chunk;
+                $act
+            }
+            Kind::TraceFile => {
+                type $record = baton_components::trace_file::TraceFile;
+                $act
+            }
+            Kind::File => {
+                type $record = baton_components::file::File;
+                $act
+            }
+        }
+    }};
+}
+pub(super) use for_kind;
+
+/// Which session daemon a session is from: each from its own.
+pub fn origin(session: u64) -> Origin {
+    Origin {
+        daemon: [7; 16],
+        session,
+    }
+}
+
+/// Where the streams of a session are.
+pub fn trace_path() -> RelativePath {
+    static PATH: LazyLock<RelativePath> = LazyLock::new(|| path("ust/uid/1000/64-bit"));
+    PATH.clone()
+}
+
+/// Where a session is.
+fn directory() -> RelativePath {
+    static PATH: LazyLock<RelativePath> = LazyLock::new(|| path("host/churn-20261122-101632"));
+    PATH.clone()
+}
+
+/// Where a file is.
+fn file_path() -> RelativePath {
+    static PATH: LazyLock<RelativePath> =
+        LazyLock::new(|| directory().join(&path("ust/uid/1000/64-bit/channel0_0")));
+    PATH.clone()
+}
+
+fn path(text: &str) -> RelativePath {
+    RelativePath::parse(text.as_bytes()).expect("law: paths of the benchmark are sound")
+}
+
+impl Record for Connection {
+    fn numbered(id: u64) -> Self {
+        // Three in a family: a producer's two, and a viewer's.
+        let port = match id % 16 {
+            0 => Port::Control,
+            1 => Port::Data,
+            _ => Port::Live,
+        };
+        Self::new("127.0.0.1:40000".to_owned(), port)
+    }
+
+    fn note(&mut self, _: Member) {
+        match &mut self.role {
+            Role::Control(control) => control.session = Some(SessionKey::default()),
+            Role::Data(data) => data.session = Some(SessionKey::default()),
+            Role::Viewer(viewer) => viewer.session = Some(ViewerSessionKey::default()),
+        }
+    }
+}
+
+impl Record for ViewerSession {
+    fn numbered(_: u64) -> Self {
+        Self::default()
+    }
+
+    fn note(&mut self, held: Member) {
+        let attachment = Attachment::new(SessionKey::default());
+        self.attached.insert(held.id, attachment);
+    }
+}
+
+impl Record for ViewerStream {
+    fn numbered(_: u64) -> Self {
+        Self {
+            viewer_session: ViewerSessionKey::default(),
+            stream: StreamKey::default(),
+            trace: TraceKey::default(),
+            announced: true,
+            position: Position::Packets(PacketPosition::default()),
+        }
+    }
+
+    fn note(&mut self, _: Member) {
+        if let Some(position) = self.packets_mut() {
+            let file = FileKey::default();
+            position.readable = Some(Readable { file, end: 4096 });
+        }
+    }
+}
+
+impl Record for Index {
+    fn numbered(id: u64) -> Self {
+        Self {
+            stream: StreamKey::default(),
+            half: Half::Description(SendIndex {
+                stream: id,
+                sequence: 1,
+                packet_size_bits: 4096 * 8,
+                content_size_bits: 4096 * 8,
+                timestamp_begin: 1000,
+                timestamp_end: 2000,
+                events_discarded: 0,
+                class: 0,
+                instance: 0,
+                packet_sequence: 1,
+            }),
+        }
+    }
+}
+
+impl Record for Stream {
+    fn numbered(id: u64) -> Self {
+        Self {
+            handle: id,
+            trace: TraceKey::default(),
+            session: SessionKey::default(),
+            channel: b"channel0_0".to_vec(),
+            kind: StreamKind::Data,
+            lost: 0,
+            chunk: None,
+            rotation: None,
+            files: VecDeque::new(),
+            chunk_ordinal: 0,
+            limit: None,
+            file_number: 0,
+            next_ordinal: 1,
+            last_data: Some(0),
+            last_index: Some(0),
+            last_packet_sequence: Some(0),
+            arriving: None,
+            pending: VecDeque::new(),
+            class: Some(0),
+            beacon: None,
+            published: true,
+            closing: None,
+            closed: false,
+            checked_round: 0,
+            viewers: Vec::new(),
+        }
+    }
+
+    fn touch(&mut self) {
+        self.last_data = self.last_data.map(|last| last + 1);
+    }
+
+    fn note(&mut self, _: Member) {
+        self.files.push_back(TraceFileKey::default());
+    }
+
+    fn enlist(&mut self, _: Kind) {
+        self.viewers.push(ViewerStreamKey::default());
+    }
+
+    fn strike(&mut self, _: Kind) {
+        self.viewers.pop();
+    }
+}
+
+impl Record for Trace {
+    fn numbered(id: u64) -> Self {
+        Self {
+            id,
+            session: SessionKey::default(),
+            path: trace_path(),
+        }
+    }
+}
+
+impl Record for Session {
+    fn numbered(id: u64) -> Self {
+        Self {
+            id,
+            name: b"churn".to_vec(),
+            host: b"host".to_vec(),
+            origin: Some(origin(id)),
+            directory: directory(),
+            created_s: 0,
+            minor: 15,
+            trace_format: TraceFormat::Ctf1,
+            live_timer_us: 1_000_000,
+            snapshot: false,
+            chunk: None,
+            closing_chunk: None,
+            rotated: false,
+            open_streams: BTreeMap::new(),
+            unpublished: Vec::new(),
+            stream_count: 0,
+            pending_round: 1,
+            unchecked: 0,
+            producer_gone: false,
+            aborted: false,
+            data_connections: 1,
+            kept_streams: VecDeque::new(),
+            viewers: Vec::new(),
+        }
+    }
+
+    fn touch(&mut self) {
+        self.pending_round += 1;
+    }
+
+    fn note(&mut self, _: Member) {
+        self.chunk = Some(ChunkKey::default());
+    }
+
+    fn enlist(&mut self, holder: Kind) {
+        if holder == Kind::ViewerSession {
+            self.viewers.push(ViewerSessionKey::default());
+        } else {
+            self.stream_count += 1;
+        }
+    }
+
+    fn strike(&mut self, holder: Kind) {
+        if holder == Kind::ViewerSession {
+            self.viewers.pop();
+        } else {
+            self.stream_count -= 1;
+        }
+    }
+}
+
+impl Record for Chunk {
+    fn numbered(id: u64) -> Self {
+        Self {
+            id: Some(ChunkId {
+                origin: origin(id),
+                number: 0,
+            }),
+            session: directory(),
+            place: Place::Session,
+            begin: "20261122T101632+0000".to_owned(),
+            end: None,
+            close: None,
+            tops: BTreeSet::new(),
+            files: BTreeMap::new(),
+        }
+    }
+}
+
+impl Record for TraceFile {
+    fn numbered(_: u64) -> Self {
+        Self {
+            stream: StreamKey::default(),
+            chunk: ChunkKey::default(),
+            ordinal: 0,
+            data: FileKey::default(),
+            index: None,
+            size: 4096,
+            written: 4096,
+            extent: 4096,
+            awaited: 0,
+            finished: false,
+            cleared: false,
+        }
+    }
+
+    fn note(&mut self, _: Member) {
+        self.index = Some(IndexFile {
+            file: FileKey::default(),
+            version: Version::V1_1,
+            committed: 1,
+            fresh: Vec::new(),
+        });
+    }
+}
+
+impl Record for File {
+    fn numbered(_: u64) -> Self {
+        Self { path: file_path() }
+    }
+}
+
+/// All that a shape knows of a member that is not there: a law of the benchmark.
+pub fn missing(member: Member) -> ! {
+    let name = member.kind.name();
+    panic!("law: {name} {} was made before it is named", member.id)
+}

@@ -1,0 +1,271 @@
+//! What comes and goes: the records of one session, from its producer to its viewer.
+//!
+//! A *family* is a producer's two connections, its session with one chunk, a trace of
+//! four data streams and metadata, their files, a packet of each data stream that waits
+//! for its bytes, and a viewer that reads all of it. Populations are made of families, so
+//! that each kind is there in the proportion that it has in a relay.
+
+use std::ops::{Index, IndexMut};
+
+/// Data streams of a family; one more is its metadata.
+pub const DATA_STREAMS: u64 = 4;
+const STREAMS: u64 = DATA_STREAMS + 1;
+
+/// A kind of record, in the order of reclamation: whatever a kind holds comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Connection,
+    ViewerSession,
+    ViewerStream,
+    Index,
+    Stream,
+    Trace,
+    Session,
+    Chunk,
+    TraceFile,
+    File,
+}
+
+impl Kind {
+    pub const ALL: [Self; 10] = [
+        Self::Connection,
+        Self::ViewerSession,
+        Self::ViewerStream,
+        Self::Index,
+        Self::Stream,
+        Self::Trace,
+        Self::Session,
+        Self::Chunk,
+        Self::TraceFile,
+        Self::File,
+    ];
+
+    /// An order in which what a record holds from its birth is there before it.
+    pub const BY_BIRTH: [Self; 10] = [
+        Self::Connection,
+        Self::Session,
+        Self::Chunk,
+        Self::Trace,
+        Self::Stream,
+        Self::File,
+        Self::TraceFile,
+        Self::Index,
+        Self::ViewerSession,
+        Self::ViewerStream,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::ViewerSession => "viewer session",
+            Self::ViewerStream => "viewer stream",
+            Self::Index => "index",
+            Self::Stream => "stream",
+            Self::Trace => "trace",
+            Self::Session => "session",
+            Self::Chunk => "chunk",
+            Self::TraceFile => "trace file",
+            Self::File => "file",
+        }
+    }
+
+    /// How many a family has.
+    pub const fn in_family(self) -> u64 {
+        match self {
+            Self::Connection => 3,
+            Self::ViewerSession | Self::Trace | Self::Session | Self::Chunk => 1,
+            Self::ViewerStream | Self::Stream | Self::TraceFile => STREAMS,
+            Self::Index => DATA_STREAMS,
+            // Each data file, and the indexes beside those with packets.
+            Self::File => STREAMS + DATA_STREAMS,
+        }
+    }
+}
+
+/// Records in a family.
+pub const FAMILY_SIZE: u64 = {
+    let mut size = 0;
+    let mut at = 0;
+    while at < Kind::ALL.len() {
+        size += Kind::ALL[at].in_family();
+        at += 1;
+    }
+    size
+};
+
+/// A record, by its kind and a number that no other of that kind ever has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub kind: Kind,
+    pub id: u64,
+}
+
+impl Member {
+    pub fn new(kind: Kind, family: u64, ordinal: u64) -> Self {
+        let id = family * NUMBERS_PER_FAMILY + ordinal;
+        Self { kind, id }
+    }
+}
+
+/// More than any kind has in a family.
+const NUMBERS_PER_FAMILY: u64 = 16;
+
+/// A record that is to be made, with what it holds from the beginning.
+#[derive(Clone, Copy, Debug)]
+pub struct Birth {
+    pub member: Member,
+    pub holds: [Option<Member>; 2],
+}
+
+/// The records of a kind that a family has, as they are made.
+pub fn births(kind: Kind, family: u64) -> impl Iterator<Item = Birth> {
+    (0..kind.in_family()).map(move |ordinal| {
+        let own = |kind| Some(Member::new(kind, family, ordinal));
+        let only = |kind| Some(Member::new(kind, family, 0));
+        let holds = match kind {
+            Kind::Trace => [only(Kind::Session), None],
+            Kind::Stream => [only(Kind::Trace), only(Kind::Chunk)],
+            Kind::TraceFile => [own(Kind::File), None],
+            Kind::Index => [own(Kind::Stream), None],
+            Kind::ViewerStream => [own(Kind::Stream), own(Kind::TraceFile)],
+            Kind::Connection | Kind::ViewerSession | Kind::Session | Kind::Chunk | Kind::File => {
+                [None, None]
+            }
+        };
+        Birth {
+            member: Member::new(kind, family, ordinal),
+            holds,
+        }
+    })
+}
+
+/// What the records of a kind come to hold later in their life.
+pub fn links(kind: Kind, family: u64) -> Vec<(Member, Member)> {
+    let member = |kind, ordinal| Member::new(kind, family, ordinal);
+    let each = |count, target: Kind, first| {
+        let link = |ordinal| (member(kind, ordinal), member(target, first + ordinal));
+        (0..count).map(link).collect()
+    };
+    match kind {
+        // A producer's two connections, and the viewer's.
+        Kind::Connection => vec![
+            (member(kind, 0), member(Kind::Session, 0)),
+            (member(kind, 1), member(Kind::Session, 0)),
+            (member(kind, 2), member(Kind::ViewerSession, 0)),
+        ],
+        Kind::ViewerSession => each(1, Kind::Session, 0),
+        // The data file that it may read.
+        Kind::ViewerStream => each(DATA_STREAMS, Kind::File, 0),
+        Kind::Stream => each(STREAMS, Kind::TraceFile, 0),
+        Kind::Session => each(1, Kind::Chunk, 0),
+        // Index files come with the first packet.
+        Kind::TraceFile => each(DATA_STREAMS, Kind::File, STREAMS),
+        Kind::Index | Kind::Trace | Kind::Chunk | Kind::File => Vec::new(),
+    }
+}
+
+/// Whether records of a kind are listed, or counted, by those that they hold. (A trace
+/// stands for its session, which counts its streams.)
+pub fn is_listed(holder: Kind, held: Kind) -> bool {
+    matches!(
+        (holder, held),
+        (Kind::ViewerStream, Kind::Stream)
+            | (Kind::ViewerSession, Kind::Session)
+            | (Kind::Stream, Kind::Trace)
+    )
+}
+
+/// A number for each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts([u64; Kind::ALL.len()]);
+
+impl Counts {
+    /// What so many families have.
+    pub fn of_families(families: u64) -> Self {
+        let mut counts = Self::default();
+        for kind in Kind::ALL {
+            counts[kind] = families * kind.in_family();
+        }
+        counts
+    }
+
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Adds a multiple of another.
+    pub fn add(&mut self, other: &Self, times: u64) {
+        for kind in Kind::ALL {
+            self[kind] += other[kind] * times;
+        }
+    }
+
+    /// What is left when others are taken away.
+    pub fn without(mut self, other: &Self) -> Self {
+        for kind in Kind::ALL {
+            self[kind] = self[kind].saturating_sub(other[kind]);
+        }
+        self
+    }
+}
+
+impl<const N: usize> From<[(Kind, u64); N]> for Counts {
+    fn from(pairs: [(Kind, u64); N]) -> Self {
+        let mut counts = Self::default();
+        for (kind, count) in pairs {
+            counts[kind] += count;
+        }
+        counts
+    }
+}
+
+impl Index<Kind> for Counts {
+    type Output = u64;
+
+    fn index(&self, kind: Kind) -> &u64 {
+        &self.0[kind as usize]
+    }
+}
+
+impl IndexMut<Kind> for Counts {
+    fn index_mut(&mut self, kind: Kind) -> &mut u64 {
+        &mut self.0[kind as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a kind stands in an order.
+    fn place(order: [Kind; 10], kind: Kind) -> usize {
+        order.iter().position(|other| *other == kind).unwrap()
+    }
+
+    #[test]
+    fn both_orders_have_every_kind_and_suit_what_is_held() {
+        for kind in Kind::ALL {
+            for birth in births(kind, 7) {
+                for held in birth.holds.into_iter().flatten() {
+                    assert!(place(Kind::BY_BIRTH, held.kind) < place(Kind::BY_BIRTH, kind));
+                    assert!(place(Kind::ALL, held.kind) > place(Kind::ALL, kind));
+                }
+            }
+            for (holder, held) in links(kind, 7) {
+                assert_eq!(holder.kind, kind);
+                assert!(place(Kind::ALL, held.kind) > place(Kind::ALL, kind));
+            }
+        }
+    }
+
+    #[test]
+    fn every_link_names_members_of_the_family() {
+        for (holder, held) in Kind::ALL.into_iter().flat_map(|kind| links(kind, 7)) {
+            for member in [holder, held] {
+                let ordinal = member.id - 7 * NUMBERS_PER_FAMILY;
+                assert!(ordinal < member.kind.in_family(), "{member:?}");
+            }
+        }
+        assert_eq!(Counts::of_families(1).total(), FAMILY_SIZE);
+    }
+}

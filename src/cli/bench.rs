@@ -1,0 +1,171 @@
+//! `baton bench`: what is to be measured, as it was typed.
+
+use std::path::PathBuf;
+
+use clap::builder::RangedU64ValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::Action;
+use crate::bench::churn::{self, Format};
+use crate::bench::wire::{self, Workload};
+
+pub fn command() -> Command {
+    Command::new("bench")
+        .about("Measure how fast relays are")
+        .subcommand_required(true)
+        .subcommand(wire_command())
+        .subcommand(churn_command())
+}
+
+pub fn action(matches: &ArgMatches) -> Action {
+    match matches.subcommand() {
+        Some(("churn", matches)) => Action::BenchChurn(churn_plan(matches)),
+        Some((_, matches)) => Action::BenchWire(wire_plan(matches)),
+        None => unreachable!("law: clap asks for a benchmark"),
+    }
+}
+
+fn wire_command() -> Command {
+    let relay = Arg::new("relay")
+        .long("relay")
+        .value_name("PROGRAM")
+        .action(ArgAction::Append)
+        .help("A relay to load; given again, relays run in turn and are compared [default: this program]");
+    let only = Arg::new("only")
+        .long("only")
+        .value_name("TEXT")
+        .help("Only workloads with this in their name");
+    let scale = Arg::new("scale")
+        .long("scale")
+        .value_name("FACTOR")
+        .value_parser(value_parser!(f64))
+        .default_value("1")
+        .help("How much is sent, as a multiple of what is usual");
+    let output = Arg::new("output")
+        .short('o')
+        .long("output")
+        .value_name("DIR")
+        .value_parser(value_parser!(PathBuf))
+        .default_value("/dev/shm")
+        .help("Where the relays write");
+    let rounds = rounds("5", "Runs of each workload on each relay");
+    Command::new("wire")
+        .about("Load relays over the wire, each started anew for each run")
+        .args([relay, only, rounds, scale, output])
+}
+
+fn wire_plan(matches: &ArgMatches) -> wire::Plan {
+    let relays = matches.get_many::<String>("relay").unwrap_or_default();
+    let only = matches.get_one::<String>("only").map_or("", String::as_str);
+    wire::Plan {
+        relays: relays.cloned().collect(),
+        workloads: Workload::ALL
+            .into_iter()
+            .filter(|workload| workload.name.contains(only))
+            .collect(),
+        rounds: matches.get_one("rounds").copied().unwrap_or(1),
+        output: matches
+            .get_one::<PathBuf>("output")
+            .cloned()
+            .unwrap_or_default(),
+        scale: matches.get_one("scale").copied().unwrap_or(1.0),
+    }
+}
+
+fn churn_command() -> Command {
+    let live = Arg::new("live")
+        .long("live")
+        .value_name("COUNTS")
+        .value_delimiter(',')
+        .value_parser(count)
+        .default_value("1e3,1e5,1e6")
+        .help("Records alive at once, one population after another");
+    let rounds = rounds("21", "How often a part of a population is replaced");
+    let seed = Arg::new("seed")
+        .long("seed")
+        .value_name("NUMBER")
+        .value_parser(value_parser!(u64))
+        .default_value("1")
+        .help("Where chance begins: the same seed gives the same work");
+    let format = Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .value_parser(Format::NAMES)
+        .default_value("table")
+        .help("Tables in Markdown, an object for each population, or bars");
+    let audit = Arg::new("audit")
+        .long("audit")
+        .action(ArgAction::SetTrue)
+        .help("Recount every reference after each tick: slow, for small populations");
+    Command::new("churn")
+        .about("Let sessions, streams and viewers come and go in this process")
+        .args([live, rounds, seed, format, audit])
+}
+
+fn churn_plan(matches: &ArgMatches) -> churn::Plan {
+    let live = matches.get_many::<u64>("live").unwrap_or_default();
+    let format = matches.get_one::<String>("format");
+    churn::Plan {
+        live: live.copied().collect(),
+        rounds: matches.get_one("rounds").copied().unwrap_or(1),
+        seed: matches.get_one("seed").copied().unwrap_or(1),
+        format: format
+            .and_then(|name| Format::from_name(name))
+            .unwrap_or(Format::Table),
+        audited: matches.get_flag("audit"),
+    }
+}
+
+fn rounds(default: &'static str, help: &'static str) -> Arg {
+    Arg::new("rounds")
+        .long("rounds")
+        .value_name("COUNT")
+        .value_parser(RangedU64ValueParser::<usize>::new().range(1..))
+        .default_value(default)
+        .help(help)
+}
+
+/// A number of records, as people write large ones: `1e6`.
+fn count(text: &str) -> Result<u64, String> {
+    let count: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
+    if (1.0..=COUNT_MAX).contains(&count) {
+        #[allow(clippy::cast_sign_loss)] // It is 1 at least.
+        Ok(count as u64)
+    } else {
+        Err(format!("it is not between 1 and {COUNT_MAX:e}"))
+    }
+}
+
+/// What fits into memory on large machines.
+const COUNT_MAX: f64 = 1e8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_numbers_are_written_with_an_exponent() {
+        assert_eq!(count("1e6"), Ok(1_000_000));
+        assert_eq!(count("2500"), Ok(2500));
+        for text in ["", "many", "0", "-1", "1e9", "inf", "NaN"] {
+            assert!(count(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_plan_is_what_was_typed() {
+        let words = "baton bench churn --live 1e3,2e4 --rounds 3 --seed 9 --format json --audit";
+        let matches = super::super::command().get_matches_from(words.split(' '));
+        let Action::BenchChurn(plan) = super::super::action(&matches) else {
+            panic!("{words}");
+        };
+        let expected = churn::Plan {
+            live: vec![1000, 20_000],
+            rounds: 3,
+            seed: 9,
+            format: Format::Json,
+            audited: true,
+        };
+        assert_eq!(plan, expected);
+    }
+}
