@@ -5,6 +5,7 @@
 //! decided in one place.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Why bytes from a peer are not a path or a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,8 +26,10 @@ pub enum PathError {
 
 /// Names joined by single `/`, none of them `.` or `..`. The empty path is the
 /// directory itself. Any bytes but NUL: names on disk are bytes.
+///
+/// Copies share their bytes: a file's path is known in several places.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RelativePath(Vec<u8>);
+pub struct RelativePath(Arc<[u8]>);
 
 impl RelativePath {
     /// The directory that paths are relative to.
@@ -39,22 +42,26 @@ impl RelativePath {
         if bytes.first() == Some(&b'/') {
             return Err(PathError::Absolute);
         }
-        let mut path = Self::root();
+        let mut path = Vec::new();
         for component in bytes.split(|byte| *byte == b'/') {
             match component {
                 b"" | b"." => {}
                 b".." => return Err(PathError::Parent),
-                name => path.push(name)?,
+                name => {
+                    check_name(name)?;
+                    append(&mut path, name);
+                }
             }
         }
-        Ok(path)
+        Ok(Self(path.into()))
     }
 
     /// This path and one more name.
     pub fn child(&self, name: impl AsRef<[u8]>) -> Result<Self, PathError> {
-        let mut path = self.clone();
-        path.push(name.as_ref())?;
-        Ok(path)
+        check_name(name.as_ref())?;
+        let mut path = self.0.to_vec();
+        append(&mut path, name.as_ref());
+        Ok(Self(path.into()))
     }
 
     /// This path and all of `other` below it.
@@ -63,10 +70,9 @@ impl RelativePath {
         if other.is_root() {
             return self.clone();
         }
-        let mut path = self.clone();
-        path.separate();
-        path.0.extend_from_slice(&other.0);
-        path
+        let mut path = self.0.to_vec();
+        append(&mut path, &other.0);
+        Self(path.into())
     }
 
     /// The path without its last name; nothing for the root.
@@ -75,7 +81,7 @@ impl RelativePath {
             return None;
         }
         let end = self.0.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        Some(Self(self.0[..end].to_vec()))
+        Some(Self(self.0[..end].into()))
     }
 
     /// Whether the path is that directory, or leads through it.
@@ -98,19 +104,13 @@ impl RelativePath {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+}
 
-    fn push(&mut self, name: &[u8]) -> Result<(), PathError> {
-        check_name(name)?;
-        self.separate();
-        self.0.extend_from_slice(name);
-        Ok(())
+fn append(path: &mut Vec<u8>, name: &[u8]) {
+    if !path.is_empty() {
+        path.push(b'/');
     }
-
-    fn separate(&mut self) {
-        if !self.0.is_empty() {
-            self.0.push(b'/');
-        }
-    }
+    path.extend_from_slice(name);
 }
 
 impl fmt::Display for RelativePath {

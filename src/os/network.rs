@@ -109,8 +109,9 @@ const ARRIVALS_BYTES: usize = 256 * 1024;
 /// What a peer kept is read on together with what follows, if it is no more than that;
 /// more of it stays where it is, so that a long message is not copied at each receive.
 const KEPT_COPIED_BYTES_MAX: usize = 16 * 1024;
-/// An output buffer larger than this is given back when it is empty.
-const OUTPUT_KEPT_BYTES: usize = 16 * 1024;
+/// An empty buffer of a peer that is larger than this is given back: most peers are idle
+/// most of the time.
+const BUFFER_KEPT_BYTES: usize = 1024;
 /// How long to wait before a connection is tried again for which there was no
 /// descriptor.
 const STARVED_RETRY: Duration = Duration::from_millis(100);
@@ -358,7 +359,7 @@ impl Network for SocketNetwork {
             }
             _ => drop(peer.kept.drain(..count)),
         }
-        if peer.kept.is_empty() && peer.kept.capacity() > KEPT_COPIED_BYTES_MAX {
+        if peer.kept.is_empty() && peer.kept.capacity() > BUFFER_KEPT_BYTES {
             peer.kept = Vec::new();
         }
     }
@@ -475,7 +476,7 @@ impl Peer {
 
     fn forget_output(&mut self) {
         self.sent = 0;
-        if self.output.capacity() > OUTPUT_KEPT_BYTES {
+        if self.output.capacity() > BUFFER_KEPT_BYTES {
             self.output = Vec::new();
         } else {
             self.output.clear();

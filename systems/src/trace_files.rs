@@ -244,6 +244,8 @@ pub fn flush(storage: &mut StoragePort, file: &mut TraceFile) -> Result<(), Stor
     storage.write(index.file, offset, &index.fresh)?;
     index.committed += index.fresh_records();
     index.fresh.clear();
+    // Most streams are idle most of the time.
+    index.fresh.shrink_to(2 * index.version.record_size());
     Ok(())
 }
 
