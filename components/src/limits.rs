@@ -53,6 +53,10 @@ pub const COMMIT_BYTES: usize = 16 * 1024;
 /// Index records of one file that wait for room on the disk: some ten thousand.
 pub const UNWRITTEN_RECORDS_BYTES_MAX: usize = 1 << 20;
 
+/// Metadata of one trace that waits for room on the disk. That of a large program is
+/// some hundred thousand bytes.
+pub const WAITING_METADATA_BYTES_MAX: u64 = 4 << 20;
+
 /// How long a stream whose control connection ended waits for packets that were
 /// announced, while no data connection of its session is known. The connection
 /// may be there, with its first packet unread.

@@ -1,7 +1,7 @@
 //! A CTF trace: the streams of one session that share a path.
 
 use crate::hold::{Hold, Holder};
-use crate::keys::SessionKey;
+use crate::keys::{SessionKey, TraceFileKey};
 use crate::path::RelativePath;
 
 #[derive(Debug)]
@@ -11,6 +11,8 @@ pub struct Trace {
     pub session: SessionKey,
     /// Relative to the session's chunk, for example `ust/uid/1000/64-bit`.
     pub path: RelativePath,
+    /// Weak: the metadata file for which the disk last had no room.
+    pub waiting: Option<TraceFileKey>,
 }
 
 impl Holder for Trace {

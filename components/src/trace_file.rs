@@ -24,6 +24,8 @@ pub struct TraceFile {
     pub written: u64,
     /// Bytes on disk: more than `written` if what was torn could not be cut off.
     pub extent: u64,
+    /// Messages of metadata that the disk has not taken, with their padding.
+    pub metadata: Vec<u8>,
     /// Packets in it whose description has not come.
     pub awaited: u32,
     /// The stream writes another file now.

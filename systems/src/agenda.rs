@@ -31,6 +31,8 @@ pub struct Agenda {
     pub commit_by: Option<Duration>,
     /// A reply is to leave that promises that they are.
     pub commit_now: bool,
+    /// Have metadata that is not on disk.
+    pub waiting_metadata: Vec<TraceFileKey>,
     /// Sessions that are over and kept for viewers to come, oldest first.
     pub kept: VecDeque<SessionKey>,
     /// What is looked at when nothing happens, soonest first.

@@ -26,3 +26,4 @@ pub mod tick;
 mod timers;
 mod trace_files;
 mod transmit;
+mod waiting_metadata;

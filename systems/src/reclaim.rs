@@ -18,6 +18,7 @@ use crate::entities::{Entities, Entity};
 use crate::ports::StoragePort;
 use crate::serve;
 use crate::trace_files;
+use crate::waiting_metadata;
 
 /// Frees every condemned record, after its last rites.
 pub fn reclaim(
@@ -68,9 +69,12 @@ pub fn reclaim(
         entities.release_all(&record);
     }
     while let Some((_, mut record)) = entities.trace_files.pop_condemned() {
-        // The last chance of records that wait for room on the disk.
+        // The last chance of what waits for room on the disk.
         if let Err(error) = trace_files::flush(&mut storage, &mut record) {
             trace_files::give_up_records(&mut storage, &mut record, &error);
+        }
+        if let Err(error) = waiting_metadata::flush(&entities.files, &mut storage, &mut record) {
+            waiting_metadata::give_up(&entities.files, &record, &error);
         }
         entities.release_all(&record);
     }

@@ -19,7 +19,9 @@ use crate::audit::{self, Audit};
 use crate::entities::Entities;
 use crate::ports::{ClockPort, NetworkPort, StoragePort};
 use crate::settings::Settings;
-use crate::{accept, commit, hang_up, ingest, poll, reclaim, serve, timers, transmit};
+use crate::{
+    accept, commit, hang_up, ingest, poll, reclaim, serve, timers, transmit, waiting_metadata,
+};
 
 /// A relay: a world and the schedule that runs over it.
 pub struct Relay {
@@ -95,9 +97,10 @@ struct Watch(Box<dyn FnMut(&'static str) + Send + Sync>);
 struct Step(&'static str);
 
 /// The steps of a tick, in their order.
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step("poll"),
     Step("accept"),
+    Step("retry"),
     Step("control"),
     Step("commit"),
     Step("reply"),
@@ -123,6 +126,7 @@ fn schedule(audited: bool) -> Schedule {
             // Wait for peers, and read the clock: once a tick.
             poll::poll.in_set(Step("poll")),
             accept::accept.in_set(Step("accept")),
+            waiting_metadata::retry.in_set(Step("retry")),
             // Control before data: producers wait for replies, which leave when what they
             // promise is done.
             ingest::control.in_set(Step("control")),

@@ -18,6 +18,7 @@ use baton_components::wire::ctf_index::{IndexRecord, Version};
 
 use crate::entities::Entities;
 use crate::ports::{StorageError, StoragePort, Taken};
+use crate::waiting_metadata;
 
 /// Directory of index files, beside the data files.
 const INDEX_DIRECTORY: &[u8] = b"index";
@@ -46,6 +47,7 @@ pub fn begin(
         size: 0,
         written: 0,
         extent: 0,
+        metadata: Vec::new(),
         awaited: 0,
         finished: false,
         cleared: false,
@@ -311,12 +313,13 @@ pub fn cut(storage: &mut StoragePort, file: &mut TraceFile) {
     }
 }
 
-/// The stream writes no more to this file: its records go to disk now, a torn
+/// The stream writes no more to this file: what waits goes to disk now, a torn
 /// packet at its end is cut off.
 pub fn finish(entities: &mut Entities, storage: &mut StoragePort, key: TraceFileKey) {
     if let Some(file) = entities.trace_files.get_mut(key) {
-        // Records that the disk does not take are tried again until the file goes.
+        // What the disk does not take is tried again until the file goes.
         let _ = flush(storage, file);
+        let _ = waiting_metadata::flush(&entities.files, storage, file);
         file.finished = true;
         cut(storage, file);
     }

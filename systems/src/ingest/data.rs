@@ -14,6 +14,7 @@ use crate::closing;
 use crate::ports::{NetworkPort, StorageError};
 use crate::receive::receive;
 use crate::trace_files;
+use crate::waiting_metadata;
 
 /// Takes what every data connection has brought.
 pub fn data(mut network: ResMut<NetworkPort>, mut ingest: Ingest) {
@@ -190,12 +191,14 @@ fn begin_packet(
     let stream = stream.ok_or(Reason::UnknownStream(header.stream))?;
     let session = session_of(ingest, key, stream, header.stream)?;
     current_file(ingest, stream, header.stream)?;
-    let room = trace_files::make_room(
-        &mut ingest.entities,
-        &mut ingest.storage,
-        stream,
-        u64::from(header.size),
-    );
+    let room = waiting_metadata::check(&ingest.entities, stream).and_then(|()| {
+        trace_files::make_room(
+            &mut ingest.entities,
+            &mut ingest.storage,
+            stream,
+            u64::from(header.size),
+        )
+    });
     if let Err(error) = &room {
         report_loss(ingest, stream, error);
     }

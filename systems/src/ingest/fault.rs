@@ -79,6 +79,8 @@ pub enum Reason {
     },
     #[error("stream {0}: too many packets wait for their other half")]
     TooManyPending(u64),
+    #[error("more metadata waits for room on the disk than may: {0}")]
+    MetadataExcess(StorageError),
     #[error("the session is live: its metadata cannot be reset")]
     Live,
     #[error("{0} was recorded by another session and is not written over")]

@@ -8,8 +8,10 @@ use baton_components::wire::producer::{ResetMetadata, SendMetadata, code, reply}
 use super::Ingest;
 use super::fault::{Fault, Reason};
 use crate::trace_files;
+use crate::waiting_metadata;
 
-/// Appends metadata to its file. There is no reply, not even to a failure.
+/// Appends metadata to its file, or keeps it until there is room. There is no reply, not
+/// even to a failure.
 pub fn send(ingest: &mut Ingest, own: SessionKey, command: &SendMetadata) -> Result<(), Fault> {
     append(ingest, own, command).map_err(Reason::abort)
 }
@@ -17,24 +19,33 @@ pub fn send(ingest: &mut Ingest, own: SessionKey, command: &SendMetadata) -> Res
 fn append(ingest: &mut Ingest, own: SessionKey, command: &SendMetadata) -> Result<(), Reason> {
     let key = ingest.stream_of(own, command.stream)?;
     let Ingest {
-        entities, storage, ..
+        entities,
+        storage,
+        agenda,
+        ..
     } = ingest;
     let stream = entities
         .streams
-        .get_mut(key)
+        .get(key)
         .ok_or(Reason::UnknownStream(command.stream))?;
     if !stream.is_metadata() {
         return Err(Reason::NotMetadata(command.stream));
     }
-    let file = stream
+    let (key, file) = stream
         .current_file()
-        .and_then(|file| entities.trace_files.get_mut(file))
-        .filter(|file| !file.finished)
+        .and_then(|key| Some((key, entities.trace_files.get_mut(key)?)))
+        .filter(|(_, file)| !file.finished)
         .ok_or(Reason::NoFile(command.stream))?;
-    // Viewers see what is complete, and so whole messages only.
-    trace_files::write(storage, file, command.bytes)
-        .and_then(|()| trace_files::complete(storage, file, command.padding_size))
-        .inspect_err(|_| trace_files::cut(storage, file))?;
+    let waited = !file.metadata.is_empty();
+    let (bytes, padding) = (command.bytes, command.padding_size);
+    waiting_metadata::take(&entities.files, storage, file, bytes, padding)
+        .map_err(Reason::MetadataExcess)?;
+    if !waited && !file.metadata.is_empty() {
+        agenda.waiting_metadata.push(key);
+        if let Some(trace) = entities.traces.get_mut(stream.trace) {
+            trace.waiting = Some(key);
+        }
+    }
     Ok(())
 }
 
@@ -75,6 +86,10 @@ fn try_reset(ingest: &mut Ingest, own: SessionKey, command: ResetMetadata) -> Re
     }
     let old = stream.current_file().filter(|_| stream.chunk.is_some());
     let old = old.ok_or(Reason::NoFile(command.stream))?;
+    if let Some(file) = entities.trace_files.get_mut(old) {
+        // What waits comes again with the rest.
+        file.metadata.clear();
+    }
     trace_files::finish(entities, storage, old);
     trace_files::begin(entities, storage, key)?;
     entities.relink(key, |stream: &mut Stream| {

@@ -169,6 +169,7 @@ fn find_or_make_trace(ingest: &mut Ingest, own: SessionKey, path: RelativePath) 
         id,
         session: own,
         path: name.1.clone(),
+        waiting: None,
     };
     let trace = ingest.entities.insert(trace);
     ingest.directory.traces.insert(name, trace);

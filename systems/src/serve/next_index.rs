@@ -11,6 +11,7 @@ use super::{Caller, Serve, announce, metadata};
 use crate::entities::Entities;
 use crate::ports::StoragePort;
 use crate::trace_files;
+use crate::waiting_metadata;
 
 pub fn answer(serve: &mut Serve, caller: Caller, handle: u64, replies: &mut Vec<u8>) {
     let Some(key) = serve.viewer_stream(caller, handle) else {
@@ -40,6 +41,10 @@ fn next(serve: &mut Serve, key: ViewerStreamKey, flags: u32) -> IndexReply {
         return IndexReply::without_index(NextIndexStatus::Hup, flags & NEW_METADATA);
     }
     match seek_next(&mut serve.entities, &mut serve.storage, key) {
+        // A viewer could make nothing of it.
+        Next::Packet(..) if lacks_metadata(&serve.entities, key) => {
+            IndexReply::without_index(NextIndexStatus::Retry, flags)
+        }
         Next::Packet(file, record) => match deliver(serve, key, file, record) {
             Some(index) => IndexReply { flags, ..index },
             None => IndexReply::without_index(NextIndexStatus::Error, flags),
@@ -47,6 +52,12 @@ fn next(serve: &mut Serve, key: ViewerStreamKey, flags: u32) -> IndexReply {
         Next::Waiting => IndexReply::without_index(NextIndexStatus::Retry, flags),
         Next::Drained => drained(&mut serve.entities, key, flags),
     }
+}
+
+/// Whether metadata of its trace waits for room on the disk.
+fn lacks_metadata(entities: &Entities, key: ViewerStreamKey) -> bool {
+    let viewer_stream = entities.viewer_streams.get(key);
+    viewer_stream.is_some_and(|viewer| waiting_metadata::check(entities, viewer.stream).is_err())
 }
 
 /// All that is complete was delivered: the stream is over, or idle until a known

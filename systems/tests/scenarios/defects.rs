@@ -7,6 +7,7 @@
 mod directories;
 mod disk;
 mod faults;
+mod full_metadata;
 mod streams;
 
 use baton_components::keys::FileKey;

@@ -244,6 +244,7 @@ impl Record for Trace {
             id,
             session: SessionKey::default(),
             path: trace_path(),
+            waiting: None,
         }
     }
 }
@@ -331,6 +332,7 @@ impl Record for TraceFile {
             size: 4096,
             written: 4096,
             extent: 4096,
+            metadata: Vec::new(),
             awaited: 0,
             finished: false,
             cleared: false,

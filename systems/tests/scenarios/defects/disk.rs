@@ -1,7 +1,5 @@
 //! A disk that is full: packets are lost, sessions are not.
 
-use baton_components::wire::producer::{Command, SendMetadata};
-
 use super::*;
 use crate::stage::DIRECTORY;
 
@@ -109,28 +107,6 @@ fn indexes_of_lost_packets_are_taken() {
     producer.close_chunk(&mut stage, 0, Some(0));
     assert!(!producer.chunk_exists(&mut stage, 0));
     producer.leave(&mut stage);
-    stage.assert_empty();
-}
-
-/// There is no reply that could tell of it, and metadata with a hole is worse than none.
-#[test]
-fn metadata_that_finds_no_room_ends_its_session_whole() {
-    let mut stage = Stage::new();
-    let producer = recording(&mut stage);
-    let used = stage.storage.used_bytes();
-    stage.storage.limit_bytes(Some(used + 5));
-    let more = Command::SendMetadata(SendMetadata {
-        stream: METADATA,
-        padding_size: 0,
-        bytes: b"more metadata",
-    });
-    producer.ask(&mut stage, &more);
-    assert!(producer.control.is_closed());
-    assert_eq!(
-        stage.file(&format!("{DIRECTORY}/ust/metadata")),
-        b"metadata"
-    );
-    producer.data.finish();
     stage.assert_empty();
 }
 

@@ -367,14 +367,15 @@ fn send_metadata() -> Vec<Row> {
         row("SEND_METADATA without a chunk", BUSY, send())
             .after(&[Rotate(1, None, 0)])
             .aborts(NOTHING),
+        // Ours: it waits for the disk.
         row("SEND_METADATA, the disk fails", BUSY, send())
             .at(ALL)
             .after(&[Fail(Operation::Write)])
-            .aborts(NOTHING),
+            .stays(NOTHING),
         row("SEND_METADATA, its padding fails", BUSY, padded(b"m"))
             .at(ALL)
             .after(&[Fail(Operation::Resize)])
-            .aborts(NOTHING),
+            .stays(NOTHING),
     ]
 }
 
