@@ -1,9 +1,8 @@
 //! A small file that tells others of this relay, and goes with it.
 
-use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Removed when dropped, unless another relay has put its own there meanwhile.
@@ -16,30 +15,18 @@ pub struct OwnFile {
 impl OwnFile {
     /// Writes a file that appears whole: whoever waits for it never reads a part.
     pub fn write(path: &Path, mode: u32, text: &str) -> io::Result<Self> {
-        let mut temporary = OsString::from(path);
-        temporary.push(".tmp");
-        let written = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .open(&temporary)
-            .and_then(|mut file| {
-                file.write_all(text.as_bytes())?;
-                let metadata = file.metadata()?;
-                fs::rename(&temporary, path)?;
-                Ok((metadata.dev(), metadata.ino()))
-            });
-        match written {
-            Ok(identity) => Ok(Self {
-                path: path.to_owned(),
-                identity,
-            }),
-            Err(error) => {
-                let _ = fs::remove_file(&temporary);
-                Err(error)
-            }
-        }
+        let directory = path.parent().unwrap_or(Path::new("."));
+        // Other relays may write the same file at this moment.
+        let mut file = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(mode))
+            .tempfile_in(directory)?;
+        file.write_all(text.as_bytes())?;
+        let metadata = file.as_file().metadata()?;
+        file.persist(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            identity: (metadata.dev(), metadata.ino()),
+        })
     }
 
     /// Takes a file that was made otherwise: a socket, say.
@@ -86,6 +73,24 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "2\n");
         drop(other);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn many_may_write_it_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = &directory.path().join("port");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        OwnFile::write(path, 0o644, "5344\n").unwrap();
+                    }
+                });
+            }
+        });
+        // Whose file it was has taken it away, unless another's took its place just then.
+        let _ = fs::remove_file(path);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]
