@@ -57,6 +57,9 @@ pub const UNWRITTEN_RECORDS_BYTES_MAX: usize = 1 << 20;
 /// some hundred thousand bytes.
 pub const WAITING_METADATA_BYTES_MAX: u64 = 4 << 20;
 
+/// How often it is tried to write such metadata, if nothing else makes a tick.
+pub const WAITING_METADATA_RETRY: Duration = Duration::from_secs(1);
+
 /// How long a stream whose control connection ended waits for packets that were
 /// announced, while no data connection of its session is known. The connection
 /// may be there, with its first packet unread.

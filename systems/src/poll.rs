@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use baton_components::connection::{Connection, Port};
 use baton_components::keys::ConnectionKey;
+use baton_components::limits::WAITING_METADATA_RETRY;
 use baton_components::time::Now;
 use bevy_ecs::system::{Local, ResMut};
 
@@ -49,8 +50,10 @@ fn timeout(agenda: &Agenda, last: Duration) -> Option<Duration> {
     if !agenda.again.is_empty() || !agenda.writable_again.is_empty() {
         return Some(Duration::ZERO);
     }
-    agenda
+    let retry = (!agenda.waiting_metadata.is_empty()).then_some(WAITING_METADATA_RETRY);
+    let timer = agenda
         .timers
         .peek()
-        .map(|Reverse((deadline, _))| deadline.saturating_sub(last))
+        .map(|Reverse((deadline, _))| deadline.saturating_sub(last));
+    retry.into_iter().chain(timer).min()
 }

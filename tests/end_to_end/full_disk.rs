@@ -3,13 +3,16 @@
 use crate::application::Workload;
 use crate::events::{self, assert_ascending, assert_complete};
 use crate::lttng::{Buffers, Mode, Producer, Setup};
+use crate::process::eventually;
+use crate::raw_producer::RawProducer;
 use crate::relay::{Relay, skipped};
-use crate::viewer::read_directory;
+use crate::viewer::{Viewer, read_directory};
 use crate::{BRIEF, end, turn};
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// More than the disk has room for, and than that and the ballast.
@@ -19,6 +22,8 @@ const MUCH: Workload = Workload {
     sleep_us: 20,
     payload_length: 400,
 };
+
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const WHY: &str = "it ends the session";
 
@@ -87,6 +92,73 @@ fn a_disk_is_full(mode: Mode) {
     end([], other_relay);
 }
 
+#[test]
+fn metadata_waits_until_a_full_disk_has_room() {
+    let _turn = turn::take();
+    if skipped(WHY) {
+        return;
+    }
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let mut relay = Relay::start_in(&disk.path().join("traces"));
+    let producer = Producer::start();
+    let session = producer.live_session(&relay, "patient", Buffers::PerUser);
+    let ballast = disk.fill();
+
+    let early = producer.launch(BRIEF).finish();
+    eventually("metadata that waits", PATIENCE, || {
+        relay.log().contains("metadata waits")
+    });
+    let viewer = Viewer::attach(&relay, "patient");
+    fs::remove_file(&ballast).expect("ballast to remove");
+    eventually("metadata that is written", PATIENCE, || {
+        relay.log().contains("is written again")
+    });
+    let late = producer.launch(BRIEF).finish();
+    session.destroy();
+
+    assert!(relay.is_running(), "the relay has ended");
+    for said in ["metadata waits", "is written again"] {
+        assert_eq!(relay.log().matches(said).count(), 1, "{}", relay.log());
+    }
+    for seen in [
+        viewer.finish(),
+        read_directory(&relay.trace_directory("patient")),
+    ] {
+        assert_complete(&events::of(late, &seen), &[late]);
+        assert_ascending(&seen, &[early, late]);
+    }
+    end([producer], relay);
+}
+
+/// It need not wait for more from its producer.
+#[test]
+fn metadata_that_waits_is_written_when_nothing_happens() {
+    let _turn = turn::take();
+    if skipped(WHY) {
+        return;
+    }
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let relay = Relay::start_in(&disk.path().join("traces"));
+    let ballast = disk.fill();
+    let mut producer = RawProducer::connect(&relay, "quiet");
+    let metadata = relay.trace_directory("quiet").join("ust/metadata");
+    let size = || fs::metadata(&metadata).expect("metadata").len();
+    assert_eq!(size(), 0);
+    fs::remove_file(&ballast).expect("ballast to remove");
+    eventually("metadata on the disk", PATIENCE, || size() > 0);
+    producer.send_packet(0..100);
+    drop(producer);
+    relay.assert_idle();
+    let mut run = RawProducer::run();
+    run.workload.events_per_thread = 100;
+    assert_complete(&read_directory(&relay.trace_directory("quiet")), &[run]);
+    end([], relay);
+}
+
 /// A loss is said where it begins and where it ends, not with each packet.
 fn assert_reports_each_burst(log: &str) {
     let mut streams: Vec<_> = log.lines().filter_map(stream).collect();
@@ -137,6 +209,14 @@ impl SmallDisk {
 
     fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    /// Leaves no room on it. Gives the file that is in the way.
+    fn fill(&self) -> PathBuf {
+        let path = self.path().join("ballast");
+        let mut ballast = fs::File::create(&path).expect("room for a name");
+        while ballast.write_all(&[1; 4096]).is_ok() {}
+        path
     }
 }
 
