@@ -12,6 +12,9 @@ use baton_systems::ports::{ClockPort, NetworkPort, StoragePort};
 use baton_systems::tick::Relay;
 
 use rustix::process::{Pid, Signal};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{Config, Detach, Face};
 use crate::detach::{self, Split};
@@ -329,23 +332,38 @@ fn producer_url(control: SocketAddr, data: SocketAddr) -> String {
 }
 
 fn start_log(config: &Config) {
-    log_from(match (config.verbosity, config.face) {
+    let level = match (config.log.verbosity, config.face) {
         // Scripts for the original take silence for success.
         (0, Face::LttngRelayd) => tracing::Level::WARN,
         (0, Face::Baton) => tracing::Level::INFO,
         (1, _) => tracing::Level::DEBUG,
         _ => tracing::Level::TRACE,
-    });
+    };
+    log_from(level, config.log.colored, config.log.aborts_on_error);
 }
 
 /// Logs to standard error from this level on.
-pub fn log_from(level: tracing::Level) {
+pub fn log_from(level: tracing::Level, colored: Option<bool>, aborts_on_error: bool) {
+    let to_terminal = io::IsTerminal::is_terminal(&io::stderr());
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_target(false)
         .with_writer(io::stderr)
-        .with_ansi(env::var_os("NO_COLOR").is_none() && io::IsTerminal::is_terminal(&io::stderr()))
+        .with_ansi(colored.unwrap_or(to_terminal))
+        .finish()
+        .with(aborts_on_error.then_some(AbortOnError))
         .init();
+}
+
+/// Ends the process where an error was logged, for whoever looks for its cause.
+struct AbortOnError;
+
+impl<S: tracing::Subscriber> Layer<S> for AbortOnError {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        if *event.metadata().level() == tracing::Level::ERROR {
+            process::abort();
+        }
+    }
 }
 
 /// For everybody to read, less the umask.

@@ -34,7 +34,8 @@ pub fn home() -> Option<PathBuf> {
         .map(PathBuf::from)
         .or_else(|| {
             Some(
-                uzers::get_user_by_uid(uzers::get_current_uid())?
+                // Whose rights it has: the file there is theirs to write.
+                uzers::get_user_by_uid(uzers::get_effective_uid())?
                     .home_dir()
                     .to_owned(),
             )
@@ -50,6 +51,20 @@ pub fn run_directory() -> Option<PathBuf> {
         return Some("/var/run/lttng".into());
     }
     Some(home()?.join(".lttng"))
+}
+
+/// Whether lines of the log are coloured; none: if they go to a terminal.
+pub fn colored() -> Option<bool> {
+    match text_of("LTTNG_TERM_COLOR").as_deref() {
+        Some("always") => Some(true),
+        Some("never") => Some(false),
+        _ => variable("NO_COLOR").map(|_| false),
+    }
+}
+
+/// Whether the first error in the log ends the relay, with a core dump.
+pub fn aborts_on_error() -> bool {
+    text_of("LTTNG_ABORT_ON_ERROR").is_some_and(|text| text == "1")
 }
 
 /// How the variables want connections to be watched. What is wrong with them goes to

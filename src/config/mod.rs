@@ -36,7 +36,7 @@ pub struct Config {
     /// Absolute, as all paths here.
     pub output: PathBuf,
     pub settings: Settings,
-    pub verbosity: u8,
+    pub log: Log,
     pub audit: bool,
     pub detach: Detach,
     pub working_directory: Option<PathBuf>,
@@ -51,6 +51,16 @@ pub struct Config {
     pub watch: Watch,
     /// Print the rest of this, and end.
     pub check: bool,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Log {
+    pub verbosity: u8,
+    /// None: if it goes to a terminal.
+    pub colored: Option<bool>,
+    /// The first error is the last line.
+    pub aborts_on_error: bool,
 }
 
 /// By which of its names the relay was called.
@@ -185,7 +195,11 @@ impl Config {
                 clear_allowed: !choices.disallow_clear,
                 serve: choices.serve,
             },
-            verbosity: choices.verbosity,
+            log: Log {
+                verbosity: choices.verbosity,
+                colored: environment::colored(),
+                aborts_on_error: environment::aborts_on_error(),
+            },
             audit: choices.audit,
             detach,
             working_directory: match detach {
@@ -230,7 +244,7 @@ impl fmt::Display for Config {
         writeln!(text, "health-socket {}", path(&self.health_socket))?;
         writeln!(text, "group {}", self.group.display())?;
         writeln!(text, "descriptors {}", self.descriptors)?;
-        writeln!(text, "verbosity {}", self.verbosity)?;
+        writeln!(text, "verbosity {}", self.log.verbosity)?;
         match self.watch.keep_alive {
             None => writeln!(text, "keep-alive off")?,
             Some(it) => {
@@ -246,6 +260,12 @@ impl fmt::Display for Config {
             None => writeln!(text, "socket-timeout -")?,
             Some(timeout) => writeln!(text, "socket-timeout {}", timeout.as_millis())?,
         }
+        let colored = self
+            .log
+            .colored
+            .map_or("auto".to_owned(), |it| it.to_string());
+        writeln!(text, "colored {colored}")?;
+        writeln!(text, "aborts-on-error {}", self.log.aborts_on_error)?;
         formatter.write_str(&text)
     }
 }

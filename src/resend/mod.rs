@@ -25,8 +25,8 @@ pub use play::Speed;
 use self::play::{Score, WallClock};
 use self::send::Sender;
 use self::serve::{End, OwnRelay};
-use crate::config::default_port;
 use crate::config::url::{Url, UrlError};
+use crate::config::{default_port, environment};
 use crate::daemon;
 use crate::os::said;
 use crate::producer::Client;
@@ -119,7 +119,7 @@ fn serve(
     viewers: usize,
     output: &Path,
 ) -> Result<(), Error> {
-    daemon::log_from(tracing::Level::WARN);
+    daemon::log_from(tracing::Level::WARN, environment::colored(), false);
     let relay = OwnRelay::start(output, live)?;
     let client = Client::connect(relay.control, relay.data)?;
     let url = viewer_url(relay.live, &recording);

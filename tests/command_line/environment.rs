@@ -44,6 +44,17 @@ pub fn rows() -> Vec<Row> {
             .warns("Warning: Invalid value for LTTNG_RELAYD_TCP_KEEP_ALIVE_MAX_PROBE_COUNT: -2 is not a number from -1"),
         keep_alive("LTTNG_RELAYD_TCP_KEEP_ALIVE_ABORT_THRESHOLD", "1", &["keep-alive 60 10 6"])
             .warns("Warning: LTTNG_RELAYD_TCP_KEEP_ALIVE_ABORT_THRESHOLD has no meaning on this system"),
+        means(QUIET, &["colored auto", "aborts-on-error false"]),
+        means(QUIET, &["colored true"]).variable("LTTNG_TERM_COLOR", "always"),
+        means(QUIET, &["colored false"]).variable("LTTNG_TERM_COLOR", "never"),
+        means(QUIET, &["colored auto"]).variable("LTTNG_TERM_COLOR", "odd"),
+        means(QUIET, &["colored false"]).variable("NO_COLOR", "1"),
+        means(QUIET, &["colored auto"]).variable("NO_COLOR", ""),
+        means(QUIET, &["colored true"])
+            .variable("NO_COLOR", "1")
+            .variable("LTTNG_TERM_COLOR", "always"),
+        means(QUIET, &["aborts-on-error true"]).variable("LTTNG_ABORT_ON_ERROR", "1"),
+        means(QUIET, &["aborts-on-error false"]).variable("LTTNG_ABORT_ON_ERROR", "0"),
         keep_alive("LTTNG_NETWORK_SOCKET_TIMEOUT", "1500", &["socket-timeout 1500"]),
         keep_alive("LTTNG_NETWORK_SOCKET_TIMEOUT", "-1", &["socket-timeout -"]),
         keep_alive("LTTNG_NETWORK_SOCKET_TIMEOUT", "abc", &["socket-timeout -"])

@@ -84,7 +84,11 @@ impl Application {
 /// Installs the application as `destination`. It is compiled once a test run.
 pub fn install(destination: &Path) {
     static COMPILED: OnceLock<PathBuf> = OnceLock::new();
-    let program = COMPILED.get_or_init(compile);
+    copy(COMPILED.get_or_init(compile), destination);
+}
+
+/// Copies a program, for everybody to run.
+pub fn copy(program: &Path, destination: &Path) {
     // A program of its own writes the copy: had this process the file open for
     // writing while another thread forks, starting it would fail as "busy".
     let copied = Command::new("install")
@@ -93,7 +97,8 @@ pub fn install(destination: &Path) {
         .status();
     assert!(
         copied.is_ok_and(|status| status.success()),
-        "the application cannot be copied to {}",
+        "{} cannot be copied to {}",
+        program.display(),
         destination.display()
     );
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -170,9 +170,15 @@ pub struct Foreground {
 
 impl Foreground {
     pub fn start(options: &[&str]) -> Self {
+        Self::start_with(options, &[])
+    }
+
+    /// Starts one with more in its environment.
+    pub fn start_with(options: &[&str], variables: &[(&str, &str)]) -> Self {
         let directory = sandbox::home();
         let mut command = relay::command(directory.path());
-        let process = Process::spawn(command.args(options), directory.path(), "relay");
+        command.args(options).envs(variables.iter().copied());
+        let process = Process::spawn(&mut command, directory.path(), "relay");
         let live = directory.path().join("run/relayd/live.port");
         let pid = relay::pid_file(directory.path());
         eventually("a relay", PATIENCE, || live.exists() && pid.exists());
@@ -191,6 +197,11 @@ impl Foreground {
         assert!(took < Duration::from_secs(1), "it took {took:?} to end");
         self.relay.assert_gone();
         self.relay
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait(&self) -> ExitStatus {
+        self.process.borrow_mut().wait(PATIENCE)
     }
 
     pub fn errors(&self) -> String {

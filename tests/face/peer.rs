@@ -70,6 +70,11 @@ impl Peer {
 
     /// Sends a packet with its index.
     pub fn send_packet(&mut self, stream: u64, sequence: u64, bytes: &[u8]) {
+        self.send_bytes(stream, sequence, bytes);
+        self.send_index(stream, sequence, bytes);
+    }
+
+    pub fn send_bytes(&mut self, stream: u64, sequence: u64, bytes: &[u8]) {
         let mut message = Vec::new();
         let header = PacketHeader {
             stream,
@@ -80,6 +85,9 @@ impl Peer {
         header.encode(&mut message);
         message.extend_from_slice(bytes);
         self.data.write_all(&message).expect("a packet is sent");
+    }
+
+    fn send_index(&mut self, stream: u64, sequence: u64, bytes: &[u8]) {
         let size_bits = bytes.len() as u64 * 8;
         let reply = self.command::<4>(&Command::SendIndex(SendIndex {
             stream,

@@ -15,6 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Relay {
     pub pid: u32,
+    run_directory: PathBuf,
     directory: TempDir,
 }
 
@@ -31,10 +32,17 @@ impl Relay {
 
     /// One that was started with [`command`] in this directory, and is ready.
     pub fn running_in(directory: TempDir) -> Self {
+        let run_directory = run_directory(directory.path());
+        Self::running_with(directory, run_directory)
+    }
+
+    /// The same, where it chose another run directory.
+    pub fn running_with(directory: TempDir, run_directory: PathBuf) -> Self {
         let text = fs::read_to_string(pid_file(directory.path())).expect("a pid file");
         let pid = text.strip_suffix('\n').expect("a whole line").parse();
         Self {
             pid: pid.expect("nothing but a number in the pid file"),
+            run_directory,
             directory,
         }
     }
@@ -43,18 +51,22 @@ impl Relay {
         self.directory.path()
     }
 
+    pub fn run_directory(&self) -> &Path {
+        &self.run_directory
+    }
+
     pub fn output(&self) -> PathBuf {
         output(self.directory())
     }
 
     pub fn health_socket(&self) -> PathBuf {
         let name = format!("health-{}", self.pid);
-        self.directory().join("run/relayd").join(name)
+        self.run_directory.join("relayd").join(name)
     }
 
     /// Where a port listens, as its file says.
     pub fn address(&self, port: &str) -> SocketAddr {
-        let path = self.directory().join(format!("run/relayd/{port}.port"));
+        let path = self.run_directory.join(format!("relayd/{port}.port"));
         let text = fs::read_to_string(path).expect("a port file");
         let number = text.strip_suffix('\n').expect("a whole line");
         (Ipv4Addr::LOCALHOST, number.parse().expect("a port")).into()
@@ -92,7 +104,7 @@ impl Relay {
     }
 
     pub fn assert_gone(&self) {
-        let left = fs::read_dir(self.directory().join("run/relayd")).expect("a run directory");
+        let left = fs::read_dir(self.run_directory.join("relayd")).expect("a run directory");
         let left: Vec<_> = left
             .map(|entry| entry.expect("an entry").file_name())
             .collect();
@@ -114,13 +126,20 @@ impl Drop for Relay {
 /// `lttng-relayd` with everything in one directory, on ports of the system's choice.
 pub fn command(directory: &Path) -> Command {
     let mut command = Command::new("lttng-relayd");
-    command.args(["--dynamic-port-allocation", "-L", "tcp://127.0.0.1:0"]);
-    command.args(["-C", "tcp://127.0.0.1:0", "-D", "tcp://127.0.0.1"]);
+    command.args(ANY_PORTS);
     command.arg("--output").arg(output(directory));
     command.arg("--pid-file").arg(pid_file(directory));
     surround(&mut command, directory);
     command
 }
+
+/// Ports of the system's choice, for this machine.
+pub const ANY_PORTS: [&str; 4] = [
+    "--dynamic-port-allocation",
+    "--live-port=tcp://127.0.0.1:0",
+    "--control-port=tcp://127.0.0.1:0",
+    "--data-port=tcp://127.0.0.1",
+];
 
 /// The environment of a relay: nothing of this machine's own configuration.
 pub fn surround(command: &mut Command, directory: &Path) {
@@ -135,8 +154,12 @@ pub fn surround(command: &mut Command, directory: &Path) {
     command
         .env("PATH", path)
         .env("LTTNG_HOME", directory)
-        .env("LTTNG_RUNDIR", directory.join("run"))
+        .env("LTTNG_RUNDIR", run_directory(directory))
         .current_dir(directory);
+}
+
+fn run_directory(directory: &Path) -> PathBuf {
+    directory.join("run")
 }
 
 pub fn pid_file(directory: &Path) -> PathBuf {

@@ -23,6 +23,25 @@ fn a_daemon_records_and_serves() {
 }
 
 #[test]
+fn a_hang_up_costs_nothing() {
+    let relay = Foreground::start(&[]);
+    let producer = Producer::start();
+    let session = producer.live_session(&relay.relay, "hung-up", Buffers::PerUser);
+    let viewer = Viewer::attach(&relay.relay, "hung-up");
+    let application = producer.launch(Workload {
+        sleep_us: 600,
+        ..Workload::default()
+    });
+    viewer.wait_for_events();
+    relay.relay.signal("HUP");
+    let run = application.finish();
+    session.destroy();
+    assert_complete(&viewer.finish(), &[run]);
+    assert_complete(&read_directory(&relay.relay.output()), &[run]);
+    relay.end("TERM");
+}
+
+#[test]
 fn a_relay_that_is_stopped_leaves_its_traces_readable() {
     let relay = Foreground::start(&[]);
     let producer = Producer::start();
