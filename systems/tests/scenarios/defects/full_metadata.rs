@@ -72,9 +72,9 @@ fn a_disk_may_be_full_of_metadata_at_any_byte() {
             let mut stage = Stage::new();
             let producer = recording(&mut stage);
             limit(&stage, room);
-            for number in 1..3 {
-                send(&mut stage, &producer, messages[number], 0);
-                producer.send_whole_packet(&mut stage, DATA, number as u64);
+            for (number, message) in (1..).zip(&messages[1..]) {
+                send(&mut stage, &producer, message, 0);
+                producer.send_whole_packet(&mut stage, DATA, number);
             }
             if !stays_full {
                 stage.storage.limit_bytes(None);
