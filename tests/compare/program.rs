@@ -9,8 +9,6 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longer than a relay takes to give up.
-const PATIENCE: Duration = Duration::from_millis(500);
 const PERIOD: Duration = Duration::from_millis(10);
 
 const LISTEN: &str =
@@ -33,7 +31,8 @@ impl Program {
         Self(path)
     }
 
-    pub fn run(&self, line: &Line) -> Outcome {
+    /// A program that has not ended within `patience` runs.
+    pub fn run(&self, line: &Line, patience: Duration) -> Outcome {
         let directory = tempfile::tempdir().expect("a directory");
         let here = directory.path();
         if !line.file.is_empty() {
@@ -60,7 +59,7 @@ impl Program {
             command.env(name, value);
         }
         let mut child = command.spawn().expect("a program");
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience;
         let mut status = None;
         while status.is_none() && Instant::now() < deadline {
             status = child.try_wait().expect("a state");
