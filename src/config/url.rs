@@ -1,6 +1,6 @@
 //! Where to listen, as a URL: `PROTO://HOST[:PORT][/anything]`.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use baton_components::connection::Port;
 
@@ -102,6 +102,11 @@ impl Url {
             .and_then(|mut addresses| {
                 addresses.find(|it| it.is_ipv6() == (self.family == Family::V6))
             })
+            // A small system may know no names at all.
+            .or_else(|| {
+                let loopback = self.family.loopback();
+                (self.host == "localhost").then(|| (loopback, port).into())
+            })
             .ok_or_else(|| UrlError::Host {
                 host: self.host.clone(),
                 family: self.family,
@@ -115,6 +120,13 @@ impl Family {
         match self {
             Self::V4 => 2,
             Self::V6 => 10,
+        }
+    }
+
+    fn loopback(self) -> IpAddr {
+        match self {
+            Self::V4 => Ipv4Addr::LOCALHOST.into(),
+            Self::V6 => Ipv6Addr::LOCALHOST.into(),
         }
     }
 }
@@ -176,6 +188,8 @@ mod tests {
             ("tcp6://[::1]:7001", "[::1]:7001"),
             ("tcp6://[::]", "[::]:5342"),
             ("tcp://localhost:1", "127.0.0.1:1"),
+            // Whatever the file of hosts says.
+            ("tcp6://localhost:1", "[::1]:1"),
             ("net://127.0.0.1:1:2/a:b", "127.0.0.1:1"),
             ("net6://[::1]::", "[::1]:5342"),
         ] {
