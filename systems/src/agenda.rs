@@ -9,6 +9,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use baton_components::keys::{ConnectionKey, SessionKey, TraceFileKey};
+use baton_components::limits::COMMIT_DELAY;
 use bevy_ecs::resource::Resource;
 
 #[derive(Debug, Default, Resource)]
@@ -37,6 +38,17 @@ pub struct Agenda {
     pub kept: VecDeque<SessionKey>,
     /// What is looked at when nothing happens, soonest first.
     pub timers: BinaryHeap<Reverse<(Duration, Timer)>>,
+}
+
+impl Agenda {
+    /// There are index records to be written, now or soon.
+    pub fn expect_commit(&mut self, now: Duration) {
+        if self.commit_by.is_none() {
+            let deadline = now + COMMIT_DELAY;
+            self.commit_by = Some(deadline);
+            self.timers.push(Reverse((deadline, Timer::Commit)));
+        }
+    }
 }
 
 /// Something that does not last for ever.

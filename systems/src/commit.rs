@@ -5,19 +5,17 @@
 //! to them (`serve::next_index`). A record that the disk does not take is tried again
 //! in the next tick: its packet is there, and nothing but room is missing.
 
-use std::cmp::Reverse;
-
 use baton_components::keys::TraceFileKey;
-use baton_components::limits::{COMMIT_DELAY, UNWRITTEN_RECORDS_BYTES_MAX};
+use baton_components::limits::UNWRITTEN_RECORDS_BYTES_MAX;
 use baton_components::time::Now;
 use bevy_ecs::system::{Local, Res, ResMut};
 
-use crate::agenda::{Agenda, Timer};
+use crate::agenda::Agenda;
 use crate::entities::Entities;
 use crate::ports::StoragePort;
 use crate::trace_files;
 
-/// Writes the records whose time has come, and sets the time for the others.
+/// Writes the records whose time has come. Those that the disk does not take get another.
 pub fn commit(
     mut entities: Entities,
     mut storage: ResMut<StoragePort>,
@@ -35,10 +33,8 @@ pub fn commit(
             &mut failing,
         );
     }
-    if !agenda.indexed.is_empty() && agenda.commit_by.is_none() {
-        let deadline = now.monotonic + COMMIT_DELAY;
-        agenda.commit_by = Some(deadline);
-        agenda.timers.push(Reverse((deadline, Timer::Commit)));
+    if !agenda.indexed.is_empty() {
+        agenda.expect_commit(now.monotonic);
     }
 }
 

@@ -187,6 +187,7 @@ fn complete(ingest: &mut Ingest, key: StreamKey, place: PacketPlace, description
     };
     if !file.has_unwritten() {
         ingest.agenda.indexed.push(place.file);
+        ingest.agenda.expect_commit(ingest.now.monotonic);
     }
     if trace_files::record(file, &record) >= COMMIT_BYTES {
         // If this fails, `commit` says so and tries again.
