@@ -1,19 +1,21 @@
 //! The program `baton`. Parse, run, exit status: nothing else is here.
 
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
 use crate::bench::{churn, wire};
-use crate::cli::{self, Action};
+use crate::cli::{self, Action, Replay};
 use crate::config::{Config, Face};
 use crate::options::Given;
-use crate::{daemon, os, repair, resend};
+use crate::{daemon, os, repair, replay, resend};
 
 pub fn main() -> ExitCode {
     let outcome = match cli::parse() {
         Action::Relay(given) => run_relay(&given),
         Action::Repair(directory) => run_repair(&directory),
-        Action::Replay(plan) => resend::run(&plan).map_err(Into::into),
+        Action::Replay(Replay::Journal(plan)) => run_replay(&plan),
+        Action::Replay(Replay::Trace(plan)) => resend::run(&plan).map_err(Into::into),
         Action::BenchWire(plan) => run_bench_wire(plan),
         Action::BenchChurn(plan) => run_bench_churn(&plan),
     };
@@ -54,6 +56,10 @@ fn run_repair(directory: &Path) -> Result<(), Box<dyn std::error::Error>> {
     }
     os::marker::forget_crashes(directory);
     Ok(())
+}
+
+fn run_replay(plan: &replay::Plan) -> Result<(), Box<dyn std::error::Error>> {
+    Ok(replay::run(plan, &mut io::stdout().lock())?)
 }
 
 fn run_bench_wire(mut plan: wire::Plan) -> Result<(), Box<dyn std::error::Error>> {

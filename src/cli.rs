@@ -12,17 +12,18 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::bench::{churn, wire};
 use crate::options::{Given, Id, OPTIONS, Spec};
-use crate::resend;
 
 /// What is to be done.
 #[derive(Debug)]
 pub enum Action {
     Relay(Vec<Given>),
     Repair(PathBuf),
-    Replay(resend::Plan),
+    Replay(Replay),
     BenchWire(wire::Plan),
     BenchChurn(churn::Plan),
 }
+
+pub use self::replay::Replay;
 
 /// Reads the command line of this process; prints help or what is wrong and exits,
 /// where that is all there is to do.

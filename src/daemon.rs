@@ -1,14 +1,16 @@
 //! The daemon: ports opened, ticks run, an orderly end.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use std::{env, io, process};
 
 use baton_components::connection::Port;
 use baton_components::limits::SHUTDOWN_GRACE;
 use baton_systems::audit::Audit;
 use baton_systems::ports::{ClockPort, NetworkPort, StoragePort};
+use baton_systems::settings::{Grouping, Served};
 use baton_systems::tick::Relay;
 
 use rustix::process::{Pid, Signal};
@@ -18,6 +20,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{Config, Detach, Face};
 use crate::detach::{self, Split};
+use crate::journal;
+use crate::journal::block::Header;
+use crate::journal::book::Journal;
 use crate::os::clock::SystemClock;
 use crate::os::inherited;
 use crate::os::marker::{self, Marker};
@@ -53,6 +58,8 @@ pub enum Error {
     },
     #[error("cannot take the sockets that the relay was started with: {}", said(.0))]
     Inherited(io::Error),
+    #[error("cannot write the journal {}: {}", path.display(), said(reason))]
+    Journal { path: PathBuf, reason: io::Error },
     #[error("cannot become a daemon: {}", said(.0))]
     Detach(io::Error),
     #[error("{0}")]
@@ -109,6 +116,7 @@ struct Started {
     relay: Relay,
     stop: Stop,
     idle: Idle,
+    journal: Option<Journal>,
     _marker: Marker,
     _files: Vec<OwnFile>,
 }
@@ -160,17 +168,23 @@ impl Started {
         if config.face == Face::Baton {
             greet(config, &listening);
         }
-        let relay = Relay::new(
+        let mut ports = (
             NetworkPort(Box::new(network)),
             StoragePort(Box::new(storage)),
             ClockPort(Box::new(SystemClock::new())),
-            config.settings.clone(),
-            config.audit,
         );
+        let journal = journal(config)?;
+        if let Some(journal) = &journal {
+            ports = journal::ports::record(journal, ports);
+        }
+        let (network, storage, clock) = ports;
+        let settings = config.settings.clone();
+        let relay = Relay::new(network, storage, clock, settings, config.audit);
         Ok(Self {
             relay,
             stop,
             idle,
+            journal,
             _marker: marker,
             _files: files,
         })
@@ -181,7 +195,7 @@ impl Started {
             tick(&mut self.relay)?;
         }
         notify(sd_notify::NotifyState::Stopping);
-        finish(&mut self.relay, &self.idle)?;
+        finish(&mut self.relay, &self.idle, self.journal.as_ref())?;
         if config.audit {
             let ticks = self.relay.world.resource::<Audit>().ticks;
             eprintln!("baton: audit: clean after {ticks} ticks, nothing is left");
@@ -230,6 +244,29 @@ fn listen(
     Ok(listening)
 }
 
+/// The journal of what comes in, if one is wanted.
+fn journal(config: &Config) -> Result<Option<Journal>, Error> {
+    let Some(path) = &config.journal else {
+        return Ok(None);
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let header = Header {
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        output: config.output.as_os_str().as_bytes().to_owned(),
+        started_unix_s: now.map_or(0, |passed| passed.as_secs()),
+        payload: config.journal_payload,
+        lttng_relayd: config.face == Face::LttngRelayd,
+        grouped_by_session: config.settings.grouping == Grouping::Session,
+        clear_allowed: config.settings.clear_allowed,
+        serves_all: config.settings.serve == Served::All,
+    };
+    let journal = Journal::create(path, &header);
+    journal.map(Some).map_err(|reason| Error::Journal {
+        path: path.clone(),
+        reason,
+    })
+}
+
 fn write_pid(path: Option<&Path>) -> Result<Option<OwnFile>, Error> {
     let Some(path) = path else {
         return Ok(None);
@@ -261,7 +298,7 @@ fn notify(state: sd_notify::NotifyState<'_>) {
 }
 
 /// Takes in what peers had already sent, then lets everything go.
-pub fn finish(relay: &mut Relay, idle: &Idle) -> Result<(), Error> {
+pub fn finish(relay: &mut Relay, idle: &Idle, journal: Option<&Journal>) -> Result<(), Error> {
     tracing::info!("stopping");
     relay.world.resource_mut::<NetworkPort>().stop_accepting();
     let begun = Instant::now();
@@ -271,8 +308,14 @@ pub fn finish(relay: &mut Relay, idle: &Idle) -> Result<(), Error> {
             break;
         }
     }
+    if let Some(journal) = journal {
+        journal.hang_up();
+    }
     relay.hang_up_all();
     tick(relay)?;
+    if let Some(journal) = journal {
+        journal.end();
+    }
     let remains = relay.remains();
     if remains.is_empty() {
         Ok(())
@@ -289,7 +332,7 @@ pub fn tick(relay: &mut Relay) -> Result<(), Error> {
         None => Ok(()),
         Some(breach) => Err(Error::Breach {
             tick: audit.ticks,
-            breach: breach.clone(),
+            breach: breach.to_string(),
         }),
     }
 }

@@ -26,6 +26,8 @@ pub enum Id {
     Serve,
     Check,
     Audit,
+    Journal,
+    JournalPayload,
 }
 
 /// How an option is written, and what it is for.
@@ -55,7 +57,7 @@ const SWITCH: Spec = Spec {
 
 /// In the order of the original, which is that of its messages on ambiguous
 /// abbreviations; ours follow.
-pub const OPTIONS: [Spec; 22] = [
+pub const OPTIONS: [Spec; 24] = [
     Spec {
         id: Id::ControlPort,
         short: Some('C'),
@@ -216,6 +218,23 @@ pub const OPTIONS: [Spec; 22] = [
         id: Id::Audit,
         long: "audit",
         help: "Recount every reference at the end of each tick, and stop at the first that is wrong",
+        shared: false,
+        ..SWITCH
+    },
+    Spec {
+        id: Id::Journal,
+        long: "journal",
+        value: Some("FILE"),
+        help: "Record all that comes in here, for baton replay",
+        shared: false,
+        ..SWITCH
+    },
+    Spec {
+        id: Id::JournalPayload,
+        long: "journal-payload",
+        value: Some("HOW"),
+        values: &["copy", "reference"],
+        help: "Whether the journal has a copy of all packets, or refers to the trace files for them [default: copy]",
         shared: false,
         ..SWITCH
     },

@@ -1,57 +1,155 @@
-//! `baton replay`, as it was typed.
+//! `baton replay`, as it was typed: of a journal, which is a file, or of a trace, which is
+//! a directory.
 
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use baton_systems::census::Id;
+use clap::builder::PossibleValuesParser;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use crate::resend::{Plan, Speed, Target};
+use crate::replay::{Format, Plan};
+use crate::resend::{self, Speed, Target};
+
+/// What is to be replayed.
+#[derive(Debug)]
+pub enum Replay {
+    Journal(Plan),
+    Trace(resend::Plan),
+}
+
+/// What means nothing for a trace, and for a journal.
+const OF_JOURNALS: [&str; 10] = [
+    "traces", "verify", "audit", "from", "until", "print", "step", "show", "format", "watch",
+];
+const OF_TRACES: [&str; 4] = ["speed", "to", "live-port", "viewers"];
+
+const JOURNALS: &str = "Journals";
+const TRACES: &str = "Traces";
 
 pub fn command() -> Command {
     let path = Arg::new("path")
         .required(true)
-        .value_name("TRACE")
+        .value_name("PATH")
         .value_parser(value_parser!(PathBuf))
-        .help("The directory of a session, of a chunk or archive of it, or of one trace");
-    let speed = Arg::new("speed")
-        .long("speed")
-        .value_name("FACTOR")
-        .value_parser(value_parser!(Speed))
-        .default_value("1")
-        .help("How much faster than it was recorded, as 10 or 0.5; max: without gaps");
-    let to = Arg::new("to")
-        .long("to")
-        .value_name("URL")
-        .conflicts_with_all(["live-port", "viewers", "output"])
-        .help("Send it to this relay instead: net://HOST[:CONTROL_PORT[:DATA_PORT]]");
-    let live = Arg::new("live-port")
-        .short('L')
-        .long("live-port")
-        .value_name("URL")
-        .default_value("tcp://127.0.0.1:5344")
-        .help("Where viewers connect; port 0: the system chooses");
-    let viewers = Arg::new("viewers")
-        .long("viewers")
-        .value_name("COUNT")
-        .value_parser(value_parser!(usize))
-        .default_value("1")
-        .help("Begin when so many viewers are attached");
+        .help("The journal of a relay (see relay --journal); or the directory of a session, of a chunk or archive of it, or of one trace");
     let output = Arg::new("output")
         .short('o')
         .long("output")
         .value_name("DIR")
         .value_parser(value_parser!(PathBuf))
-        .help("Keep what is served there [default: a temporary directory, removed at the end]");
+        .help("Keep what is written there: an empty directory [default: memory, or a temporary directory]");
     Command::new("replay")
-        .about("Send a recorded session again, as if it were being recorded now")
-        .after_long_help(ABOUT)
-        .args([path, speed, to, live, viewers, output])
+        .about("Do again what a relay did, from its journal; or send a recorded session again, as if it were being recorded now")
+        .after_long_help(AFTER)
+        .args([path, output])
+        .next_help_heading(JOURNALS)
+        .args(of_journals())
+        .next_help_heading(TRACES)
+        .args(of_traces())
 }
 
-pub fn plan(matches: &ArgMatches) -> Plan {
+fn of_journals() -> [Arg; 10] {
+    let switch = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
+    let value = |name: &'static str, word: &'static str| Arg::new(name).long(name).value_name(word);
+    let tick = |name| value(name, "TICK").value_parser(value_parser!(u64));
+    [
+        value("traces", "DIR").value_parser(value_parser!(PathBuf)).help("Where the traces are that a journal with --journal-payload=reference refers to [default: where the relay wrote them]"),
+        switch("verify").help("Compare every reply and all that is written with what was recorded, by digests"),
+        switch("audit").help("Recount every reference at the end of each tick, and stop at the first that is wrong"),
+        tick("from").default_value("0").help("Print nothing of the ticks before this one"),
+        tick("until").help("End after this tick"),
+        switch("print").help("Print what enters and leaves in each tick"),
+        switch("step").help("The same, and wait for Enter before each tick; q ends"),
+        switch("show").help("Print all that there is at the end, and who holds it"),
+        value("format", "FORMAT")
+            .value_parser(PossibleValuesParser::new(["text", "json"]))
+            .default_value("text")
+            .requires("show")
+            .help("How to print that"),
+        value("watch", "KIND:KEY")
+            .value_parser(value_parser!(Id))
+            .help("Print the life of one thing, such as stream:3v1: made, held, released, freed"),
+    ]
+}
+
+fn of_traces() -> [Arg; 4] {
+    [
+        Arg::new("speed")
+            .long("speed")
+            .value_name("FACTOR")
+            .value_parser(value_parser!(Speed))
+            .default_value("1")
+            .help("How much faster than it was recorded, as 10 or 0.5; max: without gaps"),
+        Arg::new("to")
+            .long("to")
+            .value_name("URL")
+            .conflicts_with_all(["live-port", "viewers", "output"])
+            .help("Send it to this relay instead: net://HOST[:CONTROL_PORT[:DATA_PORT]]"),
+        Arg::new("live-port")
+            .short('L')
+            .long("live-port")
+            .value_name("URL")
+            .default_value("tcp://127.0.0.1:5344")
+            .help("Where viewers connect; port 0: the system chooses"),
+        Arg::new("viewers")
+            .long("viewers")
+            .value_name("COUNT")
+            .value_parser(value_parser!(usize))
+            .default_value("1")
+            .help("Begin when so many viewers are attached"),
+    ]
+}
+
+/// What was typed; exits where options do not go with the path.
+pub fn plan(matches: &ArgMatches) -> Replay {
+    let path = matches.get_one::<PathBuf>("path");
+    let path = path.cloned().unwrap_or_default();
+    let (odd, what) = if path.is_dir() {
+        (&OF_JOURNALS[..], "journals, and this is a directory")
+    } else {
+        (&OF_TRACES[..], "directories of traces, and this is none")
+    };
+    let typed = |name: &&&str| matches.value_source(name) == Some(ValueSource::CommandLine);
+    if let Some(name) = odd.iter().find(typed) {
+        let message = format!("--{name} is for {what}: {}", path.display());
+        let mut command = command().bin_name("baton replay");
+        command.error(ErrorKind::ArgumentConflict, message).exit();
+    }
+    if path.is_dir() {
+        Replay::Trace(trace(path, matches))
+    } else {
+        Replay::Journal(journal(path, matches))
+    }
+}
+
+fn journal(journal: PathBuf, matches: &ArgMatches) -> Plan {
     let path = |name| matches.get_one::<PathBuf>(name).cloned();
-    let text = |name| matches.get_one::<String>(name).cloned();
+    let format = matches.get_one::<String>("format").map(String::as_str);
+    let format = match format {
+        Some("json") => Format::Json,
+        _ => Format::Text,
+    };
     Plan {
-        directory: path("path").unwrap_or_default(),
+        journal,
+        output: path("output"),
+        traces: path("traces"),
+        verify: matches.get_flag("verify"),
+        audit: matches.get_flag("audit"),
+        from: matches.get_one("from").copied().unwrap_or(0),
+        until: matches.get_one("until").copied(),
+        print: matches.get_flag("print"),
+        step: matches.get_flag("step"),
+        show: matches.get_flag("show").then_some(format),
+        watch: matches.get_one("watch").copied(),
+    }
+}
+
+fn trace(directory: PathBuf, matches: &ArgMatches) -> resend::Plan {
+    let text = |name| matches.get_one::<String>(name).cloned();
+    resend::Plan {
+        directory,
         speed: matches
             .get_one("speed")
             .copied()
@@ -61,16 +159,21 @@ pub fn plan(matches: &ArgMatches) -> Plan {
             None => Target::Viewers {
                 live_url: text("live-port").unwrap_or_default(),
                 count: matches.get_one("viewers").copied().unwrap_or(1),
-                output: path("output"),
+                output: matches.get_one::<PathBuf>("output").cloned(),
             },
         },
     }
 }
 
-const ABOUT: &str = "\
-Viewers attach first: a viewer that comes later sees what comes later, as with any live \
-session. When everything was sent the session ends; the program ends when the last viewer \
-has read it all and gone, or by SIGINT.
+const AFTER: &str = "\
+A journal: the same systems run as in the relay; only what comes in is read from the \
+journal. What they do is compared with the journal, so a replay that comes to its end did \
+what the relay did. Ticks are counted from 1. Keys are those that --show prints. The exit \
+status is 0 at the end of the journal, also of one that was cut; 1 if the journal is \
+damaged, or something differs, or an audit finds a breach.
 
-All chunks of a session are played in the order of time, as one session without rotations. \
-Packets leave when they ended, so the gaps are those between the ends of packets.";
+A trace: viewers attach first: a viewer that comes later sees what comes later, as with any \
+live session. When everything was sent the session ends; the program ends when the last \
+viewer has read it all and gone, or by SIGINT. All chunks of a session are played in the \
+order of time, as one session without rotations. Packets leave when they ended, so the \
+gaps are those between the ends of packets.";

@@ -8,6 +8,7 @@ use baton_systems::settings::{Grouping, Served};
 
 use super::url::Url;
 use super::{ConfigError, Detach, Face, number, switch};
+use crate::journal::block::Payload;
 use crate::options::{Given, Id, OPTIONS};
 
 /// What the sources that were read so far say. None: nothing.
@@ -32,6 +33,8 @@ pub struct Choices {
     pub serve: Served,
     pub check: bool,
     pub audit: bool,
+    pub journal: Option<PathBuf>,
+    pub journal_payload: Payload,
 }
 
 impl Choices {
@@ -52,6 +55,8 @@ impl Choices {
             Id::WorkingDirectory => self.working_directory = Some(value.into()),
             Id::PidFile => self.pid_file = Some(value.into()),
             Id::Serve => self.serve = served(value)?,
+            Id::Journal => self.journal = Some(value.into()),
+            Id::JournalPayload => self.journal_payload = payload(value)?,
             switch => self.turn(switch, true)?,
         }
         Ok(())
@@ -158,6 +163,16 @@ fn served(value: &OsStr) -> Result<Served, ConfigError> {
         Some("live") => Ok(Served::Live),
         Some("all") => Ok(Served::All),
         _ => Err(ConfigError::Serve(value.to_string_lossy().into_owned())),
+    }
+}
+
+fn payload(value: &OsStr) -> Result<Payload, ConfigError> {
+    match value.to_str() {
+        Some("copy") => Ok(Payload::Copy),
+        Some("reference") => Ok(Payload::Reference),
+        _ => Err(ConfigError::JournalPayload(
+            value.to_string_lossy().into_owned(),
+        )),
     }
 }
 

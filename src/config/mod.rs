@@ -22,6 +22,7 @@ use baton_systems::settings::{Served, Settings};
 use self::choices::Choices;
 use self::environment::variable;
 use self::url::{Url, UrlError};
+use crate::journal::block::Payload;
 use crate::options::{Given, Id};
 use crate::os::said;
 use crate::os::watch::Watch;
@@ -49,6 +50,8 @@ pub struct Config {
     pub group: OsString,
     pub descriptors: u64,
     pub watch: Watch,
+    pub journal: Option<PathBuf>,
+    pub journal_payload: Payload,
     /// Print the rest of this, and end.
     pub check: bool,
 }
@@ -114,6 +117,8 @@ pub enum ConfigError {
     LimitTooLow(u64),
     #[error("Wrong value in --serve parameter: {0}")]
     Serve(String),
+    #[error("Wrong value in --journal-payload parameter: {0}")]
+    JournalPayload(String),
     #[error("Invalid value for {DISALLOW_CLEAR} specified")]
     DisallowClear,
     #[error("no home directory is known to write traces to; choose a directory with --output")]
@@ -214,6 +219,8 @@ impl Config {
             group: choices.group.unwrap_or_else(|| "tracing".into()),
             descriptors: descriptors(choices.fd_pool_size)?,
             watch: environment::watch(warnings),
+            journal: choices.journal.map(absolute).transpose()?,
+            journal_payload: choices.journal_payload,
             check: choices.check,
         })
     }
@@ -244,6 +251,7 @@ impl fmt::Display for Config {
         writeln!(text, "health-socket {}", path(&self.health_socket))?;
         writeln!(text, "group {}", self.group.display())?;
         writeln!(text, "descriptors {}", self.descriptors)?;
+        writeln!(text, "journal {}", path(&self.journal))?;
         writeln!(text, "verbosity {}", self.log.verbosity)?;
         match self.watch.keep_alive {
             None => writeln!(text, "keep-alive off")?,
@@ -334,7 +342,7 @@ fn take_file(
 /// What of a command line counts: not all, where it could abuse rights that whoever
 /// wrote it has not.
 fn trusted<'a>(given: &'a [Given], warnings: &mut Vec<String>) -> Vec<&'a Given> {
-    const REFUSED: [Id; 8] = [
+    const REFUSED: [Id; 9] = [
         Id::ControlPort,
         Id::DataPort,
         Id::LivePort,
@@ -343,6 +351,7 @@ fn trusted<'a>(given: &'a [Given], warnings: &mut Vec<String>) -> Vec<&'a Given>
         Id::Output,
         Id::WorkingDirectory,
         Id::PidFile,
+        Id::Journal,
     ];
     let (refused, taken): (Vec<_>, Vec<_>) = given
         .iter()

@@ -154,7 +154,8 @@ impl OpenFiles {
     }
 }
 
-fn moved(path: &RelativePath, from: &RelativePath, to: &RelativePath) -> Option<RelativePath> {
+/// Where a path leads after a rename; none if it is not touched.
+pub fn moved(path: &RelativePath, from: &RelativePath, to: &RelativePath) -> Option<RelativePath> {
     if !path.is_at_or_below(from) {
         return None;
     }

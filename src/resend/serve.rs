@@ -118,7 +118,7 @@ impl OwnRelay {
             }
         };
         self.stop.ask();
-        daemon::finish(&mut self.relay, &self.idle)?;
+        daemon::finish(&mut self.relay, &self.idle, None)?;
         Ok(end)
     }
 }

@@ -5,15 +5,13 @@
 //! outlives the tick.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use baton_components::arena::Arena;
-use baton_components::hold::{Hold, Holder};
 use bevy_ecs::resource::Resource;
 use bevy_ecs::system::ResMut;
-use slotmap::Key;
 
-use crate::entities::Entities;
+use crate::census::{Described, Id, Kind, Visit, walk};
+use crate::entities::{Entities, Entity};
 
 /// What the audit has found, tick after tick.
 #[derive(Debug, Default, Resource)]
@@ -21,7 +19,18 @@ pub struct Audit {
     /// Ticks that were audited.
     pub ticks: u64,
     /// What broke the law, in the first tick that had something.
-    pub breaches: Vec<String>,
+    pub breaches: Vec<Breach>,
+}
+
+/// How the law of holds is broken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Breach {
+    #[error("{id} counts {counted} holders, its records declare {declared}")]
+    Miscounted { id: Id, counted: u32, declared: u32 },
+    #[error("{id} is held {count} times and does not exist")]
+    Missing { id: Id, count: u32 },
+    #[error("{count} condemned records of kind {} outlived a tick", kind.name())]
+    Outlived { kind: Kind, count: usize },
 }
 
 /// Recounts every hold and compares.
@@ -34,112 +43,74 @@ pub fn audit(entities: Entities, mut audit: ResMut<Audit>) {
 
 /// What is still there, one line for each kind that is not empty.
 pub fn remains(entities: Entities) -> Vec<String> {
-    let counts = [
-        ("connections", entities.connections.len()),
-        ("viewer sessions", entities.viewer_sessions.len()),
-        ("viewer streams", entities.viewer_streams.len()),
-        ("indexes", entities.indexes.len()),
-        ("streams", entities.streams.len()),
-        ("traces", entities.traces.len()),
-        ("sessions", entities.sessions.len()),
-        ("trace files", entities.trace_files.len()),
-        ("chunks", entities.chunks.len()),
-        ("files", entities.files.len()),
-    ];
-    counts
-        .into_iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(kind, count)| format!("{count} {kind} are left"))
-        .collect()
+    let mut remains = Remains::default();
+    walk(&entities, &mut remains);
+    remains.0
 }
 
-fn breaches(entities: &Entities) -> Vec<String> {
-    let mut holds = Holds::default();
-    holds.count(&entities.connections);
-    holds.count(&entities.viewer_sessions);
-    holds.count(&entities.viewer_streams);
-    holds.count(&entities.indexes);
-    holds.count(&entities.streams);
-    holds.count(&entities.traces);
-    holds.count(&entities.sessions);
-    holds.count(&entities.trace_files);
-    holds.count(&entities.chunks);
-    holds.count(&entities.files);
-    let mut breaches = Vec::new();
-    let mut check = Check {
-        holds: &mut holds,
-        breaches: &mut breaches,
-    };
-    // Nothing holds these three kinds but their owners.
-    check.arena(&entities.connections, "connection", |_| None);
-    check.arena(&entities.viewer_streams, "viewer stream", |_| None);
-    check.arena(&entities.indexes, "index", |_| None);
-    check.arena(&entities.viewer_sessions, "viewer session", |key| {
-        Some(Hold::ViewerSession(key))
-    });
-    check.arena(&entities.streams, "stream", |key| Some(Hold::Stream(key)));
-    check.arena(&entities.traces, "trace", |key| Some(Hold::Trace(key)));
-    check.arena(&entities.sessions, "session", |key| {
-        Some(Hold::Session(key))
-    });
-    check.arena(&entities.trace_files, "trace file", |key| {
-        Some(Hold::TraceFile(key))
-    });
-    check.arena(&entities.chunks, "chunk", |key| Some(Hold::Chunk(key)));
-    check.arena(&entities.files, "file", |key| Some(Hold::File(key)));
-    // What is left was declared on keys that no arena has.
-    for (hold, count) in holds.0 {
-        breaches.push(format!("{hold:?} is held {count} times and does not exist"));
-    }
-    breaches
-}
-
-/// How often each key is held.
 #[derive(Default)]
-struct Holds(BTreeMap<Hold, u32>);
+struct Remains(Vec<String>);
 
-impl Holds {
-    fn count<K, T>(&mut self, arena: &Arena<K, T>)
-    where
-        K: Key + Send + Sync + 'static,
-        T: Holder + Send + Sync + 'static,
-    {
-        for (_, record) in arena.iter() {
-            record.holds(&mut |hold| *self.0.entry(hold).or_default() += 1);
+impl Visit for Remains {
+    fn arena<E: Entity + Described>(&mut self, kind: Kind, arena: &Arena<E::Key, E>) {
+        if !arena.is_empty() {
+            let line = format!("{} {} are left", arena.len(), kind.plural());
+            self.0.push(line);
         }
     }
 }
 
-struct Check<'a> {
-    holds: &'a mut Holds,
-    breaches: &'a mut Vec<String>,
+fn breaches(entities: &Entities) -> Vec<Breach> {
+    let mut holds = Holds::default();
+    walk(entities, &mut holds);
+    let mut check = Check {
+        holds,
+        breaches: Vec::new(),
+    };
+    walk(entities, &mut check);
+    // What is left was declared on keys that no arena has.
+    let Check { holds, breaches } = check;
+    let missing = holds.0.into_iter();
+    let missing = missing.map(|(id, count)| Breach::Missing { id, count });
+    breaches.into_iter().chain(missing).collect()
 }
 
-impl Check<'_> {
-    fn arena<K, T>(&mut self, arena: &Arena<K, T>, kind: &str, hold: impl Fn(K) -> Option<Hold>)
-    where
-        K: Key + Send + Sync + 'static,
-        T: Send + Sync + 'static,
-    {
+/// How often each record is held by others.
+#[derive(Default)]
+struct Holds(BTreeMap<Id, u32>);
+
+impl Visit for Holds {
+    fn arena<E: Entity + Described>(&mut self, _: Kind, arena: &Arena<E::Key, E>) {
+        for (_, record) in arena.iter() {
+            record.holds(&mut |hold| *self.0.entry(hold.into()).or_default() += 1);
+        }
+    }
+}
+
+struct Check {
+    holds: Holds,
+    breaches: Vec<Breach>,
+}
+
+impl Visit for Check {
+    fn arena<E: Entity + Described>(&mut self, kind: Kind, arena: &Arena<E::Key, E>) {
         let mut living = 0;
         for (key, _) in arena.iter() {
             living += 1;
-            let declared = hold(key)
-                .and_then(|hold| self.holds.0.remove(&hold))
-                .unwrap_or(0);
-            let expected = declared + u32::from(arena.is_owned(key));
+            let id = Id::new(kind, key);
+            let declared = self.holds.0.remove(&id).unwrap_or(0) + u32::from(arena.is_owned(key));
             let counted = arena.holders(key);
-            if counted != expected {
-                let mut line = format!("{kind} {key:?} counts {counted} holders");
-                let _ = write!(line, ", its records declare {expected}");
-                self.breaches.push(line);
+            if counted != declared {
+                self.breaches.push(Breach::Miscounted {
+                    id,
+                    counted,
+                    declared,
+                });
             }
         }
-        if living != arena.len() {
-            let left = arena.len() - living;
-            self.breaches.push(format!(
-                "{left} condemned records of kind {kind} outlived a tick"
-            ));
+        let count = arena.len() - living;
+        if count > 0 {
+            self.breaches.push(Breach::Outlived { kind, count });
         }
     }
 }

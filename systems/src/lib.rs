@@ -9,6 +9,7 @@
 mod accept;
 pub mod agenda;
 pub mod audit;
+pub mod census;
 mod chunks;
 mod closing;
 mod commit;

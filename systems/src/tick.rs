@@ -16,6 +16,7 @@ use bevy_ecs::world::World;
 
 use crate::agenda::Agenda;
 use crate::audit::{self, Audit};
+use crate::census::{self, Census};
 use crate::entities::Entities;
 use crate::ports::{ClockPort, NetworkPort, StoragePort};
 use crate::settings::Settings;
@@ -78,6 +79,13 @@ impl Relay {
         self.world
             .run_system_cached(hang_up::hang_up_all)
             .expect("law: the ports and arenas are in the world");
+    }
+
+    /// Every living record, and who holds it.
+    pub fn census(&mut self) -> Census {
+        self.world
+            .run_system_cached(census::census)
+            .expect("law: the arenas are in the world")
     }
 
     /// What the arenas hold, one line for each kind that is not empty.

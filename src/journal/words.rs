@@ -1,0 +1,259 @@
+//! Records in words, for those who look into a journal.
+
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
+
+use baton_components::connection::Port;
+use slotmap::KeyData;
+
+use super::record::{Came, ConnectionId, Content, Failure, FileId, Left, Record};
+
+impl Record<'_> {
+    /// Whether it tells what came in; the others tell what the relay did.
+    pub fn entered(&self) -> bool {
+        matches!(
+            self,
+            Self::Poll
+                | Self::Readable(_)
+                | Self::Writable(_)
+                | Self::Now { .. }
+                | Self::Civil { .. }
+                | Self::Accept { .. }
+                | Self::Adopt(_)
+                | Self::Receive { .. }
+                | Self::Rest { .. }
+        )
+    }
+}
+
+impl Display for Record<'_> {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Poll => write!(to, "a tick begins"),
+            Self::Readable(id) => write!(to, "{id} is readable"),
+            Self::Writable(id) => write!(to, "{id} is writable"),
+            Self::Now { monotonic_ns, .. } => {
+                let passed = Duration::from_nanos(*monotonic_ns);
+                write!(to, "the clock is read: {:.6} s", passed.as_secs_f64())
+            }
+            Self::Civil { unix_s, .. } => write!(to, "the calendar is asked about {unix_s} s"),
+            Self::Accept { port, peer } => {
+                let port = Port::from(*port).name();
+                write!(to, "{peer} connects to the {port} port")
+            }
+            Self::Adopt(id) => write!(to, "it is {id}"),
+            Self::Receive {
+                connection,
+                outcome,
+                count,
+                ..
+            } => write!(to, "{count} bytes come from {connection}{outcome}"),
+            Self::Rest {
+                connection,
+                position,
+                bytes,
+            } => {
+                let count = bytes.len();
+                write!(
+                    to,
+                    "{count} of them, from byte {position} of {connection}, went to no file"
+                )
+            }
+            Self::Send {
+                connection,
+                length,
+                digest,
+            } => write!(
+                to,
+                "{length} bytes are queued for {connection} ({digest:016x})"
+            ),
+            Self::Transmit {
+                connection,
+                outcome,
+                unsent,
+            } => write!(
+                to,
+                "queued bytes go to {connection}, {unsent} are left{outcome}"
+            ),
+            Self::Close(id) => write!(to, "{id} is closed"),
+            Self::StopAccepting => write!(to, "nobody is accepted any more"),
+            Self::HangUp => write!(to, "all connections are closed"),
+            Self::End => write!(to, "the relay ends"),
+            storage => storage.fmt_storage(to),
+        }
+    }
+}
+
+impl Record<'_> {
+    fn fmt_storage(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateDirectory { path, failure } => {
+                write!(
+                    to,
+                    "directory {} is made{}",
+                    text(path),
+                    Failed(failure.as_ref())
+                )
+            }
+            Self::Exists { path, answer } => {
+                let path = text(path);
+                match answer {
+                    Ok(true) => write!(to, "{path} exists"),
+                    Ok(false) => write!(to, "{path} does not exist"),
+                    Err(failure) => write!(to, "{path} is looked for{}", Failed(Some(failure))),
+                }
+            }
+            Self::Rename {
+                from,
+                to: name,
+                failure,
+            } => {
+                let (from, name) = (text(from), text(name));
+                write!(
+                    to,
+                    "{from} is renamed to {name}{}",
+                    Failed(failure.as_ref())
+                )
+            }
+            Self::RemoveDirectory { path, failure } => {
+                write!(
+                    to,
+                    "directory {} is removed{}",
+                    text(path),
+                    Failed(failure.as_ref())
+                )
+            }
+            Self::RemoveFile { path, failure } => {
+                write!(to, "{} is removed{}", text(path), Failed(failure.as_ref()))
+            }
+            Self::CreateFile {
+                file,
+                path,
+                failure,
+            } => write!(
+                to,
+                "{} is made, {file}{}",
+                text(path),
+                Failed(failure.as_ref())
+            ),
+            Self::Write {
+                file,
+                offset,
+                content,
+                failure,
+            } => {
+                let failed = Failed(failure.as_ref());
+                write!(to, "{content} are written to {file} at {offset}{failed}")
+            }
+            Self::Read {
+                file,
+                offset,
+                length,
+                failure,
+            } => {
+                let failed = Failed(failure.as_ref());
+                write!(
+                    to,
+                    "{length} bytes are read from {file} at {offset}{failed}"
+                )
+            }
+            Self::SendFile {
+                connection,
+                file,
+                offset,
+                length,
+                answer,
+            } => match answer {
+                Ok(taken) => write!(
+                    to,
+                    "{taken} of {length} bytes at {offset} of {file} go to {connection}"
+                ),
+                Err(failure) => {
+                    let failed = Failed(Some(failure));
+                    write!(to, "{length} bytes of {file} go to {connection}{failed}")
+                }
+            },
+            Self::Resize {
+                file,
+                size,
+                failure,
+            } => write!(
+                to,
+                "{file} gets a size of {size}{}",
+                Failed(failure.as_ref())
+            ),
+            Self::Saved {
+                file,
+                offset,
+                bytes,
+            } => write!(to, "{} bytes at {offset} of {file} are kept", bytes.len()),
+            Self::CloseFile(id) => write!(to, "{id} is closed"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Display for ConnectionId {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        write!(to, "connection {:?}", KeyData::from_ffi(self.0))
+    }
+}
+
+impl Display for FileId {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        write!(to, "file {:?}", KeyData::from_ffi(self.0))
+    }
+}
+
+impl Display for Content {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes { length, digest } => write!(to, "{length} bytes ({digest:016x})"),
+            Self::Input {
+                connection,
+                position,
+                length,
+                edges,
+            } => write!(
+                to,
+                "{length} bytes from byte {position} of {connection} ({edges:016x})"
+            ),
+        }
+    }
+}
+
+impl Display for Came<'_> {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Drained => Ok(()),
+            Self::More => write!(to, ", and there are more"),
+            Self::Ended => write!(to, ", which ends"),
+            Self::Broken(reason) => write!(to, ", which breaks: {reason}"),
+        }
+    }
+}
+
+impl Display for Left<'_> {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All | Self::Partly => Ok(()),
+            Self::Broken(reason) => write!(to, ", it breaks: {reason}"),
+        }
+    }
+}
+
+/// What follows the words for something that may have failed.
+struct Failed<'a>(Option<&'a Failure<'a>>);
+
+impl Display for Failed<'_> {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => Ok(()),
+            Some(failure) => write!(to, ", which fails: {}", failure.reason),
+        }
+    }
+}
+
+fn text(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}

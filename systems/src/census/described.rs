@@ -1,0 +1,120 @@
+//! What each kind of record is called, and what it is a part of.
+
+use baton_components::chunk::Chunk;
+use baton_components::connection::Connection;
+use baton_components::file::File;
+use baton_components::index::{Half, Index};
+use baton_components::session::Session;
+use baton_components::stream::Stream;
+use baton_components::trace::Trace;
+use baton_components::trace_file::TraceFile;
+use baton_components::viewer_session::ViewerSession;
+use baton_components::viewer_stream::{Position, ViewerStream};
+
+use super::{Id, Kind};
+
+pub trait Described {
+    /// A few words for people.
+    fn label(&self) -> String;
+
+    /// What it belongs to by itself; none: to whoever holds it.
+    fn part_of(&self) -> Option<Id> {
+        None
+    }
+}
+
+impl Described for Connection {
+    fn label(&self) -> String {
+        format!("{} from {}", self.port().name(), self.peer)
+    }
+}
+
+impl Described for ViewerSession {
+    fn label(&self) -> String {
+        let attached: Vec<_> = self.attached.keys().map(u64::to_string).collect();
+        match attached.as_slice() {
+            [] => "nothing attached".to_owned(),
+            ids => format!("attached to {}", ids.join(", ")),
+        }
+    }
+}
+
+impl Described for ViewerStream {
+    fn label(&self) -> String {
+        match &self.position {
+            Position::Packets(position) => format!("at record {}", position.record),
+            Position::Metadata(position) => format!("metadata, {} bytes sent", position.sent),
+        }
+    }
+
+    fn part_of(&self) -> Option<Id> {
+        Some(Id::new(Kind::ViewerSession, self.viewer_session))
+    }
+}
+
+impl Described for Index {
+    fn label(&self) -> String {
+        match &self.half {
+            Half::Packet(place) => format!("packet of {} bytes at {}", place.size, place.offset),
+            Half::Description(index) => format!("description of packet {}", index.sequence),
+        }
+    }
+
+    fn part_of(&self) -> Option<Id> {
+        Some(Id::new(Kind::Stream, self.stream))
+    }
+}
+
+impl Described for Stream {
+    fn label(&self) -> String {
+        let name = String::from_utf8_lossy(&self.channel);
+        let closed = if self.closed { ", closed" } else { "" };
+        format!("{name}, handle {}{closed}", self.handle)
+    }
+
+    fn part_of(&self) -> Option<Id> {
+        Some(Id::new(Kind::Trace, self.trace))
+    }
+}
+
+impl Described for Trace {
+    fn label(&self) -> String {
+        self.path.to_string()
+    }
+
+    fn part_of(&self) -> Option<Id> {
+        Some(Id::new(Kind::Session, self.session))
+    }
+}
+
+impl Described for Session {
+    fn label(&self) -> String {
+        let name = String::from_utf8_lossy(&self.name);
+        let host = String::from_utf8_lossy(&self.host);
+        format!("{name}@{host}, number {}, in {}", self.id, self.directory)
+    }
+}
+
+impl Described for Chunk {
+    fn label(&self) -> String {
+        format!("{}, in {}", self.name(), self.directory())
+    }
+}
+
+impl Described for TraceFile {
+    fn label(&self) -> String {
+        let Self { ordinal, size, .. } = self;
+        let committed = self.committed();
+        format!("number {ordinal}, {size} bytes, {committed} records")
+    }
+
+    fn part_of(&self) -> Option<Id> {
+        Some(Id::new(Kind::Stream, self.stream))
+    }
+}
+
+impl Described for File {
+    fn label(&self) -> String {
+        self.path.to_string()
+    }
+}
