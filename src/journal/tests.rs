@@ -1,1 +1,301 @@
-//! The format and its reader.
+//! The format: what is written is read again, what is spoilt is noticed, and garbage
+//! harms nobody.
+
+use proptest::prelude::*;
+
+use super::block::{Block, Header, Payload, ReadError, Reader, Writer};
+use super::record::{Came, ConnectionId, Content, Door, Failure, FileId, Left, Record};
+
+fn header() -> Header {
+    Header {
+        program: "1.2.3".to_owned(),
+        output: b"/tmp/traces".to_vec(),
+        started_unix_s: 1_795_331_211,
+        payload: Payload::Reference,
+        lttng_relayd: false,
+        grouped_by_session: true,
+        clear_allowed: true,
+        serves_all: false,
+    }
+}
+
+/// A journal of these blocks, and where each of them begins.
+fn journal(blocks: &[Vec<u8>]) -> (Vec<u8>, Vec<u64>) {
+    let mut bytes = Vec::new();
+    let mut offsets = Vec::new();
+    Writer::new(&mut bytes, &header()).unwrap();
+    // Blocks are numbered by their writer: one for all.
+    let mut journal = Vec::new();
+    let mut writer = Writer::new(&mut journal, &header()).unwrap();
+    let mut end = bytes.len() as u64;
+    for (number, block) in blocks.iter().enumerate() {
+        writer.write(number as u64 * 10, block).unwrap();
+        offsets.push(end);
+        end += 32 + block.len() as u64;
+    }
+    assert_eq!(journal.len() as u64, end);
+    (journal, offsets)
+}
+
+/// The blocks that can be read, and why there is no other.
+fn read(bytes: &[u8]) -> (Vec<Block>, Option<ReadError>) {
+    let mut blocks = Vec::new();
+    let mut reader = match Reader::new(bytes) {
+        Ok(reader) => reader,
+        Err(error) => return (blocks, Some(error)),
+    };
+    loop {
+        match reader.next() {
+            Ok(Some(block)) => blocks.push(block),
+            Ok(None) => return (blocks, None),
+            Err(error) => return (blocks, Some(error)),
+        }
+    }
+}
+
+fn three_blocks() -> Vec<Vec<u8>> {
+    vec![b"first".to_vec(), Vec::new(), vec![7; 100]]
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let contents = three_blocks();
+    let (bytes, offsets) = journal(&contents);
+    assert_eq!(Reader::new(&bytes[..]).unwrap().header(), &header());
+    let (blocks, error) = read(&bytes);
+    assert!(error.is_none(), "{error:?}");
+    for (at, block) in blocks.iter().enumerate() {
+        assert_eq!(block.number, at as u64);
+        assert_eq!(block.offset, offsets[at]);
+        assert_eq!(block.first_tick, at as u64 * 10);
+        assert_eq!(block.records, contents[at]);
+    }
+    assert_eq!(blocks.len(), 3);
+}
+
+#[test]
+fn a_changed_byte_is_found_in_its_block() {
+    let (bytes, offsets) = journal(&three_blocks());
+    for at in 0..bytes.len() {
+        for bit in [1, 0x80] {
+            let mut changed = bytes.clone();
+            changed[at] ^= bit;
+            let (blocks, error) = read(&changed);
+            let expected = offsets.partition_point(|offset| *offset <= at as u64);
+            if expected == 0 {
+                assert!(blocks.is_empty(), "byte {at} of the header");
+                assert!(
+                    matches!(
+                        error,
+                        Some(ReadError::NoJournal | ReadError::Version(_) | ReadError::Header)
+                    ),
+                    "byte {at}: {error:?}"
+                );
+                continue;
+            }
+            let number = expected as u64 - 1;
+            assert_eq!(blocks.len() as u64, number, "byte {at}");
+            let Some(ReadError::Damaged { block, offset }) = error else {
+                panic!("byte {at}: {error:?}");
+            };
+            assert_eq!(
+                (block, offset),
+                (number, offsets[expected - 1]),
+                "byte {at}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_journal_that_is_cut_is_read_up_to_there() {
+    let (bytes, offsets) = journal(&three_blocks());
+    let (whole, _) = read(&bytes);
+    for length in offsets[0] as usize..bytes.len() {
+        let (blocks, error) = read(&bytes[..length]);
+        assert_eq!(blocks, whole[..blocks.len()], "{length} bytes");
+        let at_the_start = offsets.iter().position(|offset| *offset == length as u64);
+        match (at_the_start, error) {
+            (Some(number), None) => assert_eq!(blocks.len(), number),
+            (None, Some(ReadError::Cut { block, offset })) => {
+                assert_eq!(block, blocks.len() as u64);
+                assert_eq!(offset, offsets[block as usize]);
+            }
+            (_, error) => panic!("{length} bytes: {error:?}"),
+        }
+    }
+}
+
+#[test]
+fn blocks_do_not_change_places() {
+    let (bytes, offsets) = journal(&[b"one".to_vec(), b"two".to_vec()]);
+    let [first, second] = [offsets[0], offsets[1]].map(|offset| offset as usize);
+    let swapped = [&bytes[..first], &bytes[second..], &bytes[first..second]].concat();
+    let (blocks, error) = read(&swapped);
+    assert!(blocks.is_empty());
+    assert!(
+        matches!(error, Some(ReadError::Damaged { block: 0, .. })),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn another_format_is_refused_by_its_version() {
+    let (mut bytes, _) = journal(&[]);
+    bytes[8] = 2;
+    let error = Reader::new(&bytes[..]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "its format is version 2, and this program reads version 1"
+    );
+    let error = Reader::new(&b"#!/bin/sh\n"[..]).unwrap_err();
+    assert_eq!(error.to_string(), "it is no journal of a relay");
+}
+
+#[test]
+fn a_length_is_not_believed() {
+    let (mut bytes, offsets) = journal(&[vec![1; 16]]);
+    // A sound header of a block that would be larger than any memory.
+    let start = offsets[0] as usize;
+    bytes[start..start + 8].copy_from_slice(&u64::MAX.to_le_bytes());
+    let seal = twox_hash::XxHash3_64::oneshot_with_seed(0, &bytes[start..start + 24]);
+    bytes[start + 24..start + 32].copy_from_slice(&seal.to_le_bytes());
+    let (blocks, error) = read(&bytes);
+    assert!(blocks.is_empty());
+    assert!(
+        matches!(error, Some(ReadError::Cut { block: 0, .. })),
+        "{error:?}"
+    );
+}
+
+/// Bytes and texts that records of a test borrow.
+fn borrowed() -> impl Strategy<Value = (Vec<u8>, String)> {
+    (proptest::collection::vec(any::<u8>(), 0..300), ".{0,20}")
+}
+
+fn failure(text: &str) -> Failure<'_> {
+    Failure {
+        action: "write to".into(),
+        path: text.into(),
+        reason: text.into(),
+    }
+}
+
+/// One record of each kind that has something in it.
+fn records<'a>(numbers: [u64; 3], bytes: &'a [u8], text: &'a str) -> Vec<Record<'a>> {
+    let [one, two, three] = numbers;
+    let (connection, file) = (ConnectionId(one), FileId(two));
+    vec![
+        Record::Poll,
+        Record::Readable(connection),
+        Record::Now {
+            monotonic_ns: one,
+            unix_s: two,
+        },
+        Record::Accept {
+            port: Door::Live,
+            peer: text,
+        },
+        Record::Receive {
+            connection,
+            outcome: Came::Broken(text.into()),
+            count: three,
+            bytes,
+        },
+        Record::Rest {
+            connection,
+            position: two,
+            bytes,
+        },
+        Record::Transmit {
+            connection,
+            outcome: Left::Partly,
+            unsent: two,
+        },
+        Record::Exists {
+            path: bytes,
+            answer: Err(failure(text)),
+        },
+        Record::Exists {
+            path: bytes,
+            answer: Ok(true),
+        },
+        Record::Rename {
+            from: bytes,
+            to: bytes,
+            failure: Some(failure(text)),
+        },
+        Record::Write {
+            file,
+            offset: three,
+            content: Content::Input {
+                connection,
+                position: one,
+                length: two,
+                edges: three,
+            },
+            failure: None,
+        },
+        Record::SendFile {
+            connection,
+            file,
+            offset: one,
+            length: two,
+            answer: Ok(three),
+        },
+        Record::Saved {
+            file,
+            offset: one,
+            bytes,
+        },
+        Record::End,
+    ]
+}
+
+proptest! {
+    #[test]
+    fn records_come_back(numbers: [u64; 3], (bytes, text) in borrowed()) {
+        let records = records(numbers, &bytes, &text);
+        let mut encoded = Vec::new();
+        for record in &records {
+            record.encode(&mut encoded);
+        }
+        let mut rest = &encoded[..];
+        for record in &records {
+            let (decoded, after) = Record::decode(rest).unwrap();
+            prop_assert_eq!(&decoded, record);
+            rest = after;
+        }
+        prop_assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn half_a_record_is_none(numbers: [u64; 3], (bytes, text) in borrowed(), part in 0.0..1.0) {
+        for record in records(numbers, &bytes, &text) {
+            let mut encoded = Vec::new();
+            record.encode(&mut encoded);
+            #[expect(clippy::cast_sign_loss, reason = "a part of a length")]
+            let length = (encoded.len() as f64 * part) as usize;
+            prop_assert!(Record::decode(&encoded[..length]).is_none());
+        }
+    }
+
+    #[test]
+    fn garbage_is_no_record_or_one_of_its_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let mut rest = &bytes[..];
+        while let Some((_, after)) = Record::decode(rest) {
+            prop_assert!(after.len() < rest.len());
+            rest = after;
+        }
+    }
+
+    #[test]
+    fn garbage_is_no_journal(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let (sound, _) = journal(&[]);
+        for start in [&b""[..], b"BATONJNL", &sound[..16], &sound] {
+            let (blocks, error) = read(&[start, &bytes].concat());
+            prop_assert!(blocks.is_empty());
+            prop_assert!(error.is_some() || (bytes.is_empty() && start == sound));
+        }
+    }
+}

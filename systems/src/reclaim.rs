@@ -27,7 +27,9 @@ pub fn reclaim(
     mut storage: ResMut<StoragePort>,
 ) {
     while let Some((_, record)) = entities.connections.pop_condemned() {
-        entities.release_all(&record);
+        if !cfg!(feature = "seeded-defect") {
+            entities.release_all(&record);
+        }
     }
     while let Some((key, record)) = entities.viewer_sessions.pop_condemned() {
         serve::detach_all(&mut entities, key, &record);

@@ -11,6 +11,7 @@ mod clear;
 mod crash;
 mod events;
 mod full_disk;
+mod journal;
 mod layout;
 mod live_client;
 mod lttng;

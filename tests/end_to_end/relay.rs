@@ -4,6 +4,7 @@
 //! original: cases that also pass against a foreign relay are known to test
 //! what `LTTng` does, not what we believe it does.
 
+use crate::journal;
 use crate::layout;
 use crate::ports::{self, Ports};
 use crate::process::{Process, retry};
@@ -157,7 +158,13 @@ impl Relay {
         });
     }
 
-    /// Ends it as an administrator would; it must end well. Its traces stay until it is dropped.
+    /// What it records of itself.
+    pub fn journal(&self) -> PathBuf {
+        journal(self.directory.path())
+    }
+
+    /// Ends it as an administrator would; it must end well, and a replay of its journal
+    /// must do the same. Its traces stay until it is dropped.
     pub fn terminate(&mut self) {
         self.terminate_within(PATIENCE);
     }
@@ -174,6 +181,7 @@ impl Relay {
                     && !audit.iter().any(|line| line.contains("not empty")),
                 "the audit at the end of the relay: {audit:#?}"
             );
+            journal::assert_replays(&self.journal(), &self.output());
         }
     }
 
@@ -192,6 +200,7 @@ impl Relay {
         for (descriptor, target) in descriptors(self.process.pid()) {
             if Path::new(&target) == output {
                 handles_of_output += 1;
+            } else if target == self.journal().to_string_lossy() {
             } else if fs::metadata(&descriptor).is_ok_and(|kind| kind.is_file())
                 || Path::new(&target).starts_with(&output)
             {
@@ -247,6 +256,7 @@ pub fn command(ports: Ports, output: &Path, home: &Path) -> Command {
         command.args(["--data-port", &url(ports.data)]);
         command.args(["--live-port", &url(ports.live)]);
         command.arg("--output").arg(output).env("LTTNG_HOME", home);
+        command.arg("--journal").arg(journal(home));
         command
     }
 }
@@ -258,6 +268,10 @@ pub fn original(ports: Ports, output: &Path, home: &Path) -> Command {
     command.args(["-C", &url(ports.control), "-D", &url(ports.data)]);
     command.args(["-L", &url(ports.live), "-o"]).arg(output);
     command
+}
+
+fn journal(home: &Path) -> PathBuf {
+    home.join("journal")
 }
 
 /// Starts a relay, and waits until it listens. If it ends instead, what it said.

@@ -4,6 +4,7 @@ use baton_components::chunk::Chunk;
 use baton_components::connection::Connection;
 use baton_components::file::File;
 use baton_components::index::{Half, Index};
+use baton_components::path::RelativePath;
 use baton_components::session::Session;
 use baton_components::stream::Stream;
 use baton_components::trace::Trace;
@@ -91,13 +92,15 @@ impl Described for Session {
     fn label(&self) -> String {
         let name = String::from_utf8_lossy(&self.name);
         let host = String::from_utf8_lossy(&self.host);
-        format!("{name}@{host}, number {}, in {}", self.id, self.directory)
+        let directory = place(&self.directory);
+        format!("{name}@{host}, number {}, {directory}", self.id)
     }
 }
 
 impl Described for Chunk {
     fn label(&self) -> String {
-        format!("{}, in {}", self.name(), self.directory())
+        let name = self.id.map_or("unnamed".to_owned(), |_| self.name());
+        format!("{name}, {}", place(&self.directory()))
     }
 }
 
@@ -116,5 +119,14 @@ impl Described for TraceFile {
 impl Described for File {
     fn label(&self) -> String {
         self.path.to_string()
+    }
+}
+
+/// Producers before 2.11 name directories with each stream.
+fn place(path: &RelativePath) -> String {
+    if path.is_root() {
+        "in no directory of its own".to_owned()
+    } else {
+        format!("in {path}")
     }
 }

@@ -12,7 +12,7 @@ fn s1_an_orderly_end() {
     let mut scene = Scene::new();
     assert_eq!(
         scene.census(),
-        "2 connections, 2 streams, 1 traces, 1 sessions, 2 trace files, 1 chunks, 3 files"
+        "2 connections, 2 streams, 1 traces, 1 sessions, 1 chunks, 2 trace files, 3 files"
     );
     assert_eq!(scene.stage.chunk_holders(0), 3, "the session, two streams");
     scene.rotate(None, 1);

@@ -13,7 +13,7 @@ fn s6_control_ends_and_an_announced_packet_comes() {
     scene.producer.control.finish();
     assert_eq!(
         scene.census(),
-        "1 connections, 1 indexes, 1 streams, 1 traces, 1 sessions, 1 trace files, 1 chunks, 2 files"
+        "1 connections, 1 indexes, 1 streams, 1 traces, 1 sessions, 1 chunks, 1 trace files, 2 files"
     );
     scene.bytes(1);
     assert_eq!(scene.census(), "1 connections, 1 sessions");
