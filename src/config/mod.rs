@@ -252,6 +252,8 @@ impl fmt::Display for Config {
         writeln!(text, "group {}", self.group.display())?;
         writeln!(text, "descriptors {}", self.descriptors)?;
         writeln!(text, "journal {}", path(&self.journal))?;
+        let payload = format!("{:?}", self.journal_payload).to_lowercase();
+        writeln!(text, "journal-payload {payload}")?;
         writeln!(text, "verbosity {}", self.log.verbosity)?;
         match self.watch.keep_alive {
             None => writeln!(text, "keep-alive off")?,

@@ -70,7 +70,7 @@ pub struct Block {
 /// Why there is no further block.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    #[error("it cannot be read: {}", crate::os::said(.0))]
+    #[error("{}", crate::os::said(.0))]
     Io(#[from] io::Error),
     #[error("it is no journal of a relay")]
     NoJournal,

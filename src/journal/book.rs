@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +19,8 @@ use super::lent::Lent;
 use super::record::{ConnectionId, Content, Record};
 use crate::os::said;
 
+/// As of trace files.
+const FILE_MODE: u32 = 0o660;
 /// Records beyond which a block is written.
 const BLOCK_BYTES: usize = 256 * 1024;
 /// Records are on disk after that much time: what a relay that is killed may lose.
@@ -31,7 +34,11 @@ pub struct Journal(Arc<Mutex<Book>>);
 
 impl Journal {
     pub fn create(path: &Path, header: &Header) -> io::Result<Self> {
-        let writer = Writer::new(File::create(path)?, header)?;
+        // It holds what the traces hold, so whoever may read those may read it.
+        let mut options = File::options();
+        let options = options.write(true).create(true).truncate(true);
+        let file = options.mode(FILE_MODE).open(path)?;
+        let writer = Writer::new(file, header)?;
         Ok(Self(Arc::new(Mutex::new(Book {
             path: path.to_owned(),
             writer: Some(writer),
@@ -88,7 +95,7 @@ pub struct Book {
     /// Whose descriptor was lent last.
     descriptor_of: Option<ConnectionKey>,
     taps: SecondaryMap<ConnectionKey, Tap>,
-    /// Connections whose bytes of this tick are recorded by reference.
+    /// Connections whose bytes of this tick are recorded by reference, some of them twice.
     touched: Vec<ConnectionKey>,
     /// Up to where files have bytes that the journal refers to.
     referenced: SecondaryMap<FileKey, u64>,
@@ -173,12 +180,13 @@ impl Book {
         let Some(tap) = self.taps.get_mut(connection) else {
             return bytes;
         };
+        let is_settled = tap.recorded == tap.received;
         tap.received += bytes.len() as u64;
         if !tap.by_reference {
             tap.recorded = tap.received;
             return bytes;
         }
-        if !self.touched.contains(&connection) {
+        if is_settled {
             self.touched.push(connection);
         }
         &[]

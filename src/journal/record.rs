@@ -270,6 +270,42 @@ pub fn edges(bytes: &[u8]) -> u64 {
     digest(&ends)
 }
 
+impl<'a> Record<'a> {
+    /// What storage could not do.
+    pub fn failure(&self) -> Option<&Failure<'a>> {
+        match self {
+            Self::CreateDirectory { failure, .. }
+            | Self::Rename { failure, .. }
+            | Self::RemoveDirectory { failure, .. }
+            | Self::RemoveFile { failure, .. }
+            | Self::CreateFile { failure, .. }
+            | Self::Write { failure, .. }
+            | Self::Read { failure, .. }
+            | Self::Resize { failure, .. } => failure.as_ref(),
+            Self::Exists { answer, .. } => answer.as_ref().err(),
+            Self::SendFile { answer, .. } => answer.as_ref().err(),
+            _ => None,
+        }
+    }
+
+    /// The call alone, where its outcome is that it was done or why not.
+    #[must_use]
+    pub fn without_failure(mut self) -> Self {
+        match &mut self {
+            Self::CreateDirectory { failure, .. }
+            | Self::Rename { failure, .. }
+            | Self::RemoveDirectory { failure, .. }
+            | Self::RemoveFile { failure, .. }
+            | Self::CreateFile { failure, .. }
+            | Self::Write { failure, .. }
+            | Self::Read { failure, .. }
+            | Self::Resize { failure, .. } => *failure = None,
+            _ => {}
+        }
+        self
+    }
+}
+
 impl ConnectionId {
     pub fn key(self) -> ConnectionKey {
         KeyData::from_ffi(self.0).into()

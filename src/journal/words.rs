@@ -6,7 +6,7 @@ use std::time::Duration;
 use baton_components::connection::Port;
 use slotmap::KeyData;
 
-use super::record::{Came, ConnectionId, Content, Failure, FileId, Left, Record};
+use super::record::{Came, ConnectionId, Content, FileId, Left, Record};
 
 impl Record<'_> {
     /// Whether it tells what came in; the others tell what the relay did.
@@ -79,7 +79,13 @@ impl Display for Record<'_> {
             Self::StopAccepting => write!(to, "nobody is accepted any more"),
             Self::HangUp => write!(to, "all connections are closed"),
             Self::End => write!(to, "the relay ends"),
-            storage => storage.fmt_storage(to),
+            storage => {
+                storage.fmt_storage(to)?;
+                match storage.failure() {
+                    None => Ok(()),
+                    Some(failure) => write!(to, ", which fails: {}", failure.reason),
+                }
+            }
         }
     }
 }
@@ -87,101 +93,46 @@ impl Display for Record<'_> {
 impl Record<'_> {
     fn fmt_storage(&self, to: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CreateDirectory { path, failure } => {
-                write!(
-                    to,
-                    "directory {} is made{}",
-                    text(path),
-                    Failed(failure.as_ref())
-                )
-            }
-            Self::Exists { path, answer } => {
-                let path = text(path);
-                match answer {
-                    Ok(true) => write!(to, "{path} exists"),
-                    Ok(false) => write!(to, "{path} does not exist"),
-                    Err(failure) => write!(to, "{path} is looked for{}", Failed(Some(failure))),
-                }
-            }
-            Self::Rename {
-                from,
-                to: name,
-                failure,
-            } => {
-                let (from, name) = (text(from), text(name));
-                write!(
-                    to,
-                    "{from} is renamed to {name}{}",
-                    Failed(failure.as_ref())
-                )
-            }
-            Self::RemoveDirectory { path, failure } => {
-                write!(
-                    to,
-                    "directory {} is removed{}",
-                    text(path),
-                    Failed(failure.as_ref())
-                )
-            }
-            Self::RemoveFile { path, failure } => {
-                write!(to, "{} is removed{}", text(path), Failed(failure.as_ref()))
-            }
-            Self::CreateFile {
-                file,
+            Self::CreateDirectory { path, .. } => write!(to, "directory {} is made", text(path)),
+            Self::Exists {
                 path,
-                failure,
-            } => write!(
-                to,
-                "{} is made, {file}{}",
-                text(path),
-                Failed(failure.as_ref())
-            ),
+                answer: Ok(false),
+            } => write!(to, "{} does not exist", text(path)),
+            Self::Exists { path, .. } => write!(to, "{} exists", text(path)),
+            Self::Rename { from, to: name, .. } => {
+                write!(to, "{} is renamed to {}", text(from), text(name))
+            }
+            Self::RemoveDirectory { path, .. } => {
+                write!(to, "directory {} is removed", text(path))
+            }
+            Self::RemoveFile { path, .. } => write!(to, "{} is removed", text(path)),
+            Self::CreateFile { file, path, .. } => write!(to, "{} is made, {file}", text(path)),
             Self::Write {
                 file,
                 offset,
                 content,
-                failure,
-            } => {
-                let failed = Failed(failure.as_ref());
-                write!(to, "{content} are written to {file} at {offset}{failed}")
-            }
+                ..
+            } => write!(to, "{content} are written to {file} at {offset}"),
             Self::Read {
                 file,
                 offset,
                 length,
-                failure,
-            } => {
-                let failed = Failed(failure.as_ref());
-                write!(
-                    to,
-                    "{length} bytes are read from {file} at {offset}{failed}"
-                )
-            }
+                ..
+            } => write!(to, "{length} bytes are read from {file} at {offset}"),
             Self::SendFile {
                 connection,
                 file,
                 offset,
                 length,
                 answer,
-            } => match answer {
-                Ok(taken) => write!(
+            } => {
+                let taken = answer.as_ref().copied().unwrap_or(0);
+                write!(
                     to,
                     "{taken} of {length} bytes at {offset} of {file} go to {connection}"
-                ),
-                Err(failure) => {
-                    let failed = Failed(Some(failure));
-                    write!(to, "{length} bytes of {file} go to {connection}{failed}")
-                }
-            },
-            Self::Resize {
-                file,
-                size,
-                failure,
-            } => write!(
-                to,
-                "{file} gets a size of {size}{}",
-                Failed(failure.as_ref())
-            ),
+                )
+            }
+            Self::Resize { file, size, .. } => write!(to, "{file} gets a size of {size}"),
             Self::Saved {
                 file,
                 offset,
@@ -238,18 +189,6 @@ impl Display for Left<'_> {
         match self {
             Self::All | Self::Partly => Ok(()),
             Self::Broken(reason) => write!(to, ", it breaks: {reason}"),
-        }
-    }
-}
-
-/// What follows the words for something that may have failed.
-struct Failed<'a>(Option<&'a Failure<'a>>);
-
-impl Display for Failed<'_> {
-    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            None => Ok(()),
-            Some(failure) => write!(to, ", which fails: {}", failure.reason),
         }
     }
 }

@@ -228,7 +228,7 @@ impl ReplayStorage {
         let mut script = self.shared.script();
         let verifies = script.verifies();
         let failure = script.ask(
-            |record| is_same_call(record, made, verifies).then(|| owned(failure(record))),
+            |record| is_same_call(record, made, verifies).then(|| owned(record.failure())),
             || made.to_string(),
         );
         if let Some(Some(failure)) = failure {
@@ -423,10 +423,7 @@ fn same<'a>(made: &'a Record) -> impl FnOnce(&Record) -> Option<()> + 'a {
 
 /// Whether a record is of that call of storage, whatever came of it.
 fn is_same_call(record: &Record, made: &Record, verifies: bool) -> bool {
-    let mut record = record.clone();
-    if let Some(failure) = failure_mut(&mut record) {
-        *failure = None;
-    }
+    let record = record.clone().without_failure();
     match (&record, made) {
         (
             Record::Write {
@@ -443,34 +440,6 @@ fn is_same_call(record: &Record, made: &Record, verifies: bool) -> bool {
             },
         ) if !verifies => (file, offset, content.length()) == (own_file, own_offset, own.length()),
         (record, made) => record == made,
-    }
-}
-
-fn failure<'r>(record: &'r Record<'r>) -> Option<&'r Failure<'r>> {
-    match record {
-        Record::CreateDirectory { failure, .. }
-        | Record::Rename { failure, .. }
-        | Record::RemoveDirectory { failure, .. }
-        | Record::RemoveFile { failure, .. }
-        | Record::CreateFile { failure, .. }
-        | Record::Write { failure, .. }
-        | Record::Read { failure, .. }
-        | Record::Resize { failure, .. } => failure.as_ref(),
-        _ => None,
-    }
-}
-
-fn failure_mut<'r, 'a>(record: &'r mut Record<'a>) -> Option<&'r mut Option<Failure<'a>>> {
-    match record {
-        Record::CreateDirectory { failure, .. }
-        | Record::Rename { failure, .. }
-        | Record::RemoveDirectory { failure, .. }
-        | Record::RemoveFile { failure, .. }
-        | Record::CreateFile { failure, .. }
-        | Record::Write { failure, .. }
-        | Record::Read { failure, .. }
-        | Record::Resize { failure, .. } => Some(failure),
-        _ => None,
     }
 }
 

@@ -12,9 +12,11 @@ const PERIOD: u64 = 256;
 pub struct Progress(Option<ProgressBar>);
 
 impl Progress {
-    /// Over the bytes of a journal. None while results are printed to the same terminal.
-    pub fn over(journal: &Path) -> Self {
-        let looks = std::io::stderr().is_terminal() && !std::io::stdout().is_terminal();
+    /// Over the bytes of a journal. None if lines are printed to the same terminal
+    /// meanwhile.
+    pub fn over(journal: &Path, prints: bool) -> Self {
+        let prints = prints && std::io::stdout().is_terminal();
+        let looks = std::io::stderr().is_terminal() && !prints;
         let size = std::fs::metadata(journal).map_or(0, |it| it.len());
         Self(looks.then(|| {
             let bar = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr());

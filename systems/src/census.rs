@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn what_is_printed_is_read_again() {
         for kind in Kind::ALL {
-            let key = KeyData::from_ffi(5 << 32 | 12);
+            let key = KeyData::from_ffi((5 << 32) + 12);
             let id = Id { kind, key };
             let text = id.to_string();
             assert_eq!(text, format!("{} 12v5", kind.name()));

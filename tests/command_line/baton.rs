@@ -42,6 +42,12 @@ pub fn rows() -> Vec<Row> {
             "baton relay --dynamic-port-allocation",
             &["control 0.0.0.0:0"],
         ),
+        means(
+            "baton relay --journal here --journal-payload=reference",
+            &["journal {}/here", "journal-payload reference"],
+        ),
+        means("baton relay", &["journal -", "journal-payload copy"]),
+        means("baton relay", &["journal {}/j"]).home_file("[relayd]\njournal=j\n"),
         means("baton relay -f mine", &["mode daemon"]).file("mine", "[relayd]\ndaemonize=yes\n"),
         means("baton relay", &["mode foreground"])
             .home_file("[relayd]\nodd=1\n")
@@ -52,6 +58,19 @@ pub fn rows() -> Vec<Row> {
         ),
         begins("baton --help", "A relay daemon for LTTng traces"),
         begins("baton relay --help", "Run the relay"),
+        begins("baton replay --help", "Do again what a relay did"),
+        fails(
+            "baton replay nothing",
+            "baton: cannot read the journal nothing: No such file or directory",
+        ),
+        usage(
+            "baton replay journal --watch cat:1v1",
+            "error: invalid value 'cat:1v1' for '--watch <KIND:KEY>': \"cat:1v1\" is not a kind and a key, such as `stream:3v1`",
+        ),
+        usage(
+            "baton relay --journal-payload some",
+            "error: invalid value 'some' for '--journal-payload <HOW>'",
+        ),
         fails(
             "baton relay -C foo",
             "baton: Invalid control URI specified: URI parse unknown protocol foo; expected tcp://HOST[:PORT]",
