@@ -180,14 +180,18 @@ impl Network for RecordedNetwork {
         self.inner.unsent(key)
     }
 
-    fn transmit(&mut self, key: ConnectionKey) -> Transmitted {
-        let transmitted = self.inner.transmit(key);
+    fn transmit(&mut self, key: ConnectionKey, more: bool) -> Transmitted {
+        let transmitted = self.inner.transmit(key, more);
         self.journal.book().record(&Record::Transmit {
             connection: key.into(),
             outcome: Left::from(&transmitted),
             unsent: self.inner.unsent(key) as u64,
         });
         transmitted
+    }
+
+    fn acknowledge(&mut self, key: ConnectionKey) {
+        self.inner.acknowledge(key);
     }
 
     fn descriptor(&self, key: ConnectionKey) -> Option<BorrowedFd<'_>> {

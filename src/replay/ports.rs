@@ -178,7 +178,7 @@ impl Network for ReplayNetwork {
         self.peers.get(key).map_or(0, |peer| peer.unsent)
     }
 
-    fn transmit(&mut self, key: ConnectionKey) -> Transmitted {
+    fn transmit(&mut self, key: ConnectionKey, _: bool) -> Transmitted {
         let answer = self.shared.script().ask(
             |record| match record {
                 Record::Transmit {
