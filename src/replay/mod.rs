@@ -103,7 +103,7 @@ pub enum Error {
         /// Who is to blame, as far as can be told.
         holders: String,
     },
-    #[error("cannot talk to the terminal: {}", said(.0))]
+    #[error("cannot print: {}", said(.0))]
     Terminal(#[from] io::Error),
 }
 

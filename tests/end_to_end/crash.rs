@@ -181,7 +181,10 @@ fn assert_offers_repair(relay: &mut Relay) {
     relay.restart();
     let output = relay.output();
     let offer = format!("baton repair {}", output.display());
-    assert!(relay.log().contains(&offer), "no offer:\n{}", relay.log());
+    // It listens before it says so.
+    eventually("an offer to repair", PATIENCE, || {
+        relay.log().contains(&offer)
+    });
     relay.assert_idle();
     relay.terminate();
 }
