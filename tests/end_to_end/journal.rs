@@ -171,12 +171,57 @@ fn a_journal_that_is_not_whole_says_where() {
     let refusal = refused_replay(&path, &["--verify"]);
     assert!(refusal.contains("is sound up to tick "), "{refusal}");
     assert!(refusal.contains("is damaged"), "{refusal}");
-    end([], relay_of_nobody());
 }
 
-/// A relay that hears of nobody has a journal as well.
-fn relay_of_nobody() -> Relay {
-    Relay::start()
+#[test]
+fn packets_are_found_where_a_rotation_took_them() {
+    let _turn = turn::take();
+    if skipped(WHY) {
+        return;
+    }
+    let relay = Relay::start_with(REFERENCE);
+    let producer = Producer::start();
+    let session = producer.recorded_session(&relay, "turns", Buffers::PerUser);
+    producer.launch(BRIEF).finish();
+    session.rotate();
+    let mut across = producer.launch(UNHURRIED);
+    while across.is_running() {
+        session.rotate();
+    }
+    across.finish();
+    session.destroy();
+    end([producer], relay);
+}
+
+#[test]
+fn a_person_goes_through_a_journal_tick_by_tick() {
+    let _turn = turn::take();
+    if skipped(WHY) {
+        return;
+    }
+    // Its journal has those who looked whether it listens.
+    let mut relay = Relay::start();
+    relay.assert_idle();
+    relay.terminate();
+    let mut command = command(&relay.journal(), &["--step", "--from", "2"]);
+    let step = |lines: &str, command: &mut Command| {
+        let home = sandbox::home();
+        let input = home.path().join("input");
+        fs::write(&input, lines).expect("what a person types");
+        let input = fs::File::open(input).expect("what a person types");
+        let output = command.stdin(input).output().expect("a replay");
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let said = step("\n\nq\n", &mut command);
+    let shown: Vec<_> = said
+        .lines()
+        .filter_map(|line| line.split(" at ").next()?.strip_prefix("tick "))
+        .collect();
+    assert_eq!(shown, ["2", "3"], "{said}");
+    assert_eq!(ticks(&said), 3);
+    // Whoever says nothing goes no further than to the first.
+    assert_eq!(ticks(&step("", &mut command)), 1);
 }
 
 /// The ticks that a replay says it did.
@@ -205,9 +250,13 @@ fn refused_replay(journal: &Path, options: &[&str]) -> String {
 }
 
 fn spawn(journal: &Path, options: &[&str], home: &Path) -> Process {
+    Process::spawn(&mut command(journal, options), home, "replay")
+}
+
+fn command(journal: &Path, options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
     command.arg("replay").arg(journal).args(options);
-    Process::spawn(&mut command, home, "replay")
+    command
 }
 
 /// All files below a directory, by their names there.
