@@ -50,6 +50,7 @@ impl Journal {
             flushed_ns: 0,
             lent: Lent::default(),
             descriptor_of: None,
+            source_of: None,
             taps: SecondaryMap::new(),
             touched: Vec::new(),
             referenced: SecondaryMap::new(),
@@ -94,6 +95,8 @@ pub struct Book {
     lent: Lent,
     /// Whose descriptor was lent last.
     descriptor_of: Option<ConnectionKey>,
+    /// Whose bytes may go to a file by themselves.
+    source_of: Option<ConnectionKey>,
     taps: SecondaryMap<ConnectionKey, Tap>,
     /// Connections whose bytes of this tick are recorded by reference, some of them twice.
     touched: Vec<ConnectionKey>,
@@ -221,10 +224,36 @@ impl Book {
         if tap.by_reference && is_next && length >= REFERENCE_BYTES_MIN as u64 {
             tap.in_files.push((position, position + length));
             let end = offset + length;
-            match self.referenced.get_mut(file) {
-                Some(known) => *known = end.max(*known),
-                None => drop(self.referenced.insert(file, end)),
-            }
+            self.extend(file, end);
+        }
+    }
+
+    /// Whether the packets of a connection may go to their files by themselves: those
+    /// that the journal is to have a copy of may not.
+    pub fn lets_go(&mut self, connection: ConnectionKey) -> bool {
+        self.source_of = Some(connection);
+        let tap = self.taps.get(connection);
+        tap.is_some_and(|tap| tap.by_reference)
+    }
+
+    /// Bytes of the connection that was asked about went to a file by themselves. Its
+    /// input had none. Gives the connection.
+    pub fn pass(&mut self, file: FileKey, offset: u64, bytes: u64) -> ConnectionId {
+        let connection = self.source_of.unwrap_or_default();
+        if let Some(tap) = self.taps.get_mut(connection) {
+            tap.consumed += bytes;
+            tap.received += bytes;
+            tap.recorded += bytes;
+        }
+        self.extend(file, offset + bytes);
+        connection.into()
+    }
+
+    /// The journal refers to bytes of a file up to `end`.
+    fn extend(&mut self, file: FileKey, end: u64) {
+        match self.referenced.get_mut(file) {
+            Some(known) => *known = end.max(*known),
+            None => drop(self.referenced.insert(file, end)),
         }
     }
 

@@ -9,7 +9,7 @@ use baton_components::path::RelativePath;
 use baton_components::time::{CivilTime, Now};
 use baton_systems::ports::{
     Clock, ClockPort, Network, NetworkPort, Newcomer, Received, Storage, StorageError, StoragePort,
-    Transmitted,
+    Taken, Transmitted,
 };
 
 use super::book::{FLUSH_PERIOD_NS, Journal};
@@ -199,6 +199,11 @@ impl Network for RecordedNetwork {
         self.inner.descriptor(key)
     }
 
+    fn source(&self, key: ConnectionKey) -> Option<BorrowedFd<'_>> {
+        let lets_go = self.journal.book().lets_go(key);
+        self.inner.source(key).filter(|_| lets_go)
+    }
+
     fn wait_for_room(&mut self, key: ConnectionKey) {
         self.inner.wait_for_room(key);
     }
@@ -336,6 +341,22 @@ impl Storage for RecordedStorage {
             answer: answer(&outcome),
         });
         outcome
+    }
+
+    fn take(&mut self, key: FileKey, offset: u64, length: u64, from: BorrowedFd<'_>) -> Taken {
+        let taken = self.inner.take(key, offset, length, from);
+        let mut book = self.journal.book();
+        let connection = book.pass(key, offset, taken.bytes);
+        book.record(&Record::Take {
+            connection,
+            file: key.into(),
+            offset,
+            length,
+            bytes: taken.bytes,
+            failure: failure(&taken.written),
+        });
+        drop(book);
+        taken
     }
 
     fn resize(&mut self, key: FileKey, size: u64) -> Result<(), StorageError> {

@@ -149,6 +149,16 @@ pub enum Record<'a> {
     HangUp,
     /// The relay has ended in order.
     End,
+    /// Bytes of a peer went to a file without passing through the relay: so many are off
+    /// the network.
+    Take {
+        connection: ConnectionId,
+        file: FileId,
+        offset: u64,
+        length: u64,
+        bytes: u64,
+        failure: Option<Failure<'a>>,
+    },
 }
 
 /// The key of a connection.
@@ -281,7 +291,8 @@ impl<'a> Record<'a> {
             | Self::CreateFile { failure, .. }
             | Self::Write { failure, .. }
             | Self::Read { failure, .. }
-            | Self::Resize { failure, .. } => failure.as_ref(),
+            | Self::Resize { failure, .. }
+            | Self::Take { failure, .. } => failure.as_ref(),
             Self::Exists { answer, .. } => answer.as_ref().err(),
             Self::SendFile { answer, .. } => answer.as_ref().err(),
             _ => None,

@@ -94,11 +94,15 @@ impl Pieces {
             } else if let Some(piece) = self.in_files.get(&key).filter(|it| it.length > 0)
                 && let Some(traces) = &mut traces
             {
-                let bytes = traces.read(tick, piece)?;
+                let bytes = traces.read(tick, piece.file, piece.offset, piece.length)?;
+                if edges(&bytes) != piece.edges {
+                    let path = traces.path(piece.file).display().to_string();
+                    return Err(format!("{path} does not hold what the relay wrote to it"));
+                }
                 into.extend_from_slice(&bytes);
                 position += piece.length;
             } else {
-                return Err("the journal does not say what bytes came".to_owned());
+                return Err(UNKNOWN.to_owned());
             }
         }
         Ok(())
@@ -129,6 +133,9 @@ struct Saved {
     offset: u64,
     bytes: Vec<u8>,
 }
+
+/// What is said of bytes that are nowhere.
+pub const UNKNOWN: &str = "the journal does not say what bytes came";
 
 /// Files that are kept open.
 const OPEN_MAX: usize = 32;
@@ -219,12 +226,18 @@ impl Traces {
     }
 
     /// The bytes that were written to a file in that tick.
-    fn read(&mut self, tick: u64, piece: &InFile) -> Result<Vec<u8>, String> {
+    pub fn read(
+        &mut self,
+        tick: u64,
+        file: FileId,
+        offset: u64,
+        length: u64,
+    ) -> Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
-        let mut offset = piece.offset;
-        let end = piece.offset.saturating_add(piece.length);
+        let end = offset.saturating_add(length);
+        let mut offset = offset;
         while offset < end {
-            let saved = self.saved.get(&piece.file).into_iter().flatten();
+            let saved = self.saved.get(&file).into_iter().flatten();
             let saved = saved.filter(|saved| saved.tick >= tick);
             let mut stands_to = end;
             let mut copied = None;
@@ -245,16 +258,11 @@ impl Traces {
                 offset += copied.len() as u64;
             } else {
                 let start = bytes.len();
-                self.read_file(piece.file, offset, wanted, &mut bytes)?;
+                self.read_file(file, offset, wanted, &mut bytes)?;
                 offset += (bytes.len() - start) as u64;
             }
         }
-        if edges(&bytes) == piece.edges {
-            Ok(bytes)
-        } else {
-            let path = self.path(piece.file).display().to_string();
-            Err(format!("{path} does not hold what the relay wrote to it"))
-        }
+        Ok(bytes)
     }
 
     fn path(&self, file: FileId) -> PathBuf {

@@ -13,7 +13,7 @@ use baton_components::path::RelativePath;
 use baton_components::time::{CivilTime, Now};
 use baton_systems::ports::{
     Clock, ClockPort, Network, NetworkPort, Newcomer, Received, Storage, StorageError, StoragePort,
-    Transmitted,
+    Taken, Transmitted,
 };
 use slotmap::SecondaryMap;
 
@@ -67,7 +67,7 @@ struct ReplayNetwork {
 #[derive(Debug, Default)]
 struct Peer {
     input: Vec<u8>,
-    /// Of the first byte of the input, from the first of the connection.
+    /// Bytes that went through the input so far.
     position: u64,
     unsent: usize,
 }
@@ -117,7 +117,7 @@ impl Network for ReplayNetwork {
         let Some(peer) = self.peers.get_mut(key) else {
             return Received::Drained;
         };
-        let position = peer.position + peer.input.len() as u64;
+        let position = script.passed(key.into()) + peer.position + peer.input.len() as u64;
         let came = script.receive(key.into(), position, &mut peer.input);
         came.map_or(Received::Drained, Received::from)
     }
@@ -127,7 +127,8 @@ impl Network for ReplayNetwork {
             return &[];
         };
         let mut script = self.shared.script();
-        script.lent.lend(key, peer.position, &peer.input);
+        let position = script.passed(key.into()) + peer.position;
+        script.lent.lend(key, position, &peer.input);
         &peer.input
     }
 
@@ -202,6 +203,15 @@ impl Network for ReplayNetwork {
     fn descriptor(&self, _: ConnectionKey) -> Option<BorrowedFd<'_>> {
         let mut script = self.shared.script();
         let by_itself = matches!(script.peek(), Some(Record::SendFile { .. }));
+        by_itself.then(|| self.nowhere.as_fd())
+    }
+
+    fn source(&self, key: ConnectionKey) -> Option<BorrowedFd<'_>> {
+        let mut script = self.shared.script();
+        let by_itself = matches!(
+            script.peek(),
+            Some(Record::Take { connection, .. }) if connection.key() == key
+        );
         by_itself.then(|| self.nowhere.as_fd())
     }
 
@@ -359,6 +369,23 @@ impl Storage for ReplayStorage {
         let answer = answer.unwrap_or(Ok(0));
         script.compared.reply_bytes += answer.as_ref().copied().unwrap_or(0);
         answer
+    }
+
+    fn take(&mut self, key: FileKey, offset: u64, length: u64, _: BorrowedFd<'_>) -> Taken {
+        let mut script = self.shared.script();
+        let Some((bytes, written)) = script.take(key.into(), offset, length) else {
+            let written = Ok(());
+            return Taken { bytes: 0, written };
+        };
+        let tick = script.ticks;
+        if written.is_ok()
+            && let Err(error) = self.inner.write(key, offset, &bytes)
+        {
+            script.fail(Error::Storage { tick, error });
+        }
+        script.compared.file_bytes += bytes.len() as u64;
+        let bytes = bytes.len() as u64;
+        Taken { bytes, written }
     }
 
     fn resize(&mut self, key: FileKey, size: u64) -> Result<(), StorageError> {

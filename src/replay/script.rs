@@ -9,10 +9,13 @@ use std::io::BufReader;
 use std::path::Path;
 
 use super::Error;
-use super::content::{Pieces, Traces};
+use baton_systems::ports::StorageError;
+use rustc_hash::FxHashMap;
+
+use super::content::{Pieces, Traces, UNKNOWN};
 use crate::journal::block::{Block, Header, Payload, ReadError, Reader};
 use crate::journal::lent::Lent;
-use crate::journal::record::{Came, ConnectionId, Record};
+use crate::journal::record::{Came, ConnectionId, FileId, Record};
 
 #[derive(Debug)]
 pub struct Script {
@@ -29,6 +32,8 @@ pub struct Script {
     /// Those of this tick.
     pieces: Pieces,
     pub lent: Lent,
+    /// Bytes of connections that went to files by themselves.
+    passed: FxHashMap<ConnectionId, u64>,
     /// Why the replay cannot go on.
     failure: Option<Error>,
     pub compared: Compared,
@@ -71,6 +76,7 @@ impl Script {
             traces: None,
             pieces: Pieces::default(),
             lent: Lent::default(),
+            passed: FxHashMap::default(),
             failure: None,
             compared: Compared::default(),
         })
@@ -240,6 +246,54 @@ impl Script {
             }
         }
         Some(outcome)
+    }
+
+    /// Bytes of a connection that went to a file by themselves, and whether all of them
+    /// got there. Those that did not are not known: they are zeros here.
+    pub fn take(
+        &mut self,
+        file: FileId,
+        offset: u64,
+        length: u64,
+    ) -> Option<(Vec<u8>, Result<(), StorageError>)> {
+        let asked = (file, offset, length);
+        let (connection, count, failure) = self.ask(
+            |record| match record {
+                Record::Take {
+                    connection,
+                    file,
+                    offset,
+                    length,
+                    bytes,
+                    failure,
+                } if (*file, *offset, *length) == asked && bytes <= length => {
+                    Some((*connection, *bytes, failure.clone().map(StorageError::from)))
+                }
+                _ => None,
+            },
+            || format!("up to {length} bytes go to {file} at {offset} by themselves"),
+        )?;
+        *self.passed.entry(connection).or_default() += count;
+        if let Some(failure) = failure {
+            return Some((vec![0; count as usize], Err(failure)));
+        }
+        let tick = self.ticks;
+        let read = match &mut self.traces {
+            Some(traces) => traces.read(tick, file, offset, count),
+            None => Err(UNKNOWN.to_owned()),
+        };
+        match read {
+            Ok(bytes) => Some((bytes, Ok(()))),
+            Err(reason) => {
+                self.fail(Error::Content { tick, reason });
+                None
+            }
+        }
+    }
+
+    /// Bytes of a connection that went to files by themselves.
+    pub fn passed(&self, connection: ConnectionId) -> u64 {
+        self.passed.get(&connection).copied().unwrap_or(0)
     }
 
     /// This relay does something else.
