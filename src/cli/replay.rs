@@ -106,18 +106,20 @@ fn of_traces() -> [Arg; 4] {
 pub fn plan(matches: &ArgMatches) -> Replay {
     let path = matches.get_one::<PathBuf>("path");
     let path = path.cloned().unwrap_or_default();
-    let (odd, what) = if path.is_dir() {
+    let typed = |name: &&&str| matches.value_source(name) == Some(ValueSource::CommandLine);
+    // What is not there is what the options are for.
+    let is_trace = path.is_dir() || !path.exists() && OF_TRACES.iter().any(|it| typed(&it));
+    let (odd, what) = if is_trace {
         (&OF_JOURNALS[..], "journals, and this is a directory")
     } else {
         (&OF_TRACES[..], "directories of traces, and this is none")
     };
-    let typed = |name: &&&str| matches.value_source(name) == Some(ValueSource::CommandLine);
     if let Some(name) = odd.iter().find(typed) {
         let message = format!("--{name} is for {what}: {}", path.display());
         let mut command = command().bin_name("baton replay");
         command.error(ErrorKind::ArgumentConflict, message).exit();
     }
-    if path.is_dir() {
+    if is_trace {
         Replay::Trace(trace(path, matches))
     } else {
         Replay::Journal(journal(path, matches))

@@ -68,6 +68,10 @@ pub fn rows() -> Vec<Row> {
             "error: invalid value 'cat:1v1' for '--watch <KIND:KEY>': \"cat:1v1\" is not a kind and a key, such as `stream:3v1`",
         ),
         usage(
+            "baton replay . --verify",
+            "error: --verify is for journals, and this is a directory: .",
+        ),
+        usage(
             "baton relay --journal-payload some",
             "error: invalid value 'some' for '--journal-payload <HOW>'",
         ),
