@@ -157,7 +157,8 @@ impl Shape for Arenas {
     }
 
     fn breaches(&self) -> Vec<String> {
-        self.relay.world.resource::<Audit>().breaches.clone()
+        let breaches = &self.relay.world.resource::<Audit>().breaches;
+        breaches.iter().map(ToString::to_string).collect()
     }
 }
 

@@ -270,3 +270,14 @@ fn s43_metadata_is_sent_anew() {
     producer.leave(&mut stage);
     stage.assert_empty();
 }
+
+/// Ours: records are written in batches, and the last one waits for no other packet.
+#[test]
+fn the_record_of_a_packet_that_nothing_follows_is_written() {
+    let mut scene = Scene::new();
+    scene.index(1);
+    // Nothing that the description began is left to be done.
+    scene.stage.pass(std::time::Duration::from_secs(1));
+    scene.bytes(1);
+    assert_eq!(scene.indexed(""), [0, 1]);
+}
