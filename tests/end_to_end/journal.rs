@@ -5,7 +5,7 @@
 
 use crate::application::Workload;
 use crate::layout;
-use crate::lttng::{Buffers, Producer};
+use crate::lttng::{Buffers, Mode, Producer, Setup};
 use crate::process::Process;
 use crate::raw_producer::RawProducer;
 use crate::relay::{Relay, skipped};
@@ -19,6 +19,14 @@ use std::time::Duration;
 
 /// How long a replay may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(5);
+
+/// As fast as it can.
+const BURST: Workload = Workload {
+    threads: 2,
+    events_per_thread: 10_000,
+    sleep_us: 0,
+    payload_length: 400,
+};
 
 const REFERENCE: &[&str] = &["--journal-payload", "reference"];
 
@@ -94,6 +102,31 @@ fn packets_are_replayed_from_the_trace_files() {
     assert!(refusal.contains("cannot be replayed"), "{refusal}");
     assert!(refusal.contains("No such file or directory"), "{refusal}");
     assert!(refusal.contains(text(&output)), "{refusal}");
+}
+
+#[test]
+fn large_packets_that_went_to_their_files_by_themselves_are_replayed() {
+    let _turn = turn::take();
+    if skipped(WHY) {
+        return;
+    }
+    let mut relay = Relay::start_with(REFERENCE);
+    let producer = Producer::start();
+    let setup = Setup {
+        channel: &["--subbuf-size=1M", "--num-subbuf=4"],
+        ..Setup::new(Mode::Recorded, Buffers::PerUser)
+    };
+    let session = producer.session(&relay, "large", setup);
+    producer.launch(BURST).finish();
+    session.destroy();
+    drop(producer);
+    relay.assert_idle();
+    relay.terminate();
+    let said = replay(&relay.journal(), &["--print"]);
+    assert!(
+        said.contains(" bytes go from connection "),
+        "no packet went by itself"
+    );
 }
 
 #[test]
