@@ -47,9 +47,7 @@ pub fn poll(
 
 /// How long nothing can happen by itself.
 fn timeout(agenda: &Agenda, last: Duration) -> Option<Duration> {
-    // Records of packets that came after `commit` have no time to be written yet.
-    let is_due = !agenda.indexed.is_empty() && agenda.commit_by.is_none();
-    if is_due || !agenda.again.is_empty() || !agenda.writable_again.is_empty() {
+    if !agenda.again.is_empty() || !agenda.writable_again.is_empty() {
         return Some(Duration::ZERO);
     }
     let retry = (!agenda.waiting_metadata.is_empty()).then_some(WAITING_METADATA_RETRY);
