@@ -67,7 +67,7 @@ fn run_bench_wire(mut plan: wire::Plan) -> Result<(), Box<dyn std::error::Error>
         let own = std::env::current_exe()?;
         plan.relays.push(own.display().to_string());
     }
-    Ok(wire::run(&plan, |report| print!("{report}"))?)
+    Ok(wire::run(&plan, |text| print!("{text}"))?)
 }
 
 fn run_bench_churn(plan: &churn::Plan) -> Result<(), Box<dyn std::error::Error>> {

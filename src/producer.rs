@@ -139,13 +139,18 @@ impl Client {
 
     /// Waits until the relay has written a stream up to this packet.
     pub fn settle(&mut self, question: DataPending) -> io::Result<()> {
-        let command = Command::DataPending(question);
-        loop {
-            match self.ask(&command)? {
-                Answer::Code(code::PENDING) => std::thread::sleep(PENDING_RETRY),
-                Answer::Code(code::NOT_PENDING) => return Ok(()),
-                other => return Err(refused(&command, &other)),
-            }
+        while self.is_pending(&Command::DataPending(question))? {
+            std::thread::sleep(PENDING_RETRY);
+        }
+        Ok(())
+    }
+
+    /// Asks one of the two questions about what is still on its way.
+    pub fn is_pending(&mut self, question: &Command) -> io::Result<bool> {
+        match self.ask(question)? {
+            Answer::Code(code::PENDING) => Ok(true),
+            Answer::Code(code::NOT_PENDING) => Ok(false),
+            other => Err(refused(question, &other)),
         }
     }
 

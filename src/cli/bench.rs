@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::Action;
 use crate::bench::churn::{self, Format};
-use crate::bench::wire::{self, Workload};
+use crate::bench::wire;
 
 pub fn command() -> Command {
     Command::new("bench")
@@ -34,11 +34,13 @@ fn wire_command() -> Command {
     let only = Arg::new("only")
         .long("only")
         .value_name("TEXT")
+        .default_value("")
+        .hide_default_value(true)
         .help("Only workloads with this in their name");
     let scale = Arg::new("scale")
         .long("scale")
         .value_name("FACTOR")
-        .value_parser(value_parser!(f64))
+        .value_parser(factor)
         .default_value("1")
         .help("How much is sent, as a multiple of what is usual");
     let output = Arg::new("output")
@@ -49,26 +51,30 @@ fn wire_command() -> Command {
         .default_value("/dev/shm")
         .help("Where the relays write");
     let rounds = rounds("5", "Runs of each workload on each relay");
+    let format = Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .value_parser(wire::Format::NAMES)
+        .default_value("text")
+        .help("Lines, or tables in Markdown");
     Command::new("wire")
         .about("Load relays over the wire, each started anew for each run")
-        .args([relay, only, rounds, scale, output])
+        .args([relay, only, rounds, scale, output, format])
 }
 
 fn wire_plan(matches: &ArgMatches) -> wire::Plan {
     let relays = matches.get_many::<String>("relay").unwrap_or_default();
-    let only = matches.get_one::<String>("only").map_or("", String::as_str);
+    let text = |name: &str| matches.get_one::<String>(name).cloned().unwrap_or_default();
     wire::Plan {
         relays: relays.cloned().collect(),
-        workloads: Workload::ALL
-            .into_iter()
-            .filter(|workload| workload.name.contains(only))
-            .collect(),
+        only: text("only"),
         rounds: matches.get_one("rounds").copied().unwrap_or(1),
         output: matches
             .get_one::<PathBuf>("output")
             .cloned()
             .unwrap_or_default(),
         scale: matches.get_one("scale").copied().unwrap_or(1.0),
+        format: wire::Format::from_name(&text("format")).unwrap_or(wire::Format::Text),
     }
 }
 
@@ -136,6 +142,16 @@ fn count(text: &str) -> Result<u64, String> {
     }
 }
 
+fn factor(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(factor) if factor > 0.0 && factor <= FACTOR_MAX => Ok(factor),
+        _ => Err(format!("it is not a number between 0 and {FACTOR_MAX}")),
+    }
+}
+
+/// Some terabytes.
+const FACTOR_MAX: f64 = 10_000.0;
+
 /// What fits into memory on large machines.
 const COUNT_MAX: f64 = 1e8;
 
@@ -150,6 +166,27 @@ mod tests {
         for text in ["", "many", "0", "-1", "1e9", "inf", "NaN"] {
             assert!(count(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn factors_are_numbers_above_zero() {
+        assert_eq!(factor("0.01"), Ok(0.01));
+        for text in ["", "0", "-1", "NaN", "inf", "1e9", "much"] {
+            assert!(factor(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_plan_of_loads_is_what_was_typed() {
+        let words = "baton bench wire --relay a --relay b --only x --rounds 3 --format markdown";
+        let matches = super::super::command().get_matches_from(words.split(' '));
+        let Action::BenchWire(plan) = super::super::action(&matches) else {
+            panic!("{words}");
+        };
+        assert_eq!(plan.relays, ["a", "b"]);
+        assert_eq!((plan.only.as_str(), plan.rounds), ("x", 3));
+        assert_eq!(plan.output, PathBuf::from("/dev/shm"));
+        assert_eq!(plan.format, wire::Format::Markdown);
     }
 
     #[test]

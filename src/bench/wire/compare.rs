@@ -1,126 +1,197 @@
-//! Relays beside each other: one run of each in turn, medians, and their ratio.
+//! Relays beside each other: one run of each in turn.
 
-use std::fmt;
 use std::io;
+use std::path::Path;
+use std::time::Duration;
 
 use super::Plan;
+use super::measure::{Row, Summary, ratio};
 use super::relay::Spawned;
-use super::workload::{Measure, Workload};
+use super::workload::Workload;
+use crate::os;
 
-/// What a workload came to, on each relay.
+/// What a workload came to.
 #[derive(Debug)]
 pub struct Report {
-    workload: Workload,
-    relays: Vec<(String, Vec<Measure>)>,
+    pub workload: String,
+    /// On each relay; or on this machine, for its limits.
+    pub columns: Vec<Column>,
+}
+
+#[derive(Debug)]
+pub struct Column {
+    pub name: String,
+    /// The rows of each run; or why there can be none.
+    pub runs: Result<Vec<Vec<Row>>, String>,
+}
+
+/// The same row of all runs of a column.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Medians {
+    pub pace: Option<Summary>,
+    pub cpu: Option<Summary>,
+    pub memory: Option<Summary>,
 }
 
 /// Runs a workload on each relay in turn, every time on a relay that has just been
-/// started.
-pub fn compare(plan: &Plan, workload: Workload) -> io::Result<Report> {
-    let mut relays: Vec<(String, Vec<Measure>)> = plan
-        .relays
-        .iter()
-        .map(|relay| (relay.clone(), Vec::new()))
-        .collect();
+/// started. One that cannot do it is not asked again.
+pub fn compare(plan: &Plan, workload: &Workload) -> io::Result<Report> {
+    let names = if workload.is_limit() {
+        vec!["this machine".to_owned()]
+    } else {
+        names(&plan.relays)
+    };
+    let empty = |name| Column {
+        name,
+        runs: Ok(Vec::new()),
+    };
+    let mut columns: Vec<Column> = names.into_iter().map(empty).collect();
     for _ in 0..plan.rounds {
-        for (program, measures) in &mut relays {
-            let output = tempdir(&plan.output)?;
-            let relay = Spawned::start(program, output.path())?;
-            measures.push(workload.run(&relay.target, plan.scale)?);
-        }
-    }
-    Ok(Report { workload, relays })
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "{}", self.workload.name)?;
-        let (unit, divisor) = if self.workload.counts_bytes() {
-            ("MB", 1e6)
-        } else {
-            ("sessions", 1.0)
-        };
-        // CPU time is told for a GB, or for a thousand sessions.
-        let per = if self.workload.counts_bytes() {
-            ("GB", 1e9)
-        } else {
-            ("1000", 1e3)
-        };
-        let first = self
-            .relays
-            .first()
-            .map(|(_, measures)| Medians::of(measures));
-        for (number, (name, measures)) in self.relays.iter().enumerate() {
-            let medians = Medians::of(measures);
-            write!(
-                formatter,
-                "  {name:<24} {:>9.1} {unit}/s  {:>7.3} CPU s/{}  {:>6.1} MB peak",
-                medians.rate / divisor,
-                medians.cpu * per.1,
-                per.0,
-                medians.peak / 1e6,
-            )?;
-            if let Some(first) = first.filter(|_| number > 0) {
-                write!(
-                    formatter,
-                    "   first/this: {:.2} in throughput, {:.2} in CPU",
-                    first.rate / medians.rate,
-                    first.cpu / medians.cpu
-                )?;
+        for (column, relay) in columns.iter_mut().zip(&plan.relays) {
+            let Ok(runs) = &mut column.runs else { continue };
+            let directory = directory(&plan.output)?;
+            if workload.is_limit() {
+                runs.push(workload.measure_machine(directory.path())?);
+                continue;
             }
-            let (low, high) = spread(measures);
-            writeln!(
-                formatter,
-                "   (runs: {:.1} to {:.1})",
-                low / divisor,
-                high / divisor
-            )?;
+            match run(workload, relay, directory.path())? {
+                Ok(rows) => runs.push(rows),
+                Err(reason) => column.runs = Err(reason),
+            }
         }
-        Ok(())
+    }
+    Ok(Report {
+        workload: workload.name.clone(),
+        columns,
+    })
+}
+
+/// The outer error is ours, the inner one the relay's.
+fn run(workload: &Workload, relay: &str, directory: &Path) -> io::Result<Result<Vec<Row>, String>> {
+    let mut relay = Spawned::start(relay, directory)?;
+    let outcome = relay.load(RUN_MAX, |target| workload.load(target));
+    Ok(outcome.map_err(|error| {
+        let reason = os::said(&error);
+        match relay.ended() {
+            Some(end) => format!("{reason}; {end}"),
+            None => reason,
+        }
+    }))
+}
+
+impl Report {
+    /// The labels of its rows.
+    pub fn labels(&self) -> Vec<String> {
+        let runs = self.columns.iter().filter_map(|it| it.runs.as_ref().ok());
+        let Some(rows) = runs.flatten().next() else {
+            return vec![self.workload.clone()];
+        };
+        let label = |row: &Row| match row.label.as_str() {
+            "" => self.workload.clone(),
+            label => format!("{}: {label}", self.workload),
+        };
+        rows.iter().map(label).collect()
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Medians {
-    /// Amount in a second.
-    rate: f64,
-    /// Seconds of CPU time for one of the amount.
-    cpu: f64,
-    peak: f64,
+impl Column {
+    /// The medians of a row.
+    pub fn medians(&self, row: usize) -> Result<Medians, &str> {
+        let runs = self.runs.as_ref().map_err(String::as_str)?;
+        let rows = || runs.iter().filter_map(|rows| rows.get(row));
+        Ok(Medians {
+            pace: Summary::of(rows().filter_map(|row| row.pace)),
+            cpu: Summary::of(rows().filter_map(|row| row.cpu)),
+            memory: Summary::of(rows().filter_map(|row| row.memory)),
+        })
+    }
 }
 
 impl Medians {
-    fn of(measures: &[Measure]) -> Self {
-        Self {
-            rate: median(measures, rate),
-            cpu: median(measures, |measure| {
-                measure.cpu.as_secs_f64() / measure.amount
-            }),
-            peak: median(measures, |measure| measure.peak_bytes as f64),
+    /// How many times as fast as another.
+    pub fn speed_ratio(&self, other: &Self) -> Option<f64> {
+        let (own, other) = (self.pace?, other.pace?);
+        if own.unit.is_rate() {
+            ratio(own.median, other.median)
+        } else {
+            ratio(other.median, own.median)
         }
+    }
+
+    /// Its part of the CPU time of another.
+    pub fn cpu_ratio(&self, other: &Self) -> Option<f64> {
+        ratio(self.cpu?.median, other.cpu?.median)
+    }
+
+    /// Its part of the memory of another.
+    pub fn memory_ratio(&self, other: &Self) -> Option<f64> {
+        ratio(self.memory?.median, other.memory?.median)
+    }
+
+    /// What tells how alike the runs were.
+    pub fn principal(&self) -> Option<Summary> {
+        self.pace.or(self.cpu).or(self.memory)
     }
 }
 
-fn rate(measure: &Measure) -> f64 {
-    measure.amount / measure.elapsed.as_secs_f64()
+/// The names of the programs, with their directories where they are needed to tell one
+/// from another.
+fn names(relays: &[String]) -> Vec<String> {
+    let file = |relay: &String| {
+        let name = Path::new(relay).file_name();
+        name.map_or(relay.clone(), |name| name.to_string_lossy().into_owned())
+    };
+    let short: Vec<String> = relays.iter().map(file).collect();
+    let is_unique = |name: &String| short.iter().filter(|other| *other == name).count() == 1;
+    if short.iter().all(is_unique) {
+        short
+    } else {
+        relays.to_vec()
+    }
 }
 
-fn spread(measures: &[Measure]) -> (f64, f64) {
-    let rates = || measures.iter().map(rate);
-    (
-        rates().fold(f64::INFINITY, f64::min),
-        rates().fold(0.0, f64::max),
-    )
-}
-
-fn median(measures: &[Measure], value: impl Fn(&Measure) -> f64) -> f64 {
-    let mut values: Vec<f64> = measures.iter().map(value).collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn tempdir(below: &std::path::Path) -> io::Result<tempfile::TempDir> {
+fn directory(below: &Path) -> io::Result<tempfile::TempDir> {
     tempfile::Builder::new()
         .prefix("baton-bench-")
         .tempdir_in(below)
+}
+
+/// A relay that takes longer for one run has stopped, or will never be compared.
+const RUN_MAX: Duration = Duration::from_mins(3);
+
+#[cfg(test)]
+mod tests {
+    use super::super::measure::Unit;
+    use super::*;
+
+    #[test]
+    fn programs_go_by_their_shortest_names() {
+        let of =
+            |relays: &[&str]| names(&relays.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(
+            of(&["target/release/baton", "lttng-relayd"]),
+            ["baton", "lttng-relayd"]
+        );
+        assert_eq!(of(&["a/baton", "b/baton"]), ["a/baton", "b/baton"]);
+    }
+
+    #[test]
+    fn ratios_say_how_much_faster_and_how_much_smaller_the_first_is() {
+        let column = |value: f64, pace: Unit| Column {
+            name: String::new(),
+            runs: Ok(vec![vec![
+                Row::new("")
+                    .pace(value, pace)
+                    .cpu(value, Unit::CpuMicroseconds)
+                    .memory(value, Unit::Megabytes),
+            ]]),
+        };
+        for (pace, speed) in [(Unit::MegabytesPerSecond, 4.0), (Unit::Microseconds, 0.25)] {
+            let (first, second) = (column(8.0, pace), column(2.0, pace));
+            let (first, second) = (first.medians(0).unwrap(), second.medians(0).unwrap());
+            assert_eq!(first.speed_ratio(&second), Some(speed));
+            assert_eq!(first.cpu_ratio(&second), Some(4.0));
+            assert_eq!(first.memory_ratio(&second), Some(4.0));
+        }
+    }
 }

@@ -5,14 +5,16 @@ use std::io::{self, Write};
 use baton_components::wire::TraceFormat;
 use baton_components::wire::producer::data::PacketHeader;
 use baton_components::wire::producer::{
-    AddStream, Command, CreateSession, CreateTraceChunk, DataPending, NONE, Origin, SendIndex,
-    SendMetadata,
+    AddStream, BeginDataPending, Command, CreateSession, CreateTraceChunk, DataPending,
+    EndDataPending, NONE, Origin, SendIndex, SendMetadata,
 };
 
 use super::packet::{METADATA, Packets};
 use super::relay::Target;
 use crate::producer::Client;
 
+/// What the names of all data streams begin with.
+pub const CHANNEL: &str = "load_";
 /// Where a trace's streams are, as a consumer daemon names it.
 const PATH: &[u8] = b"ust/uid/1000/64-bit";
 
@@ -21,6 +23,7 @@ pub struct Producer {
     client: Client,
     pub session: u64,
     metadata: u64,
+    packet_bytes: usize,
     streams: Vec<Stream>,
 }
 
@@ -46,22 +49,29 @@ impl Producer {
         let mut client = Client::connect(target.control, target.data)?;
         client.negotiate()?;
         let session = create_session(&mut client, number, shape.live_timer_us)?;
-        let mut streams = Vec::new();
-        for stream in 0..shape.streams {
-            streams.push(Stream {
-                handle: add_stream(&mut client, format!("load_{stream}").as_bytes())?,
-                packets: Packets::new(shape.packet_bytes),
-                last: None,
-            });
-        }
         let metadata = add_stream(&mut client, b"metadata")?;
-        client.ask_ok(&Command::StreamsSent)?;
-        Ok(Self {
+        let mut producer = Self {
             client,
             session,
             metadata,
-            streams,
-        })
+            packet_bytes: shape.packet_bytes,
+            streams: Vec::new(),
+        };
+        producer.add_streams(shape.streams)?;
+        Ok(producer)
+    }
+
+    /// Adds data streams, and tells viewers of them.
+    pub fn add_streams(&mut self, count: usize) -> io::Result<()> {
+        for _ in 0..count {
+            let name = format!("{CHANNEL}{}", self.streams.len());
+            self.streams.push(Stream {
+                handle: add_stream(&mut self.client, name.as_bytes())?,
+                packets: Packets::new(self.packet_bytes),
+                last: None,
+            });
+        }
+        self.client.ask_ok(&Command::StreamsSent)
     }
 
     pub fn send_metadata(&mut self) -> io::Result<()> {
@@ -116,6 +126,15 @@ impl Producer {
             })?;
         }
         Ok(())
+    }
+
+    /// Asks whether anything of the session is on its way.
+    pub fn is_pending(&mut self) -> io::Result<bool> {
+        let session = self.session;
+        let begin = Command::BeginDataPending(BeginDataPending { session });
+        self.client.ask_ok(&begin)?;
+        let end = Command::EndDataPending(EndDataPending { session });
+        self.client.is_pending(&end)
     }
 
     pub fn close_streams(&mut self) -> io::Result<()> {

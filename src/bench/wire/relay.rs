@@ -1,47 +1,27 @@
-//! The relay under load: where it listens, and what it uses.
+//! The relay under load: where it listens, where it writes, and how it is started and
+//! ended.
 
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::usage::Process;
+
 /// A running relay.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Target {
     pub control: SocketAddr,
     pub data: SocketAddr,
     pub live: SocketAddr,
-    pub pid: u32,
-}
-
-/// CPU time and memory of a process so far.
-#[derive(Clone, Copy, Debug)]
-pub struct Usage {
-    pub cpu: Duration,
-    pub peak_bytes: u64,
-}
-
-impl Target {
-    pub fn usage(&self) -> io::Result<Usage> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
-        // The name may hold anything, even blanks: fields count from its bracket on.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let ticks: u64 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<u64>().ok())
-            .sum();
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let peak = peak.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-        Ok(Usage {
-            cpu: Duration::from_millis(ticks * MILLISECONDS_PER_TICK),
-            peak_bytes: peak.unwrap_or(0) * 1024,
-        })
-    }
+    pub process: Process,
+    /// The directory that it writes to.
+    pub traces: PathBuf,
 }
 
 /// A relay that was started for a run; it ends with it.
@@ -57,12 +37,13 @@ impl Spawned {
     pub fn start(program: &str, output: &Path) -> io::Result<Self> {
         let [control, data, live] = free_addresses()?;
         let log = fs::File::create(output.join("log"))?;
+        let traces = output.join("traces");
         let process = Command::new(program)
             .args(["-C", &format!("tcp://{control}")])
             .args(["-D", &format!("tcp://{data}")])
             .args(["-L", &format!("tcp://{live}")])
             .arg("-o")
-            .arg(output.join("traces"))
+            .arg(&traces)
             .env("LTTNG_HOME", output)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -73,13 +54,37 @@ impl Spawned {
             control,
             data,
             live,
-            pid: process.id(),
+            process: Process::new(process.id()),
+            traces,
         };
         let spawned = Self { process, target };
         for address in [control, data, live] {
             await_listener(address)?;
         }
         Ok(spawned)
+    }
+
+    /// Loads the relay, and ends it should it not be done with that in time: whoever
+    /// waits for it is told so by its sockets.
+    pub fn load<T>(&self, patience: Duration, load: impl FnOnce(&Target) -> T) -> T {
+        let (done, end) = mpsc::channel::<()>();
+        let relay = Pid::from_child(&self.process);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                if end.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    let _ = kill_process(relay, Signal::KILL);
+                }
+            });
+            let outcome = load(&self.target);
+            drop(done);
+            outcome
+        })
+    }
+
+    /// How the relay ended, if it did.
+    pub fn ended(&mut self) -> Option<String> {
+        let status = self.process.try_wait().ok()??;
+        Some(format!("the relay has ended with {status}"))
     }
 }
 
@@ -108,6 +113,4 @@ fn await_listener(address: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// Linux counts CPU time of processes in hundredths of a second.
-const MILLISECONDS_PER_TICK: u64 = 10;
 const START_MAX: Duration = Duration::from_secs(5);

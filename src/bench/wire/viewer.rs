@@ -1,10 +1,11 @@
-//! A viewer that reads everything of one session as fast as it gets it.
+//! A viewer: what it asks, and that it gets it.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 use baton_components::wire::viewer::{
-    KIND_COMMAND, MAJOR, NextIndexStatus, Request, SEEK_BEGINNING, StreamEntry,
+    AttachStatus, DetachStatus, KIND_COMMAND, MAJOR, NextIndexStatus, PacketStatus, Request,
+    SEEK_BEGINNING, StreamEntry,
 };
 
 use super::relay::Target;
@@ -13,6 +14,9 @@ use super::relay::Target;
 const MINOR: u32 = 4;
 /// As Babeltrace 2 asks.
 const PIECE_BYTES: u32 = 256 * 1024;
+
+/// Of a session in a list, at [`MINOR`]: four numbers and two names.
+const SESSION_ENTRY_BYTES: u64 = 8 + 3 * 4 + 64 + 255;
 
 #[derive(Debug)]
 pub struct Viewer {
@@ -26,14 +30,14 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// Connects and attaches a session from its first packet.
-    pub fn attach(target: &Target, session: u64) -> io::Result<Self> {
+    /// Connects, says which version it speaks, and nothing more.
+    pub fn connect(target: &Target) -> io::Result<Self> {
         let socket = TcpStream::connect(target.live)?;
         socket.set_nodelay(true)?;
         let mut viewer = Self {
             socket,
             request: Vec::new(),
-            payload: vec![0; PIECE_BYTES as usize],
+            payload: Vec::new(),
             streams: Vec::new(),
             bytes: 0,
             packets: 0,
@@ -43,25 +47,57 @@ impl Viewer {
             minor: MINOR,
             kind: KIND_COMMAND,
         })?;
+        Ok(viewer)
+    }
+
+    /// Connects and attaches a session from its first packet.
+    pub fn follow(target: &Target, session: u64) -> io::Result<Self> {
+        let mut viewer = Self::connect(target)?;
         viewer.ask::<4>(Request::CreateSession)?;
-        let attached = viewer.ask::<8>(Request::Attach {
+        viewer.attach(session)?;
+        viewer.payload = vec![0; PIECE_BYTES as usize];
+        Ok(viewer)
+    }
+
+    pub fn attach(&mut self, session: u64) -> io::Result<()> {
+        let attached = self.ask::<8>(Request::Attach {
             session,
             seek: SEEK_BEGINNING,
         })?;
-        if attached[..4] != 1_u32.to_be_bytes() {
-            return Err(io::Error::other(format!(
-                "ATTACH was answered with {attached:?}"
-            )));
+        match AttachStatus::from_number(number(&attached)) {
+            Some(AttachStatus::Ok) => {}
+            other => return Err(refused("ATTACH_SESSION", other.map(AttachStatus::name))),
         }
+        self.streams.clear();
         for _ in 0..number(&attached[4..]) {
             let mut entry = [0; StreamEntry::SIZE];
-            viewer.socket.read_exact(&mut entry)?;
+            self.socket.read_exact(&mut entry)?;
             let is_metadata = number(&entry[16..20]) == 1;
             if !is_metadata {
-                viewer.streams.push(long(&entry[..8]));
+                self.streams.push(long(&entry[..8]));
             }
         }
-        Ok(viewer)
+        Ok(())
+    }
+
+    pub fn detach(&mut self, session: u64) -> io::Result<()> {
+        let status = self.ask::<4>(Request::Detach { session })?;
+        match DetachStatus::from_number(number(&status)) {
+            Some(DetachStatus::Ok) => Ok(()),
+            other => Err(refused("DETACH_SESSION", other.map(DetachStatus::name))),
+        }
+    }
+
+    /// Lists the relay's sessions; gives how many there are.
+    pub fn count_sessions(&mut self) -> io::Result<usize> {
+        let count = self.ask::<4>(Request::ListSessions)?;
+        let count = number(&count);
+        let bytes = u64::from(count) * SESSION_ENTRY_BYTES;
+        let entries = io::copy(&mut (&self.socket).take(bytes), &mut io::sink())?;
+        if entries < bytes {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(count as usize)
     }
 
     /// Reads the next packet of a stream; whether there was one.
@@ -74,11 +110,7 @@ impl Viewer {
                 return Ok(false);
             }
             Some(NextIndexStatus::Retry | NextIndexStatus::Inactive) => return Ok(false),
-            other => {
-                return Err(io::Error::other(format!(
-                    "an index was answered with {other:?}"
-                )));
-            }
+            other => return Err(refused("GET_NEXT_INDEX", other.map(NextIndexStatus::name))),
         }
         let (mut offset, size) = (long(&index[..8]), long(&index[8..16]) / 8);
         let end = offset + size;
@@ -89,10 +121,9 @@ impl Viewer {
                 offset,
                 length,
             })?;
-            if reply[..4] != 1_u32.to_be_bytes() {
-                return Err(io::Error::other(format!(
-                    "a packet was answered with {reply:?}"
-                )));
+            match PacketStatus::from_number(number(&reply)) {
+                Some(PacketStatus::Ok) => {}
+                other => return Err(refused("GET_PACKET", other.map(PacketStatus::name))),
             }
             self.socket
                 .read_exact(&mut self.payload[..length as usize])?;
@@ -111,6 +142,11 @@ impl Viewer {
         self.socket.read_exact(&mut reply)?;
         Ok(reply)
     }
+}
+
+fn refused(request: &str, status: Option<&str>) -> io::Error {
+    let status = status.unwrap_or("a status that there is not");
+    io::Error::other(format!("the relay answered {request} with {status}"))
 }
 
 fn number(bytes: &[u8]) -> u32 {

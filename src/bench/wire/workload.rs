@@ -1,160 +1,122 @@
-//! The workloads, and one run of each.
+//! The workloads: their names, and how much of what each is.
 
 use std::io;
-use std::sync::Barrier;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
-use super::producer::{Producer, Shape};
+use super::latency::{self, Followed};
+use super::limits::Limit;
+use super::load::{self, Ingest};
+use super::measure::Row;
 use super::relay::Target;
-use super::viewer::Viewer;
+use super::{commands, idle};
 
 /// One kind of load.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Workload {
-    pub name: &'static str,
+    pub name: String,
     kind: Kind,
+    scale: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    /// Producers send packets and their indexes.
-    Ingest {
-        producers: usize,
-        streams: usize,
-        packet_bytes: usize,
-        window: usize,
-    },
-    /// One producer sends, and viewers that ask nothing are attached to its session.
-    Watched { packet_bytes: usize, viewers: usize },
-    /// Viewers read what was recorded.
+    Ingest(Ingest),
     CatchUp { packet_bytes: usize },
-    /// Sessions of four data streams and metadata come and go.
-    Churn { with_data: bool },
-}
-
-/// What one run took.
-#[derive(Clone, Copy, Debug)]
-pub struct Measure {
-    /// What `per second` counts: bytes, or sessions.
-    pub amount: f64,
-    pub elapsed: Duration,
-    pub cpu: Duration,
-    pub peak_bytes: u64,
+    Sessions { count: usize, with_data: bool },
+    Latency(Followed),
+    Commands { sessions: usize },
+    Idle { sessions: usize, streams: usize },
+    Connections { count: usize },
+    Limit(Limit),
 }
 
 impl Workload {
-    /// Those of the tables that performance is judged by.
-    pub const ALL: [Self; 13] = [
-        Self::ingest("4 KiB, waits", 1, 1, 4 * 1024, 1),
-        Self::ingest("4 KiB, 64 in flight", 1, 1, 4 * 1024, 64),
-        Self::ingest("4 KiB, 32 producers x 4", 32, 4, 4 * 1024, 1),
-        Self::ingest("4 KiB, 128 producers x 2", 128, 2, 4 * 1024, 1),
-        Self::ingest("64 KiB, 1 producer", 1, 1, 64 * 1024, 1),
-        Self::ingest("64 KiB, 32 producers x 4", 32, 4, 64 * 1024, 1),
-        Self::ingest("1 MiB, 1 producer", 1, 1, 1024 * 1024, 1),
-        Self::watched("4 KiB, watched by 0", 4 * 1024, 0),
-        Self::watched("4 KiB, watched by 64", 4 * 1024, 64),
-        Self {
-            name: "catch up, 64 KiB",
-            kind: Kind::CatchUp {
-                packet_bytes: 64 * 1024,
-            },
-        },
-        Self {
-            name: "catch up, 1 MiB",
-            kind: Kind::CatchUp {
-                packet_bytes: 1024 * 1024,
-            },
-        },
-        Self {
-            name: "sessions, no data",
-            kind: Kind::Churn { with_data: false },
-        },
-        Self {
-            name: "sessions, with data",
-            kind: Kind::Churn { with_data: true },
-        },
-    ];
-
-    const fn ingest(
-        name: &'static str,
-        producers: usize,
-        streams: usize,
-        packet_bytes: usize,
-        window: usize,
-    ) -> Self {
-        Self {
-            name,
-            kind: Kind::Ingest {
-                producers,
-                streams,
-                packet_bytes,
-                window,
-            },
+    /// All of them, in the order of the tables that performance is judged by. Counts
+    /// are multiplied by `scale`; there are no more connections than half the
+    /// descriptors allow, which is what Baton gives to connections.
+    pub fn all(scale: f64, descriptors: u64) -> Vec<Self> {
+        let mut kinds = Vec::new();
+        loads(scale, &mut kinds);
+        for (name, viewers, pause) in LATENCIES {
+            kinds.push((
+                format!("live latency, {name}"),
+                Kind::Latency(Followed { viewers, pause }),
+            ));
         }
-    }
-
-    const fn watched(name: &'static str, packet_bytes: usize, viewers: usize) -> Self {
-        Self {
-            name,
-            kind: Kind::Watched {
-                packet_bytes,
-                viewers,
-            },
+        for count in COMMANDS_AMONG {
+            let sessions = scaled(count, scale);
+            let name = format!("commands among {sessions}");
+            kinds.push((name, Kind::Commands { sessions }));
         }
+        let room = (descriptors as usize / 2).saturating_sub(OTHER_DESCRIPTORS);
+        for (count, streams) in IDLE {
+            // A session has two connections.
+            let sessions = scaled(count, scale).min((room / 2).max(1));
+            let name = format!("idle, {sessions} x {streams} streams");
+            kinds.push((name, Kind::Idle { sessions, streams }));
+        }
+        let count = scaled(CONNECTIONS, scale).min(room.max(1));
+        kinds.push(("idle, connections".to_owned(), Kind::Connections { count }));
+        for (name, limit) in LIMITS {
+            kinds.push((format!("limits, {name}"), Kind::Limit(limit)));
+        }
+        let workload = |(name, kind)| Self { name, kind, scale };
+        kinds.into_iter().map(workload).collect()
     }
 
-    /// Whether its amounts are bytes; else they are sessions.
-    pub fn counts_bytes(&self) -> bool {
-        !matches!(self.kind, Kind::Churn { .. })
+    /// Whether it measures the machine and no relay.
+    pub fn is_limit(&self) -> bool {
+        matches!(self.kind, Kind::Limit(_))
     }
 
-    pub fn run(&self, target: &Target, scale: f64) -> io::Result<Measure> {
+    /// Loads a relay once.
+    pub fn load(&self, target: &Target) -> io::Result<Vec<Row>> {
+        let bytes = scaled(BYTES, self.scale);
+        let one = |row: io::Result<Row>| row.map(|row| vec![row]);
         match self.kind {
-            Kind::Ingest {
-                producers,
-                streams,
-                packet_bytes,
-                window,
-            } => {
-                let shape = Shape {
-                    streams,
-                    packet_bytes,
-                    live_timer_us: 0,
-                };
-                let packets = scaled(INGEST_BYTES, scale) / packet_bytes / producers;
-                let packets = packets.clamp(16, PACKETS_MAX);
-                ingest(target, producers, shape, packets, window, 0)
+            Kind::Ingest(load) => one(load::ingest(target, &load, bytes)),
+            Kind::CatchUp { packet_bytes } => one(load::catch_up(target, packet_bytes, bytes)),
+            Kind::Sessions { count, with_data } => one(load::churn(target, count, with_data)),
+            Kind::Latency(followed) => {
+                let packets = scaled(LATENCY_PACKETS, self.scale);
+                latency::run(target, followed, packets.max(LATENCY_PACKETS_MIN))
             }
-            Kind::Watched {
-                packet_bytes,
-                viewers,
-            } => {
-                let shape = Shape {
-                    streams: 1,
-                    packet_bytes,
-                    live_timer_us: 1_000_000,
-                };
-                let packets = scaled(INGEST_BYTES, scale) / packet_bytes;
-                ingest(
-                    target,
-                    1,
-                    shape,
-                    packets.clamp(16, PACKETS_MAX),
-                    16,
-                    viewers,
-                )
+            Kind::Commands { sessions } => commands::run(target, sessions, self.scale),
+            Kind::Idle { sessions, streams } => {
+                idle::sessions(target, sessions, streams, self.scale)
             }
-            Kind::CatchUp { packet_bytes } => catch_up(
-                target,
-                packet_bytes,
-                scaled(INGEST_BYTES, scale) / packet_bytes,
-            ),
-            Kind::Churn { with_data } => {
-                let sessions = if with_data { CHURN_WITH_DATA } else { CHURN };
-                churn(target, scaled(sessions, scale), with_data)
-            }
+            Kind::Connections { count } => idle::connections(target, count, self.scale),
+            Kind::Limit(_) => Ok(Vec::new()),
         }
+    }
+
+    /// Measures the machine once.
+    pub fn measure_machine(&self, directory: &Path) -> io::Result<Vec<Row>> {
+        match self.kind {
+            Kind::Limit(limit) => Ok(vec![limit.run(directory, scaled(BYTES, self.scale))?]),
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+fn loads(scale: f64, kinds: &mut Vec<(String, Kind)>) {
+    for (name, producers, streams, packet_bytes, window, viewers) in INGESTS {
+        let load = Ingest {
+            producers,
+            streams,
+            packet_bytes,
+            window,
+            viewers,
+        };
+        kinds.push((name.to_owned(), Kind::Ingest(load)));
+    }
+    for (name, packet_bytes) in CATCH_UPS {
+        kinds.push((name.to_owned(), Kind::CatchUp { packet_bytes }));
+    }
+    for (name, count, with_data) in SESSIONS {
+        let count = scaled(count, scale);
+        kinds.push((name.to_owned(), Kind::Sessions { count, with_data }));
     }
 }
 
@@ -162,136 +124,70 @@ fn scaled(amount: usize, scale: f64) -> usize {
     (amount as f64 * scale).max(1.0) as usize
 }
 
-fn ingest(
-    target: &Target,
-    producers: usize,
-    shape: Shape,
-    packets: usize,
-    window: usize,
-    viewers: usize,
-) -> io::Result<Measure> {
-    let mut connected = Vec::new();
-    for number in 0..producers {
-        let mut producer = Producer::connect(target, number as u64, shape)?;
-        producer.send_metadata()?;
-        connected.push(producer);
-    }
-    let session = connected.first().map_or(0, |producer| producer.session);
-    let attached = (0..viewers).map(|_| Viewer::attach(target, session));
-    let attached = attached.collect::<io::Result<Vec<Viewer>>>()?;
-    let start = Barrier::new(producers + 1);
-    let (mut producers, measure) = std::thread::scope(|scope| {
-        let threads: Vec<_> = connected
-            .into_iter()
-            .map(|mut producer| {
-                let start = &start;
-                scope.spawn(move || {
-                    start.wait();
-                    for packet in 0..packets {
-                        producer.send_packet(packet % shape.streams, window)?;
-                    }
-                    producer.settle()?;
-                    Ok(producer)
-                })
-            })
-            .collect();
-        let amount = (producers * packets * shape.packet_bytes) as f64;
-        let watch = Watch::start(target)?;
-        start.wait();
-        let joined = threads.into_iter().map(|thread| {
-            thread
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::other("a producer panicked")))
-        });
-        let producers = joined.collect::<io::Result<Vec<Producer>>>()?;
-        Ok::<_, io::Error>((producers, watch.stop(amount)?))
-    })?;
-    for producer in &mut producers {
-        producer.close_streams()?;
-    }
-    drop(attached);
-    Ok(measure)
-}
+/// Name, producers, streams of each, bytes of a packet, packets in flight, viewers.
+#[rustfmt::skip]
+const INGESTS: [(&str, usize, usize, usize, usize, usize); 9] = [
+    ("4 KiB, waits",               1, 1,    4 << 10,  1,  0),
+    ("4 KiB, 64 in flight",        1, 1,    4 << 10, 64,  0),
+    ("4 KiB, 32 producers x 4",   32, 4,    4 << 10,  1,  0),
+    ("4 KiB, 128 producers x 2", 128, 2,    4 << 10,  1,  0),
+    ("64 KiB, 1 producer",         1, 1,   64 << 10,  1,  0),
+    ("64 KiB, 32 producers x 4",  32, 4,   64 << 10,  1,  0),
+    ("1 MiB, 1 producer",          1, 1, 1024 << 10,  1,  0),
+    ("4 KiB, watched by 1",        1, 1,    4 << 10, 16,  1),
+    ("4 KiB, watched by 64",       1, 1,    4 << 10, 16, 64),
+];
 
-fn catch_up(target: &Target, packet_bytes: usize, packets: usize) -> io::Result<Measure> {
-    let shape = Shape {
-        streams: 1,
-        packet_bytes,
-        live_timer_us: 1_000_000,
-    };
-    let mut producer = Producer::connect(target, 0, shape)?;
-    producer.send_metadata()?;
-    for _ in 0..packets {
-        producer.send_packet(0, 16)?;
-    }
-    producer.settle()?;
-    let watch = Watch::start(target)?;
-    let mut viewer = Viewer::attach(target, producer.session)?;
-    for stream in viewer.streams.clone() {
-        while viewer.packets < packets as u64 && viewer.read_packet(stream)? {}
-    }
-    let expected = (packets * packet_bytes) as u64;
-    if viewer.bytes != expected {
-        return Err(io::Error::other(format!(
-            "{} of {expected} bytes came",
-            viewer.bytes
-        )));
-    }
-    watch.stop(viewer.bytes as f64)
-}
+const CATCH_UPS: [(&str, usize); 3] = [
+    ("catch up, 4 KiB", 4 << 10),
+    ("catch up, 64 KiB", 64 << 10),
+    ("catch up, 1 MiB", 1 << 20),
+];
 
-fn churn(target: &Target, sessions: usize, with_data: bool) -> io::Result<Measure> {
-    let shape = Shape {
-        streams: 4,
-        packet_bytes: 4 * 1024,
-        live_timer_us: 0,
-    };
-    let watch = Watch::start(target)?;
-    for number in 0..sessions {
-        let mut producer = Producer::connect(target, number as u64, shape)?;
-        if with_data {
-            producer.send_metadata()?;
-            for packet in 0..2 * shape.streams {
-                producer.send_packet(packet % shape.streams, 1)?;
-            }
-        }
-        producer.close_streams()?;
-    }
-    watch.stop(sessions as f64)
-}
+/// Name, sessions, whether they have data.
+const SESSIONS: [(&str, usize, bool); 2] = [
+    ("sessions, no data", 1500, false),
+    ("sessions, with data", 60, true),
+];
 
-/// Time and CPU time from here on.
-struct Watch<'a> {
-    target: &'a Target,
-    cpu: Duration,
-    begun: Instant,
-}
+/// Name, viewers, pause.
+const LATENCIES: [(&str, usize, Duration); 4] = [
+    ("1 viewer without pause", 1, Duration::ZERO),
+    ("1 viewer", 1, Duration::from_millis(1)),
+    ("4 viewers", 4, Duration::from_millis(1)),
+    ("16 viewers", 16, Duration::from_millis(1)),
+];
 
-impl<'a> Watch<'a> {
-    fn start(target: &'a Target) -> io::Result<Self> {
-        Ok(Self {
-            target,
-            cpu: target.usage()?.cpu,
-            begun: Instant::now(),
-        })
-    }
+const COMMANDS_AMONG: [usize; 3] = [1, 100, 2000];
 
-    fn stop(self, amount: f64) -> io::Result<Measure> {
-        let elapsed = self.begun.elapsed();
-        let usage = self.target.usage()?;
-        Ok(Measure {
-            amount,
-            elapsed,
-            cpu: usage.cpu.saturating_sub(self.cpu),
-            peak_bytes: usage.peak_bytes,
-        })
-    }
-}
+/// Sessions, data streams of each.
+const IDLE: [(usize, usize); 3] = [(2000, 10), (2000, 50), (10_000, 10)];
+
+const CONNECTIONS: usize = 10_000;
+/// Listeners, files, the asking viewer: far fewer are needed.
+const OTHER_DESCRIPTORS: usize = 100;
+
+const LIMITS: [(&str, Limit); 5] = [
+    (
+        "receive and write, 64 KiB",
+        Limit::ReceiveAndWrite {
+            buffer_bytes: 64 << 10,
+        },
+    ),
+    (
+        "receive and write, 1 MiB",
+        Limit::ReceiveAndWrite {
+            buffer_bytes: 1 << 20,
+        },
+    ),
+    ("splice", Limit::Splice),
+    ("sendfile", Limit::SendFile),
+    ("index and reply", Limit::PingPong),
+];
 
 /// Bytes of packets in a run.
-const INGEST_BYTES: usize = 512 << 20;
-/// Runs of small packets end sooner: they take long enough.
-const PACKETS_MAX: usize = 32 * 1024;
-/// Sessions in a run.
-const CHURN: usize = 1500;
-const CHURN_WITH_DATA: usize = 60;
+const BYTES: usize = 512 << 20;
+/// Packets that each viewer sees in a run.
+const LATENCY_PACKETS: usize = 400;
+/// Fewer have no percentiles.
+const LATENCY_PACKETS_MIN: usize = 10;

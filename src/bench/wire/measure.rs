@@ -1,0 +1,177 @@
+//! What a run took, in figures that have a unit, and what several runs come to.
+
+/// What a figure counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    MegabytesPerSecond,
+    SessionsPerSecond,
+    Microseconds,
+    CpuSecondsPerGigabyte,
+    CpuMicroseconds,
+    CpuMilliseconds,
+    Megabytes,
+    Kilobytes,
+}
+
+impl Unit {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MegabytesPerSecond => "MB/s",
+            Self::SessionsPerSecond => "sessions/s",
+            Self::Microseconds => "µs",
+            Self::CpuSecondsPerGigabyte => "CPU s/GB",
+            Self::CpuMicroseconds => "CPU µs",
+            Self::CpuMilliseconds => "CPU ms",
+            Self::Megabytes => "MB",
+            Self::Kilobytes => "kB",
+        }
+    }
+
+    /// Of rates more is better, of all else less.
+    pub fn is_rate(self) -> bool {
+        matches!(self, Self::MegabytesPerSecond | Self::SessionsPerSecond)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figure {
+    pub value: f64,
+    pub unit: Unit,
+}
+
+/// What one workload, or one part of it, took in one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub label: String,
+    /// How fast: a rate, or a time.
+    pub pace: Option<Figure>,
+    pub cpu: Option<Figure>,
+    pub memory: Option<Figure>,
+}
+
+impl Row {
+    pub fn new(label: impl Into<String>) -> Self {
+        Self {
+            label: label.into(),
+            pace: None,
+            cpu: None,
+            memory: None,
+        }
+    }
+
+    pub fn pace(mut self, value: f64, unit: Unit) -> Self {
+        self.pace = Some(Figure { value, unit });
+        self
+    }
+
+    pub fn cpu(mut self, value: f64, unit: Unit) -> Self {
+        self.cpu = Some(Figure { value, unit });
+        self
+    }
+
+    pub fn memory(mut self, value: f64, unit: Unit) -> Self {
+        self.memory = Some(Figure { value, unit });
+        self
+    }
+}
+
+/// The same figure of several runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Summary {
+    pub median: f64,
+    pub low: f64,
+    pub high: f64,
+    pub unit: Unit,
+}
+
+impl Summary {
+    /// Of no figure there is none.
+    pub fn of(figures: impl Iterator<Item = Figure>) -> Option<Self> {
+        let figures: Vec<Figure> = figures.collect();
+        let unit = figures.first()?.unit;
+        let values = sorted(figures.iter().map(|figure| figure.value));
+        Some(Self {
+            median: percentile(&values, 50.0)?,
+            low: *values.first()?,
+            high: *values.last()?,
+            unit,
+        })
+    }
+
+    /// Half the distance from the lowest run to the highest, as a part of the median.
+    pub fn spread(&self) -> f64 {
+        ratio((self.high - self.low) / 2.0, self.median).unwrap_or(0.0)
+    }
+}
+
+/// Of nothing to nothing there is none, and none that says anything of something to nothing.
+pub fn ratio(value: f64, other: f64) -> Option<f64> {
+    let ratio = value / other;
+    ratio.is_finite().then_some(ratio)
+}
+
+pub fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+/// The least of the sorted values that `percent` of them do not exceed.
+pub fn percentile(sorted: &[f64], percent: f64) -> Option<f64> {
+    let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.max(1) - 1).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_a_value_that_so_many_do_not_exceed() {
+        let values: Vec<f64> = (1..=200).map(f64::from).collect();
+        for (percent, expected) in [
+            (0.0, 1.0),
+            (0.4, 1.0),
+            (50.0, 100.0),
+            (90.0, 180.0),
+            (99.0, 198.0),
+            (99.9, 200.0),
+            (100.0, 200.0),
+        ] {
+            assert_eq!(percentile(&values, percent), Some(expected), "{percent}");
+        }
+        assert_eq!(percentile(&[7.0], 50.0), Some(7.0));
+        assert_eq!(percentile(&[], 50.0), None);
+    }
+
+    #[test]
+    fn values_are_sorted_as_numbers() {
+        let values = sorted([10.0, 9.0, -1.0, 9.5].into_iter());
+        assert_eq!(values, [-1.0, 9.0, 9.5, 10.0]);
+    }
+
+    #[test]
+    fn runs_come_to_their_median_and_their_extremes() {
+        let figures = [3.0, 100.0, 2.0].map(|value| Figure {
+            value,
+            unit: Unit::Megabytes,
+        });
+        let summary = Summary::of(figures.into_iter()).unwrap();
+        let expected = Summary {
+            median: 3.0,
+            low: 2.0,
+            high: 100.0,
+            unit: Unit::Megabytes,
+        };
+        assert_eq!(summary, expected);
+        assert!((summary.spread() - 49.0 / 3.0).abs() < 1e-9);
+        assert_eq!(Summary::of(std::iter::empty()), None);
+    }
+
+    #[test]
+    fn nothing_has_no_ratio() {
+        assert_eq!(ratio(1.0, 4.0), Some(0.25));
+        assert_eq!(ratio(0.0, 0.0), None);
+        assert_eq!(ratio(1.0, 0.0), None);
+    }
+}

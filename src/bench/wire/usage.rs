@@ -1,0 +1,155 @@
+//! What a process has used so far: CPU time and memory, as the kernel counts them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::measure::{Row, Unit};
+
+/// Where the kernel tells of a process.
+#[derive(Clone, Debug)]
+pub struct Process(PathBuf);
+
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    pub resident_bytes: u64,
+    pub peak_bytes: u64,
+}
+
+impl Process {
+    pub fn new(id: u32) -> Self {
+        Self(PathBuf::from(format!("/proc/{id}")))
+    }
+
+    /// CPU time of its threads to the nanosecond. Threads that ended are not counted:
+    /// neither Baton nor the original ends any while it serves.
+    pub fn cpu(&self) -> io::Result<Duration> {
+        match self.scheduled()? {
+            Duration::ZERO => self.ticks(),
+            time => Ok(time),
+        }
+    }
+
+    pub fn memory(&self) -> io::Result<Memory> {
+        let status = fs::read_to_string(self.0.join("status"))?;
+        Ok(Memory {
+            resident_bytes: status_bytes(&status, "VmRSS:"),
+            peak_bytes: status_bytes(&status, "VmHWM:"),
+        })
+    }
+
+    /// Nothing where the kernel does not count by the nanosecond.
+    fn scheduled(&self) -> io::Result<Duration> {
+        let mut nanoseconds = 0;
+        for thread in fs::read_dir(self.0.join("task"))? {
+            nanoseconds += first_number(&thread?.path().join("schedstat"));
+        }
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+
+    fn ticks(&self) -> io::Result<Duration> {
+        let stat = fs::read_to_string(self.0.join("stat"))?;
+        // The name may hold anything, even blanks: fields count from its bracket on.
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let ticks: u64 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<u64>().ok())
+            .sum();
+        Ok(Duration::from_millis(ticks * MILLISECONDS_PER_TICK))
+    }
+}
+
+/// Time and a process's CPU time from here on.
+#[derive(Debug)]
+pub struct Watch<'a> {
+    process: &'a Process,
+    cpu: Duration,
+    begun: Instant,
+}
+
+/// What passed on a [`Watch`].
+#[derive(Clone, Copy, Debug)]
+pub struct Spent {
+    pub elapsed: Duration,
+    pub cpu: Duration,
+}
+
+impl<'a> Watch<'a> {
+    pub fn start(process: &'a Process) -> io::Result<Self> {
+        Ok(Self {
+            process,
+            cpu: process.cpu()?,
+            begun: Instant::now(),
+        })
+    }
+
+    pub fn stop(&self) -> io::Result<Spent> {
+        let elapsed = self.begun.elapsed();
+        let cpu = self.process.cpu()?.saturating_sub(self.cpu);
+        Ok(Spent { elapsed, cpu })
+    }
+}
+
+impl Spent {
+    pub fn cpu_microseconds_each(&self, count: usize) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / count as f64
+    }
+
+    /// Bytes by the second, and CPU time for them.
+    pub fn row_of_bytes(&self, bytes: usize) -> Row {
+        let bytes = bytes as f64;
+        let (elapsed, cpu) = (self.elapsed.as_secs_f64(), self.cpu.as_secs_f64());
+        Row::new("")
+            .pace(bytes / elapsed / 1e6, Unit::MegabytesPerSecond)
+            .cpu(cpu / bytes * 1e9, Unit::CpuSecondsPerGigabyte)
+    }
+
+    pub fn microseconds_each(&self, count: usize) -> f64 {
+        self.elapsed.as_secs_f64() * 1e6 / count as f64
+    }
+}
+
+/// Zero where there is none: a thread may end, and a kernel may lack the file.
+fn first_number(path: &Path) -> u64 {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let first = text.split_whitespace().next();
+    first.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn status_bytes(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kibibytes.unwrap_or(0) * 1024
+}
+
+/// Linux counts CPU time of processes in hundredths of a second.
+const MILLISECONDS_PER_TICK: u64 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_to_count_cpu_time_tell_the_same() {
+        let own = Process::new(std::process::id());
+        let before = (own.scheduled().unwrap(), own.ticks().unwrap());
+        let mut sum = 0_u64;
+        while own.ticks().unwrap() < before.1 + Duration::from_millis(200) {
+            sum = std::hint::black_box(sum.wrapping_mul(31) + 1);
+        }
+        let scheduled = own.scheduled().unwrap() - before.0;
+        // Other tests of this process may have ended their threads meanwhile.
+        assert!(scheduled > Duration::from_millis(20), "{scheduled:?}");
+    }
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
+        assert_eq!(status_bytes(status, "VmRSS:"), 1 << 20);
+        assert_eq!(status_bytes(status, "VmHWM:"), 2 << 20);
+        assert_eq!(status_bytes(status, "VmSwap:"), 0);
+    }
+}
