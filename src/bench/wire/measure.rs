@@ -81,6 +81,8 @@ pub struct Summary {
     pub median: f64,
     pub low: f64,
     pub high: f64,
+    /// Of the middle half of the runs.
+    middle: (f64, f64),
     pub unit: Unit,
 }
 
@@ -94,13 +96,16 @@ impl Summary {
             median: percentile(&values, 50.0)?,
             low: *values.first()?,
             high: *values.last()?,
+            middle: (percentile(&values, 25.0)?, percentile(&values, 75.0)?),
             unit,
         })
     }
 
-    /// Half the distance from the lowest run to the highest, as a part of the median.
+    /// How far apart the middle half of the runs is: half the distance, as a part of the
+    /// median. One run that was disturbed does not count.
     pub fn spread(&self) -> f64 {
-        ratio((self.high - self.low) / 2.0, self.median).unwrap_or(0.0)
+        let (low, high) = self.middle;
+        ratio((high - low) / 2.0, self.median).unwrap_or(0.0)
     }
 }
 
@@ -152,19 +157,20 @@ mod tests {
 
     #[test]
     fn runs_come_to_their_median_and_their_extremes() {
-        let figures = [3.0, 100.0, 2.0].map(|value| Figure {
+        let figures = [3.0, 100.0, 2.0, 4.0, 1.0].map(|value| Figure {
             value,
             unit: Unit::Megabytes,
         });
         let summary = Summary::of(figures.into_iter()).unwrap();
         let expected = Summary {
             median: 3.0,
-            low: 2.0,
+            low: 1.0,
             high: 100.0,
+            middle: (2.0, 4.0),
             unit: Unit::Megabytes,
         };
         assert_eq!(summary, expected);
-        assert!((summary.spread() - 49.0 / 3.0).abs() < 1e-9);
+        assert_eq!(summary.spread(), 1.0 / 3.0);
         assert_eq!(Summary::of(std::iter::empty()), None);
     }
 

@@ -1,0 +1,164 @@
+//! `baton bench wire`, run as people run it and very small: each workload is done, and
+//! amounts are what they should be. Whether bytes got to the disk it checks itself.
+
+use std::process::Command;
+
+/// All workloads, with the figures of each, at a five-hundredth of what is usual.
+const ROWS: [(&str, &[&str]); 53] = [
+    ("4 KiB, waits", LOAD),
+    ("4 KiB, 64 in flight", LOAD),
+    ("4 KiB, 32 producers x 4", LOAD),
+    ("4 KiB, 128 producers x 2", LOAD),
+    ("64 KiB, 1 producer", LOAD),
+    ("64 KiB, 32 producers x 4", LOAD),
+    ("1 MiB, 1 producer", LOAD),
+    ("4 KiB, watched by 1", LOAD),
+    ("4 KiB, watched by 64", LOAD),
+    ("catch up, 4 KiB", LOAD),
+    ("catch up, 64 KiB", LOAD),
+    ("catch up, 1 MiB", LOAD),
+    ("sessions, no data", SESSIONS),
+    ("sessions, with data", SESSIONS),
+    ("live latency, 1 viewer without pause: p50", &["µs"]),
+    ("live latency, 1 viewer without pause: p90", &["µs"]),
+    ("live latency, 1 viewer without pause: p99", &["µs"]),
+    ("live latency, 1 viewer without pause: max", &["µs"]),
+    ("live latency, 1 viewer: p50", ASKED),
+    ("live latency, 1 viewer: p90", &["µs"]),
+    ("live latency, 1 viewer: p99", &["µs"]),
+    ("live latency, 1 viewer: max", &["µs"]),
+    ("live latency, 4 viewers: p50", ASKED),
+    ("live latency, 4 viewers: p90", &["µs"]),
+    ("live latency, 4 viewers: p99", &["µs"]),
+    ("live latency, 4 viewers: max", &["µs"]),
+    ("live latency, 16 viewers: p50", ASKED),
+    ("live latency, 16 viewers: p90", &["µs"]),
+    ("live latency, 16 viewers: p99", &["µs"]),
+    ("live latency, 16 viewers: max", &["µs"]),
+    ("commands among 1: GET_NEXT_INDEX", ASKED),
+    ("commands among 1: BEGIN, END_DATA_PENDING", ASKED),
+    ("commands among 1: LIST_SESSIONS", ASKED),
+    ("commands among 1: ATTACH, DETACH_SESSION", ASKED),
+    ("commands among 4: GET_NEXT_INDEX", ASKED),
+    ("commands among 4: BEGIN, END_DATA_PENDING", ASKED),
+    ("commands among 4: LIST_SESSIONS", ASKED),
+    ("commands among 4: ATTACH, DETACH_SESSION", ASKED),
+    ("idle, 4 x 10 streams: before", &["MB"]),
+    ("idle, 4 x 10 streams: all of them", &["MB"]),
+    ("idle, 4 x 10 streams: a session", &["kB"]),
+    ("idle, 4 x 10 streams: a stream", &["kB"]),
+    ("idle, 4 x 10 streams: 5 s of silence", &["CPU ms"]),
+    ("idle, 4 x 50 streams: a stream", &["kB"]),
+    ("idle, 20 x 10 streams: a stream", &["kB"]),
+    ("idle, connections: GET_NEXT_INDEX alone", ASKED),
+    ("idle, connections: GET_NEXT_INDEX beside 20", ASKED),
+    ("idle, connections: a connection", &["kB"]),
+    ("limits, receive and write, 64 KiB", MOVED),
+    ("limits, receive and write, 1 MiB", MOVED),
+    ("limits, splice", MOVED),
+    ("limits, sendfile", MOVED),
+    ("limits, index and reply", ASKED),
+];
+
+const LOAD: &[&str] = &["MB/s", "CPU s/GB", "MB"];
+const SESSIONS: &[&str] = &["sessions/s", "CPU µs", "MB"];
+const ASKED: &[&str] = &["µs", "CPU µs"];
+const MOVED: &[&str] = &["MB/s", "CPU s/GB"];
+
+/// The rows that it prints, cell by cell.
+fn bench(words: &[&str]) -> Vec<Vec<String>> {
+    let directory = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_baton"))
+        .args(["bench", "wire", "--rounds", "1", "--scale", "0.002"])
+        .args(["--format", "markdown", "-o"])
+        .arg(directory.path())
+        .args(words)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert_eq!(errors, "");
+    let left = std::fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(left, 0, "files of a relay are left");
+    let cells = |line: &str| {
+        let line = line.trim_start_matches("| ").trim_end_matches(" |");
+        line.split(" | ")
+            .map(|cell| cell.trim().to_owned())
+            .collect()
+    };
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines()
+        .filter(|line| !line.is_empty())
+        .map(cells)
+        .collect()
+}
+
+/// Whether a cell has figures of these units, and each is a number that can be.
+fn assert_figures(cell: &str, units: &[&str]) {
+    let figures: Vec<(&str, &str)> = cell
+        .split(", ")
+        .map(|figure| figure.split_once(' ').unwrap_or((figure, "")))
+        .collect();
+    let found: Vec<&str> = figures.iter().map(|(_, unit)| *unit).collect();
+    assert_eq!(found, units, "{cell}");
+    for (value, _) in figures {
+        let value: f64 = value.parse().unwrap_or(f64::NAN);
+        assert!(value.is_finite(), "{cell}");
+    }
+}
+
+#[test]
+fn every_workload_is_done_and_measured() {
+    let rows = bench(&[]);
+    for (label, units) in ROWS {
+        let row = rows.iter().find(|row| row[0] == label);
+        let row = row.unwrap_or_else(|| panic!("no row {label} in {rows:#?}"));
+        assert_figures(&row[1], units);
+    }
+    let cannot = rows.iter().flatten().find(|cell| cell.contains("cannot"));
+    assert_eq!(cannot, None);
+}
+
+#[test]
+fn two_relays_stand_beside_each_other() {
+    let own = env!("CARGO_BIN_EXE_baton");
+    let rows = bench(&["--only", "4 KiB, waits", "--relay", own, "--relay", own]);
+    let [header, _, row] = &rows[..] else {
+        panic!("{rows:#?}");
+    };
+    let titles = ["speed ratio", "CPU ratio", "memory ratio", "spread"];
+    assert_eq!(header[3..], titles);
+    assert_figures(&row[1], LOAD);
+    assert_figures(&row[2], LOAD);
+    for ratio in &row[3..6] {
+        let ratio: f64 = ratio.parse().unwrap();
+        assert!(ratio > 0.0, "{row:?}");
+    }
+}
+
+#[test]
+fn what_a_relay_cannot_do_is_told_and_the_others_go_on() {
+    let own = env!("CARGO_BIN_EXE_baton");
+    let relays = ["--relay", "lttng-relayd", "--relay", own];
+    let rows = bench(&[&["--only", "watched by"][..], &relays[..]].concat());
+    let [_, _, by_one, by_many] = &rows[..] else {
+        panic!("{rows:#?}");
+    };
+    assert_figures(&by_one[1], LOAD);
+    assert_figures(&by_one[2], LOAD);
+    let reason = "cannot: the relay answered ATTACH_SESSION with ALREADY";
+    assert_eq!(by_many[1], reason);
+    assert_figures(&by_many[2], LOAD);
+}
+
+#[test]
+fn a_name_that_no_workload_has_is_an_error() {
+    let output = Command::new(env!("CARGO_BIN_EXE_baton"))
+        .args(["bench", "wire", "--only", "nothing like it"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    let expected = "baton: no workload has \"nothing like it\" in its name\n";
+    assert_eq!(errors, expected);
+}
