@@ -170,7 +170,7 @@ mod tests {
             unit: Unit::Megabytes,
         };
         assert_eq!(summary, expected);
-        assert_eq!(summary.spread(), 1.0 / 3.0);
+        assert!((summary.spread() - 1.0 / 3.0).abs() < 1e-9);
         assert_eq!(Summary::of(std::iter::empty()), None);
     }
 
