@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Plan;
+use super::limits::Limit;
 use super::measure::{Row, Summary, ratio};
 use super::relay::Spawned;
-use super::workload::Workload;
+use super::workload::{Load, Subject, Workload};
 use crate::os;
 
 /// What a workload came to.
@@ -33,43 +34,42 @@ pub struct Medians {
     pub memory: Option<Summary>,
 }
 
-/// Runs a workload on each relay in turn, every time on a relay that has just been
-/// started. One that cannot do it is not asked again.
+/// Runs a workload on each relay in turn, or on this machine alone.
 pub fn compare(plan: &Plan, workload: &Workload) -> io::Result<Report> {
-    let names = if workload.is_limit() {
-        vec!["this machine".to_owned()]
-    } else {
-        names(&plan.relays)
+    let columns = match workload.subject {
+        Subject::Relay(load) => load_relays(plan, load)?,
+        Subject::Machine { limit, bytes } => vec![measure_machine(plan, limit, bytes)?],
     };
-    let empty = |name| Column {
-        name,
-        runs: Ok(Vec::new()),
-    };
-    let mut columns: Vec<Column> = names.into_iter().map(empty).collect();
-    for _ in 0..plan.rounds {
-        for (column, relay) in columns.iter_mut().zip(&plan.relays) {
-            let Ok(runs) = &mut column.runs else { continue };
-            let directory = directory(&plan.output)?;
-            if workload.is_limit() {
-                runs.push(workload.measure_machine(directory.path())?);
-                continue;
-            }
-            match run(workload, relay, directory.path())? {
-                Ok(rows) => runs.push(rows),
-                Err(reason) => column.runs = Err(reason),
-            }
-        }
-    }
     Ok(Report {
         workload: workload.name.clone(),
         columns,
     })
 }
 
+/// Every run is on a relay that has just been started. One that cannot do it is not
+/// asked again.
+fn load_relays(plan: &Plan, load: Load) -> io::Result<Vec<Column>> {
+    let empty = |name| Column {
+        name,
+        runs: Ok(Vec::new()),
+    };
+    let mut columns: Vec<Column> = names(&plan.relays).into_iter().map(empty).collect();
+    for _ in 0..plan.rounds {
+        for (column, relay) in columns.iter_mut().zip(&plan.relays) {
+            let Ok(runs) = &mut column.runs else { continue };
+            match load_relay(load, relay, directory(&plan.output)?.path())? {
+                Ok(rows) => runs.push(rows),
+                Err(reason) => column.runs = Err(reason),
+            }
+        }
+    }
+    Ok(columns)
+}
+
 /// The outer error is ours, the inner one the relay's.
-fn run(workload: &Workload, relay: &str, directory: &Path) -> io::Result<Result<Vec<Row>, String>> {
+fn load_relay(load: Load, relay: &str, directory: &Path) -> io::Result<Result<Vec<Row>, String>> {
     let mut relay = Spawned::start(relay, directory)?;
-    let outcome = relay.load(RUN_MAX, |target| workload.load(target));
+    let outcome = relay.load(RUN_MAX, |target| load.run(target));
     Ok(outcome.map_err(|error| {
         let reason = os::said(&error);
         match relay.ended() {
@@ -77,6 +77,18 @@ fn run(workload: &Workload, relay: &str, directory: &Path) -> io::Result<Result<
             None => reason,
         }
     }))
+}
+
+fn measure_machine(plan: &Plan, limit: Limit, bytes: usize) -> io::Result<Column> {
+    let mut runs = Vec::new();
+    for _ in 0..plan.rounds {
+        let directory = directory(&plan.output)?;
+        runs.push(vec![limit.run(directory.path(), bytes)?]);
+    }
+    Ok(Column {
+        name: "this machine".to_owned(),
+        runs: Ok(runs),
+    })
 }
 
 impl Report {

@@ -28,7 +28,9 @@ pub struct Target {
 #[derive(Debug)]
 pub struct Spawned {
     process: Child,
-    pub target: Target,
+    target: Target,
+    /// It was ended, since it took longer than this.
+    overdue: Option<Duration>,
 }
 
 impl Spawned {
@@ -57,7 +59,11 @@ impl Spawned {
             process: Process::new(process.id()),
             traces,
         };
-        let spawned = Self { process, target };
+        let spawned = Self {
+            process,
+            target,
+            overdue: None,
+        };
         for address in [control, data, live] {
             await_listener(address)?;
         }
@@ -66,23 +72,28 @@ impl Spawned {
 
     /// Loads the relay, and ends it should it not be done with that in time: whoever
     /// waits for it is told so by its sockets.
-    pub fn load<T>(&self, patience: Duration, load: impl FnOnce(&Target) -> T) -> T {
+    pub fn load<T>(&mut self, patience: Duration, load: impl FnOnce(&Target) -> T) -> T {
         let (done, end) = mpsc::channel::<()>();
         let relay = Pid::from_child(&self.process);
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                if end.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
-                    let _ = kill_process(relay, Signal::KILL);
-                }
+        let (outcome, is_overdue) = std::thread::scope(|scope| {
+            let watchdog = scope.spawn(move || {
+                let waited = end.recv_timeout(patience);
+                let is_overdue = waited == Err(mpsc::RecvTimeoutError::Timeout);
+                is_overdue && kill_process(relay, Signal::KILL).is_ok()
             });
             let outcome = load(&self.target);
             drop(done);
-            outcome
-        })
+            (outcome, watchdog.join().unwrap_or(false))
+        });
+        self.overdue = is_overdue.then_some(patience);
+        outcome
     }
 
     /// How the relay ended, if it did.
     pub fn ended(&mut self) -> Option<String> {
+        if let Some(patience) = self.overdue {
+            return Some(format!("it was not done in {} s", patience.as_secs_f64()));
+        }
         let status = self.process.try_wait().ok()??;
         Some(format!("the relay has ended with {status}"))
     }
@@ -114,3 +125,54 @@ fn await_listener(address: SocketAddr) -> io::Result<()> {
 }
 
 const START_MAX: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Something that runs, whether it is a relay or not.
+    fn spawned(words: &[&str]) -> Spawned {
+        let process = Command::new(words[0]).args(&words[1..]).spawn().unwrap();
+        let nowhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let target = Target {
+            control: nowhere,
+            data: nowhere,
+            live: nowhere,
+            process: Process::new(process.id()),
+            traces: PathBuf::new(),
+        };
+        Spawned {
+            process,
+            target,
+            overdue: None,
+        }
+    }
+
+    #[test]
+    fn a_relay_that_is_never_done_is_ended() {
+        let mut relay = spawned(&["sleep", "1000"]);
+        let id = relay.process.id();
+        relay.load(Duration::from_millis(20), |_| {
+            let stat = || fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+            while !stat().contains(") Z ") {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        assert_eq!(relay.ended().unwrap(), "it was not done in 0.02 s");
+    }
+
+    #[test]
+    fn a_relay_that_is_done_goes_on() {
+        let mut relay = spawned(&["sleep", "1000"]);
+        assert_eq!(relay.load(Duration::from_mins(1), |_| 7), 7);
+        assert_eq!(relay.ended(), None);
+    }
+
+    #[test]
+    fn a_relay_that_ends_by_itself_is_told() {
+        let mut relay = spawned(&["sh", "-c", "exit 3"]);
+        relay.process.wait().unwrap();
+        let told = relay.ended().unwrap();
+        assert_eq!(told, "the relay has ended with exit status: 3");
+    }
+}

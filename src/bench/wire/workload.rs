@@ -1,7 +1,6 @@
 //! The workloads: their names, and how much of what each is.
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use super::latency::{self, Followed};
@@ -11,10 +10,25 @@ use super::measure::Row;
 use super::relay::Target;
 use super::{commands, idle};
 
-/// One kind of load.
+/// One row of the tables, or several.
 #[derive(Clone, Debug)]
 pub struct Workload {
     pub name: String,
+    pub subject: Subject,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject {
+    /// Each relay under this load.
+    Relay(Load),
+    /// This machine without any relay, moving so many bytes.
+    Machine { limit: Limit, bytes: usize },
+}
+
+/// What a relay has to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
     kind: Kind,
     scale: f64,
 }
@@ -28,7 +42,6 @@ enum Kind {
     Commands { sessions: usize },
     Idle { sessions: usize, streams: usize },
     Connections { count: usize },
-    Limit(Limit),
 }
 
 impl Workload {
@@ -58,20 +71,21 @@ impl Workload {
         }
         let count = scaled(CONNECTIONS, scale).min(room.max(1));
         kinds.push(("idle, connections".to_owned(), Kind::Connections { count }));
-        for (name, limit) in LIMITS {
-            kinds.push((format!("limits, {name}"), Kind::Limit(limit)));
-        }
-        let workload = |(name, kind)| Self { name, kind, scale };
-        kinds.into_iter().map(workload).collect()
+        let load = |kind| Subject::Relay(Load { kind, scale });
+        let loads = kinds.into_iter().map(|(name, kind)| (name, load(kind)));
+        let bytes = scaled(BYTES, scale);
+        let limits = LIMITS.map(|(name, limit)| {
+            let subject = Subject::Machine { limit, bytes };
+            (format!("limits, {name}"), subject)
+        });
+        let workload = |(name, subject)| Self { name, subject };
+        loads.chain(limits).map(workload).collect()
     }
+}
 
-    /// Whether it measures the machine and no relay.
-    pub fn is_limit(&self) -> bool {
-        matches!(self.kind, Kind::Limit(_))
-    }
-
+impl Load {
     /// Loads a relay once.
-    pub fn load(&self, target: &Target) -> io::Result<Vec<Row>> {
+    pub fn run(&self, target: &Target) -> io::Result<Vec<Row>> {
         let bytes = scaled(BYTES, self.scale);
         let one = |row: io::Result<Row>| row.map(|row| vec![row]);
         match self.kind {
@@ -87,15 +101,6 @@ impl Workload {
                 idle::sessions(target, sessions, streams, self.scale)
             }
             Kind::Connections { count } => idle::connections(target, count, self.scale),
-            Kind::Limit(_) => Ok(Vec::new()),
-        }
-    }
-
-    /// Measures the machine once.
-    pub fn measure_machine(&self, directory: &Path) -> io::Result<Vec<Row>> {
-        match self.kind {
-            Kind::Limit(limit) => Ok(vec![limit.run(directory, scaled(BYTES, self.scale))?]),
-            _ => Ok(Vec::new()),
         }
     }
 }
