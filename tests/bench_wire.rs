@@ -1,7 +1,8 @@
 //! `baton bench wire`, run as people run it and very small: each workload is done, and
 //! amounts are what they should be. Whether bytes got to the disk it checks itself.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// All workloads, with the figures of each, at a five-hundredth of what is usual.
 const ROWS: [(&str, &[&str]); 53] = [
@@ -149,6 +150,39 @@ fn what_a_relay_cannot_do_is_told_and_the_others_go_on() {
     let reason = "cannot: the relay answered ATTACH_SESSION with ALREADY";
     assert_eq!(by_many[1], reason);
     assert_figures(&by_many[2], LOAD);
+}
+
+#[test]
+fn who_stops_it_leaves_no_relay_and_no_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_baton"))
+        .args([
+            "bench",
+            "wire",
+            "--only",
+            "4 KiB, waits",
+            "--scale",
+            "1000",
+            "-o",
+        ])
+        .arg(directory.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let entries = || std::fs::read_dir(directory.path()).unwrap();
+    // The relay writes: it is there.
+    let has_traces = || entries().any(|it| it.unwrap().path().join("traces").exists());
+    while !has_traces() {
+        assert_eq!(bench.try_wait().unwrap(), None);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let id = bench.id().to_string();
+    let kill = Command::new("kill").args(["-TERM", &id]).status();
+    assert!(kill.unwrap().success());
+    let output = bench.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "baton: stopped\n");
+    assert_eq!(entries().count(), 0);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Plan;
@@ -35,9 +36,9 @@ pub struct Medians {
 }
 
 /// Runs a workload on each relay in turn, or on this machine alone.
-pub fn compare(plan: &Plan, workload: &Workload) -> io::Result<Report> {
+pub fn compare(plan: &Plan, workload: &Workload, stopped: &AtomicBool) -> io::Result<Report> {
     let columns = match workload.subject {
-        Subject::Relay(load) => load_relays(plan, load)?,
+        Subject::Relay(load) => load_relays(plan, load, stopped)?,
         Subject::Machine { limit, bytes } => vec![measure_machine(plan, limit, bytes)?],
     };
     Ok(Report {
@@ -48,7 +49,7 @@ pub fn compare(plan: &Plan, workload: &Workload) -> io::Result<Report> {
 
 /// Every run is on a relay that has just been started. One that cannot do it is not
 /// asked again.
-fn load_relays(plan: &Plan, load: Load) -> io::Result<Vec<Column>> {
+fn load_relays(plan: &Plan, load: Load, stopped: &AtomicBool) -> io::Result<Vec<Column>> {
     let empty = |name| Column {
         name,
         runs: Ok(Vec::new()),
@@ -57,7 +58,12 @@ fn load_relays(plan: &Plan, load: Load) -> io::Result<Vec<Column>> {
     for _ in 0..plan.rounds {
         for (column, relay) in columns.iter_mut().zip(&plan.relays) {
             let Ok(runs) = &mut column.runs else { continue };
-            match load_relay(load, relay, directory(&plan.output)?.path())? {
+            let directory = directory(&plan.output)?;
+            let outcome = load_relay(load, relay, directory.path(), stopped)?;
+            if stopped.load(Ordering::Relaxed) {
+                return Err(io::Error::other("stopped"));
+            }
+            match outcome {
                 Ok(rows) => runs.push(rows),
                 Err(reason) => column.runs = Err(reason),
             }
@@ -67,9 +73,14 @@ fn load_relays(plan: &Plan, load: Load) -> io::Result<Vec<Column>> {
 }
 
 /// The outer error is ours, the inner one the relay's.
-fn load_relay(load: Load, relay: &str, directory: &Path) -> io::Result<Result<Vec<Row>, String>> {
+fn load_relay(
+    load: Load,
+    relay: &str,
+    directory: &Path,
+    stopped: &AtomicBool,
+) -> io::Result<Result<Vec<Row>, String>> {
     let mut relay = Spawned::start(relay, directory)?;
-    let outcome = relay.load(RUN_MAX, |target| load.run(target));
+    let outcome = relay.load(RUN_MAX, stopped, |target| load.run(target));
     Ok(outcome.map_err(|error| {
         let reason = os::said(&error);
         match relay.ended() {

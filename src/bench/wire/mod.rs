@@ -22,8 +22,12 @@ mod workload;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 pub use print::Format;
 use workload::Workload;
@@ -52,11 +56,23 @@ pub fn run(plan: &Plan, mut show: impl FnMut(&str)) -> io::Result<()> {
         let reason = format!("no workload has \"{}\" in its name", plan.only);
         return Err(io::Error::other(reason));
     }
+    let stopped = stop_on_signals()?;
     let mut printer = print::Printer::new(plan.format);
     for workload in &workloads {
-        show(&printer.print(&compare::compare(plan, workload)?));
+        show(&printer.print(&compare::compare(plan, workload, &stopped)?));
     }
     Ok(())
+}
+
+/// Becomes true when this process should end: relays and their files must not outlive
+/// it. The second signal ends it at once.
+fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&stopped))?;
+        flag::register(signal, Arc::clone(&stopped))?;
+    }
+    Ok(stopped)
 }
 
 /// Allows this process, and relays that it starts, as many descriptors as it may: both

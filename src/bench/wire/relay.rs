@@ -6,6 +6,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -70,16 +71,27 @@ impl Spawned {
         Ok(spawned)
     }
 
-    /// Loads the relay, and ends it should it not be done with that in time: whoever
-    /// waits for it is told so by its sockets.
-    pub fn load<T>(&mut self, patience: Duration, load: impl FnOnce(&Target) -> T) -> T {
+    /// Loads the relay, and ends it should it not be done with that in time, or should
+    /// all be stopped: whoever waits for it is told so by its sockets.
+    pub fn load<T>(
+        &mut self,
+        patience: Duration,
+        stopped: &AtomicBool,
+        load: impl FnOnce(&Target) -> T,
+    ) -> T {
         let (done, end) = mpsc::channel::<()>();
         let relay = Pid::from_child(&self.process);
         let (outcome, is_overdue) = std::thread::scope(|scope| {
             let watchdog = scope.spawn(move || {
-                let waited = end.recv_timeout(patience);
-                let is_overdue = waited == Err(mpsc::RecvTimeoutError::Timeout);
-                is_overdue && kill_process(relay, Signal::KILL).is_ok()
+                let begun = Instant::now();
+                while end.recv_timeout(LOOK_AGAIN) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    let is_overdue = begun.elapsed() > patience;
+                    if is_overdue || stopped.load(Ordering::Relaxed) {
+                        let _ = kill_process(relay, Signal::KILL);
+                        return is_overdue;
+                    }
+                }
+                false
             });
             let outcome = load(&self.target);
             drop(done);
@@ -125,6 +137,8 @@ fn await_listener(address: SocketAddr) -> io::Result<()> {
 }
 
 const START_MAX: Duration = Duration::from_secs(5);
+/// How soon a relay ends once it should.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
@@ -148,24 +162,36 @@ mod tests {
         }
     }
 
+    /// Until the relay is killed, and no longer.
+    fn await_end(target: &Target) {
+        while !target.process.is_dead() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     #[test]
     fn a_relay_that_is_never_done_is_ended() {
         let mut relay = spawned(&["sleep", "1000"]);
-        let id = relay.process.id();
-        relay.load(Duration::from_millis(20), |_| {
-            let stat = || fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
-            while !stat().contains(") Z ") {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        });
+        let patience = Duration::from_millis(20);
+        relay.load(patience, &AtomicBool::new(false), await_end);
         assert_eq!(relay.ended().unwrap(), "it was not done in 0.02 s");
+    }
+
+    #[test]
+    fn a_relay_ends_when_all_is_stopped() {
+        let mut relay = spawned(&["sleep", "1000"]);
+        let patience = Duration::from_hours(1);
+        relay.load(patience, &AtomicBool::new(true), await_end);
+        let told = relay.ended().unwrap();
+        assert_eq!(told, "the relay has ended with signal: 9 (SIGKILL)");
     }
 
     #[test]
     fn a_relay_that_is_done_goes_on() {
         let mut relay = spawned(&["sleep", "1000"]);
-        assert_eq!(relay.load(Duration::from_mins(1), |_| 7), 7);
-        assert_eq!(relay.ended(), None);
+        let patience = Duration::from_hours(1);
+        let seven = relay.load(patience, &AtomicBool::new(false), |_| 7);
+        assert_eq!((seven, relay.ended()), (7, None));
     }
 
     #[test]

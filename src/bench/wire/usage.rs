@@ -31,6 +31,13 @@ impl Process {
         }
     }
 
+    /// Whether it has ended, and nobody was told yet.
+    #[cfg(test)]
+    pub fn is_dead(&self) -> bool {
+        let stat = fs::read_to_string(self.0.join("stat")).unwrap();
+        stat.contains(") Z ")
+    }
+
     pub fn memory(&self) -> io::Result<Memory> {
         let status = fs::read_to_string(self.0.join("status"))?;
         Ok(Memory {
