@@ -1,6 +1,7 @@
 //! The program `baton`. Parse, run, exit status: nothing else is here.
 
-use std::io;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -36,7 +37,7 @@ fn run_relay(given: &[Given]) -> Result<(), Box<dyn std::error::Error>> {
     }
     let config = config?;
     if config.check {
-        print!("{config}");
+        say(&config);
         return Ok(());
     }
     Ok(daemon::run(&config)?)
@@ -49,10 +50,10 @@ fn run_repair(directory: &Path) -> Result<(), Box<dyn std::error::Error>> {
     }
     let repairs = repair::repair(directory)?;
     for repair in &repairs {
-        println!("{repair}");
+        say(format_args!("{repair}\n"));
     }
     if repairs.is_empty() {
-        println!("{}: nothing to repair", directory.display());
+        say(format_args!("{}: nothing to repair\n", directory.display()));
     }
     os::marker::forget_crashes(directory);
     Ok(())
@@ -67,10 +68,15 @@ fn run_bench_wire(mut plan: wire::Plan) -> Result<(), Box<dyn std::error::Error>
         let own = std::env::current_exe()?;
         plan.relays.push(own.display().to_string());
     }
-    Ok(wire::run(&plan, |text| print!("{text}"))?)
+    Ok(wire::run(&plan, |text| say(text))?)
 }
 
 fn run_bench_churn(plan: &churn::Plan) -> Result<(), Box<dyn std::error::Error>> {
-    let print = |measures: &churn::Measures| print!("{}", plan.format.print(measures));
+    let print = |measures: &churn::Measures| say(plan.format.print(measures));
     Ok(churn::run(plan, print)?)
+}
+
+/// Prints; whoever has stopped reading need not be told.
+fn say(text: impl Display) {
+    let _ = write!(io::stdout(), "{text}");
 }

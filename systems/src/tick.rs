@@ -11,7 +11,7 @@ use bevy_ecs::schedule::{
     IntoScheduleConfigs, LogLevel, Schedule, ScheduleBuildSettings, SingleThreadedExecutor,
     SystemSet,
 };
-use bevy_ecs::system::ResMut;
+use bevy_ecs::system::{Res, ResMut};
 use bevy_ecs::world::World;
 
 use crate::agenda::Agenda;
@@ -120,6 +120,12 @@ const STEPS: [Step; 12] = [
     Step("reclaim"),
 ];
 
+/// Whether a system has anything to do. To ask is cheaper than to hand it all that it
+/// works on.
+fn there_is(work: fn(&Agenda) -> bool) -> impl FnMut(Res<Agenda>) -> bool {
+    move |agenda| work(&agenda)
+}
+
 /// The order of a tick.
 fn schedule(audited: bool) -> Schedule {
     let mut schedule = Schedule::default();
@@ -134,18 +140,38 @@ fn schedule(audited: bool) -> Schedule {
             // Wait for peers, and read the clock: once a tick.
             poll::poll.in_set(Step("poll")),
             accept::accept.in_set(Step("accept")),
-            waiting_metadata::retry.in_set(Step("retry")),
+            waiting_metadata::retry
+                .in_set(Step("retry"))
+                .run_if(there_is(|agenda| !agenda.waiting_metadata.is_empty())),
             // Control before data: producers wait for replies, which leave when what they
             // promise is done.
-            ingest::control.in_set(Step("control")),
-            commit::commit.in_set(Step("commit")),
-            transmit::transmit.in_set(Step("reply")),
-            ingest::data.in_set(Step("data")),
-            serve::serve.in_set(Step("serve")),
-            transmit::transmit.in_set(Step("transmit")),
+            ingest::control
+                .in_set(Step("control"))
+                .run_if(there_is(|agenda| !agenda.control.is_empty())),
+            commit::commit
+                .in_set(Step("commit"))
+                .run_if(there_is(|agenda| {
+                    agenda.commit_now || agenda.commit_by.is_some()
+                })),
+            transmit::transmit
+                .in_set(Step("reply"))
+                .run_if(there_is(|agenda| !agenda.writable.is_empty())),
+            ingest::data
+                .in_set(Step("data"))
+                .run_if(there_is(|agenda| !agenda.data.is_empty())),
+            serve::serve
+                .in_set(Step("serve"))
+                .run_if(there_is(|agenda| !agenda.viewers.is_empty())),
+            transmit::transmit
+                .in_set(Step("transmit"))
+                .run_if(there_is(|agenda| !agenda.writable.is_empty())),
             // Who waited too long ends; connections that ended let go of what they hold.
-            timers::expire.in_set(Step("expire")),
-            hang_up::hang_up.in_set(Step("hang_up")),
+            timers::expire
+                .in_set(Step("expire"))
+                .run_if(timers::are_due),
+            hang_up::hang_up
+                .in_set(Step("hang_up"))
+                .run_if(there_is(|agenda| !agenda.ending.is_empty())),
             // What nobody holds any more is freed.
             reclaim::reclaim.in_set(Step("reclaim")),
         )
