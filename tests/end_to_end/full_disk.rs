@@ -33,16 +33,26 @@ const BALLAST: usize = 3 << 20;
 #[test]
 fn a_full_disk_costs_packets_and_nothing_else() {
     let _turn = turn::take();
-    a_disk_is_full(Mode::Live);
+    a_disk_is_full(Setup::new(Mode::Live, Buffers::PerUser));
 }
 
 #[test]
 fn a_full_disk_costs_packets_of_a_session_that_is_not_live() {
     let _turn = turn::take();
-    a_disk_is_full(Mode::Recorded);
+    a_disk_is_full(Setup::new(Mode::Recorded, Buffers::PerUser));
 }
 
-fn a_disk_is_full(mode: Mode) {
+/// Packets so large that they go to their files without passing through the relay.
+#[test]
+fn a_full_disk_costs_large_packets_and_nothing_else() {
+    let _turn = turn::take();
+    a_disk_is_full(Setup {
+        channel: &["--subbuf-size=256k", "--num-subbuf=4"],
+        ..Setup::new(Mode::Recorded, Buffers::PerUser)
+    });
+}
+
+fn a_disk_is_full(setup: Setup<'_>) {
     if skipped(WHY) {
         return;
     }
@@ -54,7 +64,6 @@ fn a_disk_is_full(mode: Mode) {
     let mut relay = Relay::start_in(&disk.path().join("traces"));
     let other_relay = Relay::start();
     let producer = Producer::start();
-    let setup = Setup::new(mode, Buffers::PerUser);
     let session = producer.session(&relay, "cramped", setup);
     let neighbour = producer.session(&other_relay, "spacious", setup);
     let directory = relay.trace_directory("cramped");

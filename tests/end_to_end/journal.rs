@@ -8,7 +8,7 @@ use crate::layout;
 use crate::lttng::{Buffers, Mode, Producer, Setup};
 use crate::process::Process;
 use crate::raw_producer::RawProducer;
-use crate::relay::{Relay, skipped};
+use crate::relay::{Relay, skipped_without_journal};
 use crate::viewer::Viewer;
 use crate::{BRIEF, UNHURRIED, end, sandbox, turn};
 use std::collections::BTreeMap;
@@ -29,8 +29,6 @@ const BURST: Workload = Workload {
 };
 
 const REFERENCE: &[&str] = &["--journal-payload", "reference"];
-
-const WHY: &str = "it keeps no journal";
 
 /// A replay does the same as the relay: what it compares, and the files that it writes;
 /// and another one does so again.
@@ -70,7 +68,7 @@ pub fn assert_replays(journal: &Path, recorded: &Path) {
 #[test]
 fn packets_are_replayed_from_the_trace_files() {
     let _turn = turn::take();
-    if skipped(WHY) {
+    if skipped_without_journal() {
         return;
     }
     let relay = Relay::start_with(REFERENCE);
@@ -107,7 +105,7 @@ fn packets_are_replayed_from_the_trace_files() {
 #[test]
 fn large_packets_that_went_to_their_files_by_themselves_are_replayed() {
     let _turn = turn::take();
-    if skipped(WHY) {
+    if skipped_without_journal() {
         return;
     }
     let mut relay = Relay::start_with(REFERENCE);
@@ -132,7 +130,7 @@ fn large_packets_that_went_to_their_files_by_themselves_are_replayed() {
 #[test]
 fn a_torn_packet_is_replayed_although_its_file_was_cut() {
     let _turn = turn::take();
-    if skipped(WHY) {
+    if skipped_without_journal() {
         return;
     }
     let mut relay = Relay::start_with(REFERENCE);
@@ -147,7 +145,7 @@ fn a_torn_packet_is_replayed_although_its_file_was_cut() {
 #[test]
 fn a_killed_relay_leaves_a_journal() {
     let _turn = turn::take();
-    if skipped(WHY) {
+    if skipped_without_journal() {
         return;
     }
     let mut relay = Relay::start();
@@ -175,7 +173,7 @@ fn a_killed_relay_leaves_a_journal() {
 #[test]
 fn a_journal_that_is_not_whole_says_where() {
     let _turn = turn::take();
-    if skipped(WHY) {
+    if skipped_without_journal() {
         return;
     }
     let mut relay = Relay::start();
@@ -209,7 +207,7 @@ fn a_journal_that_is_not_whole_says_where() {
 #[test]
 fn packets_are_found_where_a_rotation_took_them() {
     let _turn = turn::take();
-    if skipped(WHY) {
+    if skipped_without_journal() {
         return;
     }
     let relay = Relay::start_with(REFERENCE);
@@ -229,7 +227,7 @@ fn packets_are_found_where_a_rotation_took_them() {
 #[test]
 fn a_person_goes_through_a_journal_tick_by_tick() {
     let _turn = turn::take();
-    if skipped(WHY) {
+    if skipped_without_journal() {
         return;
     }
     // Its journal has those who looked whether it listens.

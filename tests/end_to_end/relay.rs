@@ -26,6 +26,9 @@ const ATTEMPTS: u32 = 5;
 
 /// The variable that chooses the relay, and its one value.
 const CHOICE: &str = "BATON_TEST_RELAY";
+
+/// `no`: relays keep no journals.
+const JOURNAL: &str = "BATON_TEST_JOURNAL";
 const ORIGINAL: &str = "lttng-relayd";
 
 /// The state of a listening socket in `/proc/net/tcp`.
@@ -163,8 +166,8 @@ impl Relay {
         journal(self.directory.path())
     }
 
-    /// Ends it as an administrator would; it must end well, and a replay of its journal
-    /// must do the same. Its traces stay until it is dropped.
+    /// Ends it as an administrator would; it must end well, and a replay of its journal, if
+    /// it keeps one, must do the same. Its traces stay until it is dropped.
     pub fn terminate(&mut self) {
         self.terminate_within(PATIENCE);
     }
@@ -181,6 +184,8 @@ impl Relay {
                     && !audit.iter().any(|line| line.contains("not empty")),
                 "the audit at the end of the relay: {audit:#?}"
             );
+        }
+        if keeps_journal() {
             journal::assert_replays(&self.journal(), &self.output());
         }
     }
@@ -232,11 +237,29 @@ pub fn is_original() -> bool {
 /// Whether to leave out what the original cannot do, for `reason`; says so if it is left out.
 pub fn skipped(reason: &str) -> bool {
     if is_original() {
-        let case = thread::current().name().unwrap_or("a case").to_owned();
-        // Not `eprintln!`: the output of a case that passes is not shown.
-        let _ = writeln!(io::stderr(), "{case}: skipped with {ORIGINAL}: {reason}");
+        say_skipped(&format!("with {ORIGINAL}: {reason}"));
     }
     is_original()
+}
+
+/// Whether a case that is about journals cannot be run; says so.
+pub fn skipped_without_journal() -> bool {
+    if !keeps_journal() {
+        say_skipped("since relays keep no journals in this run");
+    }
+    !keeps_journal()
+}
+
+fn say_skipped(why: &str) {
+    let case = thread::current().name().unwrap_or("a case").to_owned();
+    // Not `eprintln!`: the output of a case that passes is not shown.
+    let _ = writeln!(io::stderr(), "{case}: skipped {why}");
+}
+
+/// Whether relays keep journals here. One that does goes other ways with large packets
+/// than one that does not, so the cases are run with and without.
+fn keeps_journal() -> bool {
+    !is_original() && env::var_os(JOURNAL).is_none_or(|choice| choice != "no")
 }
 
 /// The command line of a relay that writes to `output`, as the user whose home is `home`.
@@ -256,7 +279,9 @@ pub fn command(ports: Ports, output: &Path, home: &Path) -> Command {
         command.args(["--data-port", &url(ports.data)]);
         command.args(["--live-port", &url(ports.live)]);
         command.arg("--output").arg(output).env("LTTNG_HOME", home);
-        command.arg("--journal").arg(journal(home));
+        if keeps_journal() {
+            command.arg("--journal").arg(journal(home));
+        }
         command
     }
 }
