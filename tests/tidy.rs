@@ -129,7 +129,8 @@ fn nothing_is_left_undone() {
                 ("unimplemented!", "do it, or leave it out"),
                 ("dbg!", "remove it"),
                 (
-                    "#[ignore",
+                    // In two parts: whoever counts such cases is to find none here.
+                    concat!("#[", "ignore"),
                     "a case that does not run checks nothing: mend or remove it",
                 ),
             ] {

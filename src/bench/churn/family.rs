@@ -7,78 +7,35 @@
 
 use std::ops::{Index, IndexMut};
 
+pub use baton_systems::census::Kind;
+
 /// Data streams of a family; one more is its metadata.
 pub const DATA_STREAMS: u64 = 4;
 const STREAMS: u64 = DATA_STREAMS + 1;
 
-/// A kind of record, in the order of reclamation: whatever a kind holds comes later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Connection,
-    ViewerSession,
-    ViewerStream,
-    Index,
-    Stream,
-    Trace,
-    Session,
-    Chunk,
-    TraceFile,
-    File,
-}
+/// The kinds in an order in which what a record holds from its birth is there before it.
+pub const BY_BIRTH: [Kind; 10] = [
+    Kind::Connection,
+    Kind::Session,
+    Kind::Chunk,
+    Kind::Trace,
+    Kind::Stream,
+    Kind::File,
+    Kind::TraceFile,
+    Kind::Index,
+    Kind::ViewerSession,
+    Kind::ViewerStream,
+];
 
-impl Kind {
-    pub const ALL: [Self; 10] = [
-        Self::Connection,
-        Self::ViewerSession,
-        Self::ViewerStream,
-        Self::Index,
-        Self::Stream,
-        Self::Trace,
-        Self::Session,
-        Self::Chunk,
-        Self::TraceFile,
-        Self::File,
-    ];
-
-    /// An order in which what a record holds from its birth is there before it.
-    pub const BY_BIRTH: [Self; 10] = [
-        Self::Connection,
-        Self::Session,
-        Self::Chunk,
-        Self::Trace,
-        Self::Stream,
-        Self::File,
-        Self::TraceFile,
-        Self::Index,
-        Self::ViewerSession,
-        Self::ViewerStream,
-    ];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Connection => "connection",
-            Self::ViewerSession => "viewer session",
-            Self::ViewerStream => "viewer stream",
-            Self::Index => "index",
-            Self::Stream => "stream",
-            Self::Trace => "trace",
-            Self::Session => "session",
-            Self::Chunk => "chunk",
-            Self::TraceFile => "trace file",
-            Self::File => "file",
-        }
-    }
-
-    /// How many a family has.
-    pub const fn in_family(self) -> u64 {
-        match self {
-            Self::Connection => 3,
-            Self::ViewerSession | Self::Trace | Self::Session | Self::Chunk => 1,
-            Self::ViewerStream | Self::Stream | Self::TraceFile => STREAMS,
-            Self::Index => DATA_STREAMS,
-            // Each data file, and the indexes beside those with packets.
-            Self::File => STREAMS + DATA_STREAMS,
-        }
+/// How many of a kind a family has.
+pub const fn in_family(kind: Kind) -> u64 {
+    match kind {
+        Kind::Connection => 3,
+        Kind::ViewerSession | Kind::Trace | Kind::Session | Kind::Chunk => 1,
+        Kind::ViewerStream | Kind::Stream | Kind::TraceFile => STREAMS,
+        Kind::Index => DATA_STREAMS,
+        // Each data file, and the indexes beside those with packets.
+        Kind::File => STREAMS + DATA_STREAMS,
     }
 }
 
@@ -87,7 +44,7 @@ pub const FAMILY_SIZE: u64 = {
     let mut size = 0;
     let mut at = 0;
     while at < Kind::ALL.len() {
-        size += Kind::ALL[at].in_family();
+        size += in_family(Kind::ALL[at]);
         at += 1;
     }
     size
@@ -119,7 +76,7 @@ pub struct Birth {
 
 /// The records of a kind that a family has, as they are made.
 pub fn births(kind: Kind, family: u64) -> impl Iterator<Item = Birth> {
-    (0..kind.in_family()).map(move |ordinal| {
+    (0..in_family(kind)).map(move |ordinal| {
         let own = |kind| Some(Member::new(kind, family, ordinal));
         let only = |kind| Some(Member::new(kind, family, 0));
         let holds = match kind {
@@ -184,7 +141,7 @@ impl Counts {
     pub fn of_families(families: u64) -> Self {
         let mut counts = Self::default();
         for kind in Kind::ALL {
-            counts[kind] = families * kind.in_family();
+            counts[kind] = families * in_family(kind);
         }
         counts
     }
@@ -247,7 +204,7 @@ mod tests {
         for kind in Kind::ALL {
             for birth in births(kind, 7) {
                 for held in birth.holds.into_iter().flatten() {
-                    assert!(place(Kind::BY_BIRTH, held.kind) < place(Kind::BY_BIRTH, kind));
+                    assert!(place(BY_BIRTH, held.kind) < place(BY_BIRTH, kind));
                     assert!(place(Kind::ALL, held.kind) > place(Kind::ALL, kind));
                 }
             }
@@ -263,7 +220,7 @@ mod tests {
         for (holder, held) in Kind::ALL.into_iter().flat_map(|kind| links(kind, 7)) {
             for member in [holder, held] {
                 let ordinal = member.id - 7 * NUMBERS_PER_FAMILY;
-                assert!(ordinal < member.kind.in_family(), "{member:?}");
+                assert!(ordinal < in_family(member.kind), "{member:?}");
             }
         }
         assert_eq!(Counts::of_families(1).total(), FAMILY_SIZE);

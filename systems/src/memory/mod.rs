@@ -12,9 +12,36 @@ mod storage;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use baton_components::limits::COMMIT_DELAY;
+
 pub use clock::MemoryClock;
 pub use network::{MemoryNetwork, Peer};
 pub use storage::{MemoryStorage, Operation};
+
+/// Ticks until nothing is left to do, not even index records to be written: these wait
+/// for time to pass. Panics if that takes more than `ticks_max` ticks.
+pub fn settle(
+    network: &MemoryNetwork,
+    clock: &MemoryClock,
+    ticks_max: usize,
+    mut tick: impl FnMut(),
+) {
+    tick_until_idle(network, ticks_max, &mut tick);
+    if network.timeout().is_some_and(|left| left <= COMMIT_DELAY) {
+        clock.advance(COMMIT_DELAY);
+        tick_until_idle(network, ticks_max, &mut tick);
+    }
+}
+
+fn tick_until_idle(network: &MemoryNetwork, ticks_max: usize, tick: &mut impl FnMut()) {
+    for _ in 0..ticks_max {
+        tick();
+        if network.is_idle() {
+            return;
+        }
+    }
+    panic!("the relay is still busy after {ticks_max} ticks");
+}
 
 /// Whoever panicked while holding the lock has failed its test already; what it left
 /// is looked at by those that clean up.

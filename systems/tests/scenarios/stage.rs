@@ -6,7 +6,6 @@ use baton_components::arena::Arena;
 use baton_components::chunk::Chunk;
 use baton_components::connection::Port;
 use baton_components::keys::{ChunkKey, SessionKey, StreamKey};
-use baton_components::limits::COMMIT_DELAY;
 use baton_components::path::RelativePath;
 use baton_components::session::Session;
 use baton_components::stream::Stream;
@@ -18,7 +17,7 @@ use baton_components::wire::producer::{
 use baton_components::wire::viewer::{self, Request};
 use baton_components::wire::{TraceFormat, producer::Origin};
 use baton_systems::audit::Audit;
-use baton_systems::memory::{MemoryClock, MemoryNetwork, MemoryStorage, Peer};
+use baton_systems::memory::{self, MemoryClock, MemoryNetwork, MemoryStorage, Peer};
 use baton_systems::settings::Settings;
 use baton_systems::tick::Relay;
 
@@ -55,25 +54,8 @@ impl Stage {
 
     /// Ticks until nothing is left to do, not even records to be written.
     pub fn settle(&mut self) {
-        self.tick_until_idle();
-        if self
-            .network
-            .timeout()
-            .is_some_and(|left| left <= COMMIT_DELAY)
-        {
-            self.clock.advance(COMMIT_DELAY);
-            self.tick_until_idle();
-        }
-    }
-
-    fn tick_until_idle(&mut self) {
-        for _ in 0..TICKS_MAX {
-            self.tick();
-            if self.network.is_idle() {
-                return;
-            }
-        }
-        panic!("the relay is still busy after {TICKS_MAX} ticks");
+        let (network, clock) = (self.network.clone(), self.clock.clone());
+        memory::settle(&network, &clock, TICKS_MAX, || self.tick());
     }
 
     /// What the arenas hold, one line a kind.

@@ -24,7 +24,7 @@ pub use arenas::Arenas;
 pub use bevy::Bevy;
 pub use locked::Locked;
 
-use super::family::{Birth, Counts, FAMILY_SIZE, Kind, Member, births, links};
+use super::family::{BY_BIRTH, Birth, Counts, FAMILY_SIZE, Kind, Member, births, in_family, links};
 use super::timing::time;
 
 /// A way to keep records that hold each other. Members that are named are there.
@@ -170,7 +170,7 @@ impl<S: Shape> Population<S> {
         for kind in LOOKED_UP {
             let members = (0..batch as u64 * LOOK_UPS_PER_FAMILY).map(|_| {
                 let family = self.living[self.chance.usize(..self.living.len())];
-                Member::new(kind, family, self.chance.u64(..kind.in_family()))
+                Member::new(kind, family, self.chance.u64(..in_family(kind)))
             });
             let work = Work::LookUp(members.collect());
             steps.push(Step { kind, work });
@@ -197,7 +197,7 @@ impl<S: Shape> Population<S> {
         let born: Vec<u64> = (self.next..).take(count).collect();
         self.next += count as u64;
         self.living.extend(&born);
-        let creations = Kind::BY_BIRTH.into_iter().map(|kind| {
+        let creations = BY_BIRTH.into_iter().map(|kind| {
             let births = born.iter().flat_map(|family| births(kind, *family));
             let work = Work::Create(births.collect());
             Step { kind, work }

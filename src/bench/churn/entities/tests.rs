@@ -36,14 +36,14 @@ fn every_shape_does_the_same_and_keeps_nothing() {
 fn what_is_held_outlives_its_owner() {
     fn check<S: Shape>() {
         let mut shape = S::new(true);
-        let births: Vec<Birth> = Kind::BY_BIRTH
+        let births: Vec<Birth> = BY_BIRTH
             .into_iter()
             .flat_map(|kind| births(kind, 0))
             .collect();
         shape.create(&births);
         let session = Member::new(Kind::Session, 0, 0);
         let trace = Member::new(Kind::Trace, 0, 0);
-        let streams: Vec<Member> = (0..Kind::Stream.in_family())
+        let streams: Vec<Member> = (0..in_family(Kind::Stream))
             .map(|ordinal| Member::new(Kind::Stream, 0, ordinal))
             .collect();
         let holding = [Kind::ViewerStream, Kind::Index].into_iter();
@@ -67,7 +67,7 @@ fn what_is_held_outlives_its_owner() {
             Kind::Trace,
             Kind::Session,
         ] {
-            gone[kind] = kind.in_family();
+            gone[kind] = in_family(kind);
         }
         let left = Counts::of_families(1).without(&gone);
         assert_eq!(shape.counts(), left, "{}", S::NAME);

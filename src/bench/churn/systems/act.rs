@@ -1,6 +1,6 @@
 //! What peers say, one tick at a time: which records come of it, and which go.
 
-use super::super::family::{Counts, DATA_STREAMS, Kind};
+use super::super::family::{Counts, DATA_STREAMS, Kind, in_family};
 
 /// What all families of a batch do before a tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,21 +90,21 @@ impl Act {
     /// Records that come in a family.
     pub fn made(self) -> Counts {
         match self {
-            Self::Connect => [(Kind::Connection, Kind::Connection.in_family())].into(),
+            Self::Connect => [(Kind::Connection, in_family(Kind::Connection))].into(),
             Self::CreateSession => [(Kind::Session, 1)].into(),
             Self::CreateChunk => [(Kind::Chunk, 1)].into(),
             Self::AddStreams => [
-                (Kind::Stream, Kind::Stream.in_family()),
+                (Kind::Stream, in_family(Kind::Stream)),
                 (Kind::Trace, 1),
-                (Kind::TraceFile, Kind::TraceFile.in_family()),
-                (Kind::File, Kind::TraceFile.in_family()),
+                (Kind::TraceFile, in_family(Kind::TraceFile)),
+                (Kind::File, in_family(Kind::TraceFile)),
             ]
             .into(),
             // Index files; the indexes in flight go in the same tick.
             Self::FirstPackets => [(Kind::File, DATA_STREAMS), (Kind::Index, DATA_STREAMS)].into(),
             Self::Describe => [(Kind::Index, DATA_STREAMS)].into(),
             Self::CreateViewerSession => [(Kind::ViewerSession, 1)].into(),
-            Self::Attach => [(Kind::ViewerStream, Kind::ViewerStream.in_family())].into(),
+            Self::Attach => [(Kind::ViewerStream, in_family(Kind::ViewerStream))].into(),
             _ => Counts::default(),
         }
     }
@@ -114,13 +114,13 @@ impl Act {
         let family = Counts::of_families(1);
         match self {
             Self::FirstPackets | Self::SendPackets => [(Kind::Index, DATA_STREAMS)].into(),
-            Self::Detach => [(Kind::ViewerStream, Kind::ViewerStream.in_family())].into(),
+            Self::Detach => [(Kind::ViewerStream, in_family(Kind::ViewerStream))].into(),
             Self::LeaveViewer => [(Kind::Connection, 1), (Kind::ViewerSession, 1)].into(),
             Self::CloseStreams => [
-                (Kind::Stream, Kind::Stream.in_family()),
+                (Kind::Stream, in_family(Kind::Stream)),
                 (Kind::Trace, 1),
-                (Kind::TraceFile, Kind::TraceFile.in_family()),
-                (Kind::File, Kind::File.in_family()),
+                (Kind::TraceFile, in_family(Kind::TraceFile)),
+                (Kind::File, in_family(Kind::File)),
             ]
             .into(),
             Self::LeaveProducer => {
