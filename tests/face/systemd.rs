@@ -4,6 +4,7 @@ use crate::process::{Process, eventually};
 use crate::relay::{self, Relay};
 use crate::sandbox;
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -20,7 +21,13 @@ fn readiness_and_the_end_are_notified() {
     socket.set_read_timeout(Some(PATIENCE)).expect("a deadline");
     let heard = || {
         let mut bytes = [0; 100];
-        let length = socket.recv(&mut bytes).expect("a notification");
+        // A process that was stopped and goes on is told that its wait was interrupted.
+        let length = loop {
+            match socket.recv(&mut bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                received => break received.expect("a notification"),
+            }
+        };
         String::from_utf8_lossy(&bytes[..length])
             .trim_end()
             .to_owned()
