@@ -220,15 +220,13 @@ impl Network for SocketNetwork {
         writable: &mut Vec<ConnectionKey>,
     ) {
         let patience = self.patience(timeout);
-        while let Err(error) = self.poll.poll(&mut self.events, patience) {
-            // A signal may interrupt the wait; nothing else can happen to it.
+        if let Err(error) = self.poll.poll(&mut self.events, patience) {
+            // A signal may end the wait, with no event; nothing else can happen to it. Who
+            // waits anew waits for ever where signals come sooner than its time is over.
             assert!(
                 error.kind() == io::ErrorKind::Interrupted,
                 "cannot wait for events: {error}"
             );
-            if self.stop.is_asked() {
-                break;
-            }
         }
         for event in &self.events {
             if event.token() == SIGNALS {

@@ -6,6 +6,7 @@ use crate::process::eventually;
 use crate::relay::Relay;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -66,6 +67,30 @@ fn more_connections_than_descriptors_wait_their_turn() {
     let lines = relay.errors();
     let said = lines.lines().filter(|line| line.contains("have to wait"));
     assert!(said.count() <= 2, "{lines}");
+    relay.end("TERM");
+}
+
+#[test]
+fn a_relay_that_is_stopped_again_and_again_keeps_its_time() {
+    let relay = Foreground::start(&["--fd-pool-size", "100"]);
+    let address = relay.relay.address("control");
+    let idle: Vec<_> = (0..110).map(|_| connect(address)).collect();
+    eventually("a line in the log", PATIENCE, || {
+        relay.errors().contains("control connections have to wait")
+    });
+    // All go at once: when there is room nothing else happens, so who waits is looked at
+    // again when a tenth of a second is over. Each stop ends a wait.
+    relay.relay.signal("STOP");
+    drop(idle);
+    thread::scope(|scope| {
+        let late = scope.spawn(|| Peer::connect(&relay.relay, "late"));
+        while !late.is_finished() {
+            relay.relay.signal("STOP");
+            relay.relay.signal("CONT");
+            thread::sleep(Duration::from_millis(20));
+        }
+        late.join().expect("a late peer that was let in");
+    });
     relay.end("TERM");
 }
 
