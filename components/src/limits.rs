@@ -46,6 +46,16 @@ pub const PENDING_INDEXES_PER_STREAM: usize = 1 << 16;
 /// loses of them is no more than that; nobody else sees that they wait.
 pub const COMMIT_DELAY: Duration = Duration::from_millis(10);
 
+/// A viewer that was told that there is no packet and asks again after such a pause has
+/// its question kept until there is one. Who asks sooner waits by asking.
+pub const QUESTION_PAUSE_MIN: Duration = Duration::from_micros(500);
+
+/// How many times its pause a question is kept: so many of its questions are spared.
+pub const QUESTION_PAUSES: u32 = 10;
+
+/// How long a question is kept at most: the pause that Babeltrace makes.
+pub const QUESTION_PATIENCE: Duration = Duration::from_millis(100);
+
 /// Index records of one file that are written without waiting for more: some two
 /// hundred.
 pub const COMMIT_BYTES: usize = 16 * 1024;

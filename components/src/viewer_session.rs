@@ -1,9 +1,10 @@
 //! A viewer session: the sessions that one viewer follows, and its streams.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::hold::{Hold, Holder};
-use crate::keys::{SessionKey, TraceKey, ViewerStreamKey};
+use crate::keys::{ConnectionKey, SessionKey, TraceKey, ViewerStreamKey};
 
 #[derive(Debug, Default)]
 pub struct ViewerSession {
@@ -14,6 +15,31 @@ pub struct ViewerSession {
     pub streams: BTreeMap<u64, ViewerStreamKey>,
     /// What it knows of each trace.
     pub traces: BTreeMap<TraceKey, KnownTrace>,
+    /// What it asked last, if that was for a packet and there was none.
+    pub question: Option<Question>,
+    /// When its questions are looked at (monotonic), if a timer runs for them.
+    pub timer: Option<Duration>,
+}
+
+/// A question for the next packet of a stream that has none.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// Weak.
+    pub stream: ViewerStreamKey,
+    pub state: Asked,
+}
+
+/// What became of a question. Times are monotonic.
+#[derive(Clone, Copy, Debug)]
+pub enum Asked {
+    /// The viewer was told that there is nothing.
+    Answered { at: Duration },
+    /// It was told nothing yet: it is the next request on its connection.
+    Waiting {
+        /// Weak.
+        connection: ConnectionKey,
+        until: Duration,
+    },
 }
 
 /// A session that a viewer follows.

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use baton_components::keys::{ConnectionKey, SessionKey, TraceFileKey};
+use baton_components::keys::{ConnectionKey, SessionKey, TraceFileKey, ViewerSessionKey};
 use baton_components::limits::COMMIT_DELAY;
 use bevy_ecs::resource::Resource;
 
@@ -60,6 +60,8 @@ pub enum Timer {
     Handshake(ConnectionKey),
     /// A peer is to take its replies.
     Reply(ConnectionKey),
+    /// A viewer's question has waited.
+    Question(ViewerSessionKey),
     /// Index records are to be written.
     Commit,
 }

@@ -6,13 +6,14 @@
 use std::cmp::Reverse;
 
 use baton_components::connection::{Ending, Role};
-use baton_components::keys::{ConnectionKey, SessionKey};
+use baton_components::keys::{ConnectionKey, SessionKey, ViewerSessionKey};
 use baton_components::limits::REPLY_PATIENCE;
 use baton_components::time::Now;
 use bevy_ecs::system::Res;
 
 use crate::agenda::{Agenda, Timer};
 use crate::hang_up::{self, HangUp};
+use crate::serve::question;
 
 /// Whether the time of a timer has come.
 pub fn are_due(agenda: Res<Agenda>, now: Res<Now>) -> bool {
@@ -33,6 +34,7 @@ pub fn expire(mut hang_up: HangUp) {
             Timer::Drain(session) => end_drain(&mut hang_up, session),
             Timer::Handshake(connection) => end_handshake(&mut hang_up, connection),
             Timer::Reply(connection) => end_reply(&mut hang_up, connection),
+            Timer::Question(viewer) => end_question(&mut hang_up, viewer),
             // It was for `commit` to see the time.
             Timer::Commit => {}
         }
@@ -76,6 +78,17 @@ fn end_reply(hang_up: &mut HangUp, key: ConnectionKey) {
         let timer = Reverse((deadline, Timer::Reply(key)));
         hang_up.agenda.timers.push(timer);
     }
+}
+
+/// A viewer's question has waited for a packet.
+fn end_question(hang_up: &mut HangUp, key: ViewerSessionKey) {
+    let HangUp {
+        entities,
+        agenda,
+        now,
+        ..
+    } = hang_up;
+    question::expire(entities, agenda, key, now.monotonic);
 }
 
 fn end(hang_up: &mut HangUp, key: ConnectionKey, why: &str) {

@@ -4,8 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 use baton_components::wire::viewer::{
-    AttachStatus, DetachStatus, KIND_COMMAND, MAJOR, NextIndexStatus, PacketStatus, Request,
-    SEEK_BEGINNING, StreamEntry,
+    AttachStatus, DetachStatus, KIND_COMMAND, MAJOR, MetadataStatus, NEW_METADATA,
+    NextIndexStatus, PacketStatus, Request, SEEK_BEGINNING, StreamEntry,
 };
 
 use super::relay::Target;
@@ -25,6 +25,8 @@ pub struct Viewer {
     payload: Vec<u8>,
     /// Data streams that have not ended.
     pub streams: Vec<u64>,
+    /// The metadata of their trace: a session of the load has one.
+    metadata: Option<u64>,
     pub bytes: u64,
     pub packets: u64,
 }
@@ -39,6 +41,7 @@ impl Viewer {
             request: Vec::new(),
             payload: Vec::new(),
             streams: Vec::new(),
+            metadata: None,
             bytes: 0,
             packets: 0,
         };
@@ -72,9 +75,12 @@ impl Viewer {
         for _ in 0..number(&attached[4..]) {
             let mut entry = [0; StreamEntry::SIZE];
             self.socket.read_exact(&mut entry)?;
+            let stream = long(&entry[..8]);
             let is_metadata = number(&entry[16..20]) == 1;
-            if !is_metadata {
-                self.streams.push(long(&entry[..8]));
+            if is_metadata {
+                self.metadata = Some(stream);
+            } else {
+                self.streams.push(stream);
             }
         }
         Ok(())
@@ -100,9 +106,15 @@ impl Viewer {
         Ok(count as usize)
     }
 
-    /// Reads the next packet of a stream; whether there was one.
+    /// Reads the next packet of a stream; whether there was one. Metadata is read when
+    /// the relay says that it is there.
     pub fn read_packet(&mut self, stream: u64) -> io::Result<bool> {
         let index = self.ask::<64>(Request::NextIndex { stream })?;
+        if number(&index[60..]) & NEW_METADATA != 0
+            && let Some(metadata) = self.metadata
+        {
+            self.read_metadata(metadata)?;
+        }
         match NextIndexStatus::from_number(number(&index[56..60])) {
             Some(NextIndexStatus::Ok) => {}
             Some(NextIndexStatus::Hup) => {
@@ -132,6 +144,19 @@ impl Viewer {
         self.bytes += size;
         self.packets += 1;
         Ok(true)
+    }
+
+    fn read_metadata(&mut self, stream: u64) -> io::Result<()> {
+        loop {
+            let reply = self.ask::<12>(Request::Metadata { stream })?;
+            match MetadataStatus::from_number(number(&reply[8..])) {
+                Some(MetadataStatus::Ok) => {}
+                Some(MetadataStatus::NoNew) => return Ok(()),
+                other => return Err(refused("GET_METADATA", other.map(MetadataStatus::name))),
+            }
+            let bytes = long(&reply[..8]);
+            io::copy(&mut (&self.socket).take(bytes), &mut io::sink())?;
+        }
     }
 
     fn ask<const N: usize>(&mut self, request: Request) -> io::Result<[u8; N]> {

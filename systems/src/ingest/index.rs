@@ -10,6 +10,7 @@ use baton_components::wire::producer::{NONE, SendIndex, code, reply};
 
 use super::fault::{Fault, Reason};
 use super::{Ingest, rotation};
+use crate::serve::question;
 use crate::trace_files;
 
 /// Takes a description. The answer is the same whether the packet's bytes have come
@@ -48,6 +49,7 @@ fn take(ingest: &mut Ingest, key: StreamKey, description: SendIndex) -> Result<(
         // is under way.
         if stream.pending.is_empty() {
             stream.beacon = Some(description.timestamp_end);
+            question::look_again(&ingest.entities, &mut ingest.agenda, key);
         }
         return Ok(());
     }
@@ -193,6 +195,7 @@ fn complete(ingest: &mut Ingest, key: StreamKey, place: PacketPlace, description
         // If this fails, `commit` says so and tries again.
         let _ = trace_files::flush(&mut ingest.storage, file);
     }
+    question::look_again(&ingest.entities, &mut ingest.agenda, key);
 }
 
 /// The half of a packet that waits has met the other, or never will.

@@ -11,15 +11,17 @@ mod network;
 mod storage;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use baton_components::limits::COMMIT_DELAY;
+use baton_components::limits::{COMMIT_DELAY, QUESTION_PATIENCE};
 
 pub use clock::MemoryClock;
 pub use network::{MemoryNetwork, Peer};
 pub use storage::{MemoryStorage, Operation};
 
-/// Ticks until nothing is left to do, not even index records to be written: these wait
-/// for time to pass. Panics if that takes more than `ticks_max` ticks.
+/// Ticks until nothing is left to do, not even what waits for a moment to pass: index
+/// records to be written, questions to be answered. Panics if that takes more than
+/// `ticks_max` ticks at a time.
 pub fn settle(
     network: &MemoryNetwork,
     clock: &MemoryClock,
@@ -27,11 +29,19 @@ pub fn settle(
     mut tick: impl FnMut(),
 ) {
     tick_until_idle(network, ticks_max, &mut tick);
-    if network.timeout().is_some_and(|left| left <= COMMIT_DELAY) {
-        clock.advance(COMMIT_DELAY);
+    let mut moment = MOMENT;
+    // Records that find no room on the disk wait again and again.
+    while let Some(left) = network.timeout().filter(|left| *left <= moment) {
+        moment -= left;
+        clock.advance(left);
+        // The first of them reads the clock, and may leave work for the next.
+        tick();
         tick_until_idle(network, ticks_max, &mut tick);
     }
 }
+
+/// The delays that nobody is meant to notice, one after the other.
+const MOMENT: Duration = QUESTION_PATIENCE.saturating_add(COMMIT_DELAY);
 
 fn tick_until_idle(network: &MemoryNetwork, ticks_max: usize, tick: &mut impl FnMut()) {
     for _ in 0..ticks_max {

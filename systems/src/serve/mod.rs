@@ -13,10 +13,12 @@ mod metadata;
 mod new_streams;
 mod next_index;
 mod packet;
+pub mod question;
 mod viewer;
 
 use baton_components::directory::Directory;
 use baton_components::keys::{ConnectionKey, ViewerSessionKey, ViewerStreamKey};
+use baton_components::time::Now;
 use bevy_ecs::system::{Res, ResMut, SystemParam};
 
 pub use attach::detach_all;
@@ -25,7 +27,7 @@ pub use viewer::serve;
 use crate::agenda::Agenda;
 use crate::entities::Entities;
 use crate::ports::{ClockPort, StoragePort};
-use baton_components::viewer_session::ViewerSession;
+use baton_components::viewer_session::{Question, ViewerSession};
 
 /// What viewers' requests act on.
 #[derive(SystemParam)]
@@ -35,6 +37,7 @@ pub struct Serve<'w> {
     storage: ResMut<'w, StoragePort>,
     clock: Res<'w, ClockPort>,
     agenda: ResMut<'w, Agenda>,
+    now: Res<'w, Now>,
 }
 
 /// The viewer that a request came from.
@@ -44,11 +47,20 @@ struct Caller {
     /// The lower minor of the two sides.
     minor: u32,
     session: Option<ViewerSessionKey>,
+    /// It has asked more than this.
+    goes_on: bool,
 }
 
 impl Serve<'_> {
     fn viewer_session(&self, caller: Caller) -> Option<&ViewerSession> {
         self.entities.viewer_sessions.get(caller.session?)
+    }
+
+    /// The caller's last question, if there was no packet for it. It is forgotten: any
+    /// other request shows that the viewer does not wait.
+    fn take_question(&mut self, caller: Caller) -> Option<Question> {
+        let viewer = self.entities.viewer_sessions.get_mut(caller.session?)?;
+        viewer.question.take()
     }
 
     /// The caller's viewer stream of the stream `handle`. Streams of sessions that it

@@ -1,24 +1,39 @@
 //! GET_NEXT_INDEX: the next packet of a stream, or what is known instead.
 
 use baton_components::keys::{TraceFileKey, ViewerStreamKey};
-use baton_components::viewer_session::ViewerSession;
+use baton_components::viewer_session::{Question, ViewerSession};
 use baton_components::viewer_stream::{Readable, ViewerStream};
 use baton_components::wire::ctf_index::IndexRecord;
 use baton_components::wire::viewer::reply::IndexReply;
 use baton_components::wire::viewer::{NEW_METADATA, NEW_STREAM, NextIndexStatus};
 
-use super::{Caller, Serve, announce, metadata};
+use super::{Caller, Serve, announce, metadata, question};
 use crate::entities::Entities;
 use crate::ports::StoragePort;
 use crate::trace_files;
 use crate::waiting_metadata;
 
-pub fn answer(serve: &mut Serve, caller: Caller, handle: u64, replies: &mut Vec<u8>) {
+/// Answers, unless there is nothing to tell and the question can wait: whether it was
+/// answered.
+pub fn answer(
+    serve: &mut Serve,
+    caller: Caller,
+    handle: u64,
+    last: Option<Question>,
+    replies: &mut Vec<u8>,
+) -> bool {
     let Some(key) = serve.viewer_stream(caller, handle) else {
-        return IndexReply::without_index(NextIndexStatus::Error, 0).encode(replies);
+        IndexReply::without_index(NextIndexStatus::Error, 0).encode(replies);
+        return true;
     };
     let flags = flags(serve, caller, key);
-    next(serve, key, flags).encode(replies);
+    let reply = next(serve, key, flags);
+    let is_nothing = reply.status == NextIndexStatus::Retry && flags == 0;
+    if is_nothing && question::is_kept(serve, caller, key, last) {
+        return false;
+    }
+    reply.encode(replies);
+    true
 }
 
 /// Where a viewer stream stands.

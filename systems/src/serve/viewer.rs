@@ -95,8 +95,11 @@ fn converse(
         let Some(payload) = rest.get(..kind.payload_size()) else {
             return Ok(consumed);
         };
+        let goes_on = rest.len() > payload.len();
+        if !answer(serve, key, decode(kind, payload)?, goes_on, replies)? {
+            return Ok(consumed);
+        }
         consumed += HEADER_SIZE + payload.len();
-        answer(serve, key, decode(kind, payload)?, replies)?;
     }
 }
 
@@ -122,14 +125,17 @@ fn refuse_unknown(serve: &Serve, key: ConnectionKey, number: u32, replies: &mut 
     Reason::UnknownRequest(number)
 }
 
+/// Answers a request, unless it is one that waits: whether it was answered.
 fn answer(
     serve: &mut Serve,
     key: ConnectionKey,
     request: Request,
+    goes_on: bool,
     replies: &mut Vec<u8>,
-) -> Result<(), Reason> {
+) -> Result<bool, Reason> {
     if let Request::Connect { major, minor, kind } = request {
-        return connect::connect(serve, key, major, minor, kind, replies);
+        connect::connect(serve, key, major, minor, kind, replies)?;
+        return Ok(true);
     }
     let viewer = serve
         .entities
@@ -144,7 +150,9 @@ fn answer(
         connection: key,
         minor,
         session,
+        goes_on,
     };
+    let last = serve.take_question(caller);
     match request {
         Request::Connect { .. } => unreachable!("law: CONNECT was answered above"),
         Request::ListSessions => list::list(serve, caller, replies),
@@ -152,7 +160,9 @@ fn answer(
         Request::Attach { session, seek } => attach::attach(serve, caller, session, seek, replies),
         Request::Detach { session } => attach::detach(serve, caller, session, replies),
         Request::NewStreams { session } => new_streams::answer(serve, caller, session, replies),
-        Request::NextIndex { stream } => next_index::answer(serve, caller, stream, replies),
+        Request::NextIndex { stream } => {
+            return Ok(next_index::answer(serve, caller, stream, last, replies));
+        }
         Request::Metadata { stream } => metadata::answer(serve, caller, stream, replies),
         Request::Packet {
             stream,
@@ -162,5 +172,5 @@ fn answer(
             packet::answer(serve, caller, stream, offset, length, replies);
         }
     }
-    Ok(())
+    Ok(true)
 }

@@ -12,6 +12,7 @@ mod kept_sessions;
 mod patience;
 mod producer_scenarios;
 mod producer_table;
+mod questions;
 mod stage;
 mod viewer_company;
 mod viewer_endings;

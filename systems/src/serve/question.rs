@@ -1,0 +1,113 @@
+//! Questions for the next packet of a stream that has none.
+//!
+//! A viewer that is told so pauses and asks again; what comes in its pause has to wait.
+//! So a question that follows a pause is kept, unanswered and unread, as the next request
+//! on its connection: a packet or a beacon of the stream answers it at once, and its
+//! time passes soon enough that a viewer sees a slow relay at worst. Only who asks for
+//! the same stream as before is kept waiting: others may find something elsewhere.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use baton_components::keys::{ConnectionKey, StreamKey, ViewerSessionKey, ViewerStreamKey};
+use baton_components::limits::{QUESTION_PATIENCE, QUESTION_PAUSE_MIN, QUESTION_PAUSES};
+use baton_components::viewer_session::{Asked, Question, ViewerSession};
+
+use super::{Caller, Serve};
+use crate::agenda::{Agenda, Timer};
+use crate::entities::Entities;
+
+/// There is nothing of `stream`. Whether the viewer, whose last question that was
+/// answered so was `last`, is told later.
+pub(super) fn is_kept(
+    serve: &mut Serve,
+    caller: Caller,
+    stream: ViewerStreamKey,
+    last: Option<Question>,
+) -> bool {
+    let now = serve.now.monotonic;
+    let last = last.filter(|last| last.stream == stream);
+    let until = match last.map(|last| last.state) {
+        Some(Asked::Answered { at }) => {
+            let pause = now.saturating_sub(at);
+            let patience = QUESTION_PATIENCE.min(pause * QUESTION_PAUSES);
+            (pause >= QUESTION_PAUSE_MIN && !caller.goes_on).then(|| now + patience)
+        }
+        Some(Asked::Waiting { until, .. }) => (until > now && !caller.goes_on).then_some(until),
+        None => None,
+    };
+    let Some((key, viewer)) = caller
+        .session
+        .and_then(|key| Some((key, serve.entities.viewer_sessions.get_mut(key)?)))
+    else {
+        return false;
+    };
+    let connection = caller.connection;
+    let state = match until {
+        Some(until) => Asked::Waiting { connection, until },
+        None => Asked::Answered { at: now },
+    };
+    viewer.question = Some(Question { stream, state });
+    if let Some(until) = until {
+        set_timer(viewer, &mut serve.agenda, key, until);
+    }
+    until.is_some()
+}
+
+/// Something came in a stream: questions for it are looked at in this tick.
+pub fn look_again(entities: &Entities, agenda: &mut Agenda, stream: StreamKey) {
+    let Some(stream) = entities.streams.get(stream) else {
+        return;
+    };
+    for key in &stream.viewers {
+        let viewer = entities.viewer_streams.get(*key);
+        let viewer = viewer.and_then(|viewer| entities.viewer_sessions.get(viewer.viewer_session));
+        let question = viewer.and_then(|viewer| viewer.question);
+        if let Some(Question { stream, state }) = question
+            && let Asked::Waiting { connection, .. } = state
+            && stream == *key
+        {
+            agenda.viewers.push(connection);
+        }
+    }
+}
+
+/// Whether what a connection has said last is a question that waits.
+pub fn waits(entities: &Entities, connection: ConnectionKey) -> bool {
+    let viewer = entities.connections.get(connection);
+    let session = viewer.and_then(|connection| connection.viewer()?.session);
+    let session = session.and_then(|key| entities.viewer_sessions.get(key));
+    let question = session.and_then(|session| session.question);
+    question.is_some_and(|question| matches!(question.state, Asked::Waiting { .. }))
+}
+
+/// A timer of a viewer has run out: its question has waited long enough, or one that
+/// was asked since goes on waiting.
+pub fn expire(entities: &mut Entities, agenda: &mut Agenda, key: ViewerSessionKey, now: Duration) {
+    let Some(viewer) = entities.viewer_sessions.get_mut(key) else {
+        return;
+    };
+    viewer.timer = None;
+    let Some(Asked::Waiting { connection, until }) = viewer.question.map(|last| last.state) else {
+        return;
+    };
+    if until <= now {
+        agenda.again.push(connection);
+    } else {
+        set_timer(viewer, agenda, key, until);
+    }
+}
+
+/// Most questions are answered before their time, so that a viewer has one timer for
+/// all of them, and not one for each.
+fn set_timer(
+    viewer: &mut ViewerSession,
+    agenda: &mut Agenda,
+    key: ViewerSessionKey,
+    until: Duration,
+) {
+    if viewer.timer.is_none_or(|timer| until < timer) {
+        viewer.timer = Some(until);
+        agenda.timers.push(Reverse((until, Timer::Question(key))));
+    }
+}

@@ -1,0 +1,216 @@
+//! Questions for a packet that is not there: who pauses and asks again is answered when
+//! there is one.
+
+use std::time::Duration;
+
+use baton_components::limits::{QUESTION_PATIENCE, QUESTION_PAUSE_MIN, QUESTION_PAUSES};
+use baton_components::wire::producer::{Command, Minors};
+use baton_components::wire::viewer::Request;
+use baton_systems::agenda::{Agenda, Timer};
+
+use crate::stage::{self, Viewer};
+use crate::viewer_words::{DATA, GET_METADATA, NEXT_INDEX, Scene, tell_all};
+
+const PAUSE: Duration = Duration::from_millis(1);
+const KEPT: &str = "";
+
+/// Ticks that find something to do, and no time passes.
+fn run(scene: &mut Scene) {
+    for _ in 0..5 {
+        scene.stage.tick();
+    }
+}
+
+fn pause(scene: &mut Scene, time: Duration) {
+    scene.stage.clock.advance(time);
+    run(scene);
+}
+
+/// What is answered by now to what was asked.
+fn heard(scene: &Scene, requests: &[Request]) -> String {
+    match scene.viewer.peer.take_received() {
+        bytes if bytes.is_empty() => KEPT.to_owned(),
+        bytes => tell_all(requests, 15, &bytes),
+    }
+}
+
+/// Asks, and gives what is answered before any time has passed.
+fn ask(scene: &mut Scene, requests: &[Request]) -> String {
+    scene.viewer.write_all(requests);
+    run(scene);
+    heard(scene, requests)
+}
+
+/// A viewer that was told that there is nothing, has paused, and has asked again.
+fn kept() -> Scene {
+    let mut scene = Scene::watched(0);
+    assert_eq!(ask(&mut scene, &[NEXT_INDEX]), "RETRY");
+    pause(&mut scene, PAUSE);
+    assert_eq!(ask(&mut scene, &[NEXT_INDEX]), KEPT);
+    scene
+}
+
+fn produce(scene: &mut Scene, command: &Command) {
+    let mut bytes = Vec::new();
+    command.encode(Minors::both(15), &mut bytes);
+    scene.producer.control.write(&bytes);
+}
+
+fn send(scene: &mut Scene, sequence: u64) {
+    scene
+        .producer
+        .data
+        .write(&stage::packet_bytes(DATA, sequence));
+    produce(scene, &Command::SendIndex(stage::index(DATA, sequence)));
+}
+
+#[test]
+fn a_packet_answers_in_the_tick_in_which_it_is_whole() {
+    let mut scene = kept();
+    produce(&mut scene, &Command::SendIndex(stage::index(DATA, 0)));
+    run(&mut scene);
+    assert_eq!(heard(&scene, &[NEXT_INDEX]), KEPT, "its bytes are missing");
+    scene.producer.data.write(&stage::packet_bytes(DATA, 0));
+    scene.stage.tick();
+    assert_eq!(heard(&scene, &[NEXT_INDEX]), "OK 0 at 0");
+    scene.end();
+}
+
+#[test]
+fn a_beacon_answers_too() {
+    let mut scene = kept();
+    produce(&mut scene, &stage::beacon(DATA, 700));
+    scene.stage.tick();
+    assert_eq!(heard(&scene, &[NEXT_INDEX]), "INACTIVE 700");
+    scene.end();
+}
+
+#[test]
+fn it_waits_some_times_its_own_pause() {
+    let mut scene = kept();
+    let nearly = (PAUSE * QUESTION_PAUSES).saturating_sub(Duration::from_micros(1));
+    pause(&mut scene, nearly);
+    assert_eq!(heard(&scene, &[NEXT_INDEX]), KEPT);
+    pause(&mut scene, Duration::from_micros(1));
+    assert_eq!(heard(&scene, &[NEXT_INDEX]), "RETRY");
+    pause(&mut scene, PAUSE);
+    assert_eq!(ask(&mut scene, &[NEXT_INDEX]), KEPT);
+    scene.end();
+}
+
+#[test]
+fn a_long_pause_makes_no_long_wait() {
+    let mut scene = Scene::watched(0);
+    assert_eq!(ask(&mut scene, &[NEXT_INDEX]), "RETRY");
+    pause(&mut scene, Duration::from_mins(1));
+    assert_eq!(ask(&mut scene, &[NEXT_INDEX]), KEPT);
+    pause(&mut scene, QUESTION_PATIENCE);
+    assert_eq!(heard(&scene, &[NEXT_INDEX]), "RETRY");
+    scene.end();
+}
+
+#[test]
+fn who_does_not_pause_is_answered_at_once() {
+    let mut scene = Scene::watched(0);
+    for _ in 0..100 {
+        assert_eq!(ask(&mut scene, &[NEXT_INDEX]), "RETRY");
+        pause(
+            &mut scene,
+            QUESTION_PAUSE_MIN.saturating_sub(Duration::from_micros(1)),
+        );
+    }
+    scene.end();
+}
+
+#[test]
+fn who_has_asked_for_something_else_is_answered_at_once() {
+    let mut scene = Scene::watched(0);
+    let other = scene.producer.add_stream(&mut scene.stage, "ust", "chan_1");
+    scene.command(&Command::StreamsSent);
+    let session = crate::viewer_words::SESSION;
+    assert_eq!(
+        scene.hear(Request::NewStreams { session }),
+        format!("OK [{other}]")
+    );
+    for _ in 0..3 {
+        for stream in [DATA, other] {
+            pause(&mut scene, PAUSE);
+            let question = Request::NextIndex { stream };
+            assert_eq!(ask(&mut scene, &[question]), "RETRY");
+        }
+    }
+    let requests = [NEXT_INDEX, GET_METADATA];
+    for _ in 0..3 {
+        pause(&mut scene, PAUSE);
+        assert_eq!(ask(&mut scene, &requests), "RETRY, NO_NEW");
+    }
+    scene.end();
+}
+
+#[test]
+fn who_goes_on_asking_is_answered() {
+    let mut scene = kept();
+    scene.viewer.write_all(&[GET_METADATA]);
+    scene.stage.tick();
+    let asked = [NEXT_INDEX, GET_METADATA];
+    assert_eq!(heard(&scene, &asked), "RETRY, NO_NEW");
+    scene.end();
+}
+
+#[test]
+fn new_metadata_is_told_when_the_time_is_over() {
+    let mut scene = kept();
+    let (stage, producer) = (&mut scene.stage, &scene.producer);
+    producer.send_metadata(stage, crate::viewer_words::METADATA, b" more");
+    scene.stage.settle();
+    assert_eq!(heard(&scene, &[NEXT_INDEX]), "RETRY NEW_METADATA");
+    scene.end();
+}
+
+#[test]
+fn a_stream_that_ends_answers_when_the_time_is_over() {
+    let mut scene = kept();
+    scene.producer.close_stream(&mut scene.stage, DATA, None);
+    scene.stage.settle();
+    assert_eq!(heard(&scene, &[NEXT_INDEX]), "HUP");
+    scene.end();
+}
+
+#[test]
+fn whoever_leaves_with_a_question_leaves_nothing() {
+    let mut scene = kept();
+    scene.viewer.peer.finish();
+    run(&mut scene);
+    assert!(scene.viewer.peer.is_closed());
+    send(&mut scene, 0);
+    scene.producer.leave(&mut scene.stage);
+    scene.stage.assert_empty();
+}
+
+#[test]
+fn nobody_is_answered_for_another() {
+    let mut scene = kept();
+    let other = Viewer::connect(&mut scene.stage, 15);
+    other.leave(&mut scene.stage);
+    assert_eq!(heard(&scene, &[NEXT_INDEX]), "RETRY", "time has passed");
+    scene.end();
+}
+
+#[test]
+fn a_viewer_has_one_timer_for_many_questions() {
+    let mut scene = Scene::watched(0);
+    for sequence in 0..100 {
+        assert_eq!(ask(&mut scene, &[NEXT_INDEX]), "RETRY");
+        pause(&mut scene, PAUSE);
+        assert_eq!(ask(&mut scene, &[NEXT_INDEX]), KEPT);
+        send(&mut scene, sequence);
+        run(&mut scene);
+        let packet = format!("OK {sequence} at {}", sequence * stage::PACKET_BYTES as u64);
+        assert_eq!(heard(&scene, &[NEXT_INDEX]), packet);
+        let agenda = scene.stage.relay.world.resource::<Agenda>();
+        let timers = agenda.timers.iter();
+        let of_questions = timers.filter(|timer| matches!(timer.0.1, Timer::Question(_)));
+        assert_eq!(of_questions.count(), 1);
+    }
+    scene.end();
+}
