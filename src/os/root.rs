@@ -92,18 +92,17 @@ impl Root {
     }
 
     /// Makes a directory and those above it.
-    pub fn make_directory(&mut self, path: &RelativePath) -> Result<Arc<OwnedFd>, Errno> {
+    pub fn make_directory(&mut self, path: &RelativePath) -> Result<(), Errno> {
         match self.directory(path) {
             Err(Errno::NOENT) => {}
-            opened => return opened,
+            opened => return opened.map(drop),
         }
-        let Some((parent, name)) = split(path) else {
-            return Err(Errno::NOENT);
-        };
-        let parent = self.make_directory(&parent)?;
-        match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(DIRECTORY_MODE)) {
-            Ok(()) | Err(Errno::EXIST) => self.directory(path),
-            Err(error) => Err(error),
+        let (above, name) = split(path).ok_or(Errno::NOENT)?;
+        self.make_directory(&above)?;
+        let above = self.directory(&above)?;
+        match rustix::fs::mkdirat(&above, name, Mode::from_raw_mode(DIRECTORY_MODE)) {
+            Err(Errno::EXIST) => self.directory(path).map(drop),
+            made => made,
         }
     }
 

@@ -82,11 +82,11 @@ impl FileStorage {
 
 impl Storage for FileStorage {
     fn create_directory(&mut self, path: &RelativePath) -> Result<(), StorageError> {
-        let made = self
-            .find_root()
-            .and_then(|()| Ok(self.root.make_directory(path)?));
-        made.map(drop)
-            .map_err(|reason| self.error("make directory", path, &reason))
+        let found = self.find_root();
+        self.root.keep_directories(true);
+        let made = found.and_then(|()| Ok(self.root.make_directory(path)?));
+        self.let_go();
+        made.map_err(|reason| self.error("make directory", path, &reason))
     }
 
     fn exists(&mut self, path: &RelativePath) -> Result<bool, StorageError> {
