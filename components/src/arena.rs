@@ -13,11 +13,10 @@
 //! Lookup, insertion, hold and release are O(1). Slots are reused, with another
 //! generation; the memory of a peak is kept.
 
-use bevy_ecs::resource::Resource;
 use slotmap::{Key, SlotMap};
 
 /// The records of one kind. `K` is that kind's key.
-#[derive(Debug, Resource)]
+#[derive(Debug)]
 pub struct Arena<K: Key + Send + Sync + 'static, T: Send + Sync + 'static> {
     slots: SlotMap<K, Slot<T>>,
     condemned: Vec<K>,

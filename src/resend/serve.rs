@@ -5,10 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::mpsc;
 
-use baton_components::arena::Arena;
-use baton_components::connection::{Connection, Port};
-use baton_components::keys::{ConnectionKey, ViewerSessionKey};
-use baton_components::viewer_session::ViewerSession;
+use baton_components::connection::Port;
+use baton_systems::entities::Entities;
 use baton_systems::ports::{ClockPort, NetworkPort, StoragePort};
 use baton_systems::settings::Settings;
 use baton_systems::tick::Relay;
@@ -100,9 +98,9 @@ impl OwnRelay {
                 break End::Stopped;
             }
             daemon::tick(&mut self.relay)?;
-            let world = &self.relay.world;
-            let attached = world
-                .resource::<Arena<ViewerSessionKey, ViewerSession>>()
+            let entities = self.relay.world.resource::<Entities>();
+            let attached = entities
+                .viewer_sessions
                 .iter()
                 .filter(|(_, viewer)| !viewer.attached.is_empty());
             if attached.count() >= viewers
@@ -111,9 +109,9 @@ impl OwnRelay {
                 // A sender that failed meanwhile has hung up.
                 let _ = start.send(());
             }
-            let connections = world.resource::<Arena<ConnectionKey, Connection>>();
-            has_begun |= !connections.is_empty();
-            if has_begun && connections.is_empty() {
+            let is_empty = entities.connections.is_empty();
+            has_begun |= !is_empty;
+            if has_begun && is_empty {
                 break End::Left;
             }
         };

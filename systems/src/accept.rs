@@ -14,7 +14,7 @@ use crate::ports::NetworkPort;
 /// Gives each connection that waits a record; the network owns it until it closes.
 pub fn accept(
     mut network: ResMut<NetworkPort>,
-    mut entities: Entities,
+    mut entities: ResMut<Entities>,
     mut agenda: ResMut<Agenda>,
     now: Res<Now>,
 ) {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use baton_components::arena::Arena;
 use bevy_ecs::resource::Resource;
-use bevy_ecs::system::ResMut;
+use bevy_ecs::system::{Res, ResMut};
 
 use crate::census::{Described, Id, Kind, Visit, walk};
 use crate::entities::{Entities, Entity};
@@ -34,7 +34,7 @@ pub enum Breach {
 }
 
 /// Recounts every hold and compares.
-pub fn audit(entities: Entities, mut audit: ResMut<Audit>) {
+pub fn audit(entities: Res<Entities>, mut audit: ResMut<Audit>) {
     audit.ticks += 1;
     if audit.breaches.is_empty() {
         audit.breaches = breaches(&entities);
@@ -42,7 +42,7 @@ pub fn audit(entities: Entities, mut audit: ResMut<Audit>) {
 }
 
 /// What is still there, one line for each kind that is not empty.
-pub fn remains(entities: Entities) -> Vec<String> {
+pub fn remains(entities: Res<Entities>) -> Vec<String> {
     let mut remains = Remains::default();
     walk(&entities, &mut remains);
     remains.0

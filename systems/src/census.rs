@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use baton_components::arena::Arena;
 use baton_components::hold::Hold;
+use bevy_ecs::system::Res;
 use slotmap::{Key, KeyData};
 
 use crate::entities::{Entities, Entity};
@@ -169,7 +170,7 @@ pub struct Entry {
 }
 
 /// Looks at everything there is.
-pub fn census(entities: Entities) -> Census {
+pub fn census(entities: Res<Entities>) -> Census {
     let mut census = Census::default();
     walk(&entities, &mut census);
     let links: Vec<(Id, Id)> = census

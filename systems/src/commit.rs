@@ -17,7 +17,7 @@ use crate::trace_files;
 
 /// Writes the records whose time has come. Those that the disk does not take get another.
 pub fn commit(
-    mut entities: Entities,
+    mut entities: ResMut<Entities>,
     mut storage: ResMut<StoragePort>,
     mut agenda: ResMut<Agenda>,
     now: Res<Now>,

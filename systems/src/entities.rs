@@ -20,46 +20,32 @@ use baton_components::trace::Trace;
 use baton_components::trace_file::TraceFile;
 use baton_components::viewer_session::ViewerSession;
 use baton_components::viewer_stream::ViewerStream;
-use bevy_ecs::system::{ResMut, SystemParam};
-use bevy_ecs::world::World;
+use bevy_ecs::resource::Resource;
 
-/// The arenas, in the order of reclamation: whatever a kind holds comes after it.
-#[derive(SystemParam)]
-pub struct Entities<'w> {
-    pub connections: ResMut<'w, Arena<ConnectionKey, Connection>>,
-    pub viewer_sessions: ResMut<'w, Arena<ViewerSessionKey, ViewerSession>>,
-    pub viewer_streams: ResMut<'w, Arena<ViewerStreamKey, ViewerStream>>,
-    pub indexes: ResMut<'w, Arena<IndexKey, Index>>,
-    pub streams: ResMut<'w, Arena<StreamKey, Stream>>,
-    pub traces: ResMut<'w, Arena<TraceKey, Trace>>,
-    pub sessions: ResMut<'w, Arena<SessionKey, Session>>,
-    pub chunks: ResMut<'w, Arena<ChunkKey, Chunk>>,
-    pub trace_files: ResMut<'w, Arena<TraceFileKey, TraceFile>>,
-    pub files: ResMut<'w, Arena<FileKey, File>>,
+/// The arenas, in the order of reclamation: whatever a kind holds comes after it. One
+/// resource: most systems work on most of them.
+#[derive(Debug, Default, Resource)]
+pub struct Entities {
+    pub connections: Arena<ConnectionKey, Connection>,
+    pub viewer_sessions: Arena<ViewerSessionKey, ViewerSession>,
+    pub viewer_streams: Arena<ViewerStreamKey, ViewerStream>,
+    pub indexes: Arena<IndexKey, Index>,
+    pub streams: Arena<StreamKey, Stream>,
+    pub traces: Arena<TraceKey, Trace>,
+    pub sessions: Arena<SessionKey, Session>,
+    pub chunks: Arena<ChunkKey, Chunk>,
+    pub trace_files: Arena<TraceFileKey, TraceFile>,
+    pub files: Arena<FileKey, File>,
 }
 
 /// A kind of record, and where its arena is.
 pub trait Entity: Holder + Send + Sync + Sized + 'static {
     type Key: slotmap::Key + Send + Sync;
 
-    fn arena<'a>(entities: &'a mut Entities) -> &'a mut Arena<Self::Key, Self>;
+    fn arena(entities: &mut Entities) -> &mut Arena<Self::Key, Self>;
 }
 
-impl Entities<'_> {
-    /// Puts empty arenas into the world.
-    pub fn install(world: &mut World) {
-        world.init_resource::<Arena<ConnectionKey, Connection>>();
-        world.init_resource::<Arena<ViewerSessionKey, ViewerSession>>();
-        world.init_resource::<Arena<ViewerStreamKey, ViewerStream>>();
-        world.init_resource::<Arena<IndexKey, Index>>();
-        world.init_resource::<Arena<StreamKey, Stream>>();
-        world.init_resource::<Arena<TraceKey, Trace>>();
-        world.init_resource::<Arena<SessionKey, Session>>();
-        world.init_resource::<Arena<TraceFileKey, TraceFile>>();
-        world.init_resource::<Arena<ChunkKey, Chunk>>();
-        world.init_resource::<Arena<FileKey, File>>();
-    }
-
+impl Entities {
     /// Adds a record, owned, and takes what it holds.
     pub fn insert<E: Entity>(&mut self, record: E) -> E::Key {
         for hold in holds_of(&record) {
@@ -136,7 +122,7 @@ macro_rules! entity {
         $(impl Entity for $record {
             type Key = $key;
 
-            fn arena<'a>(entities: &'a mut Entities) -> &'a mut Arena<$key, $record> {
+            fn arena(entities: &mut Entities) -> &mut Arena<$key, $record> {
                 &mut entities.$arena
             }
         })*

@@ -20,7 +20,7 @@ use crate::trace_files;
 /// What the end of a connection touches.
 #[derive(SystemParam)]
 pub struct HangUp<'w> {
-    pub entities: Entities<'w>,
+    pub entities: ResMut<'w, Entities>,
     directory: ResMut<'w, Directory>,
     storage: ResMut<'w, StoragePort>,
     network: ResMut<'w, NetworkPort>,

@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use baton_components::arena::Arena;
 use baton_components::connection::{Connection, Port};
 use baton_components::keys::ConnectionKey;
 use baton_components::limits::WAITING_METADATA_RETRY;
@@ -11,6 +10,7 @@ use baton_components::time::Now;
 use bevy_ecs::system::{Local, Res, ResMut};
 
 use crate::agenda::Agenda;
+use crate::entities::Entities;
 use crate::ports::{ClockPort, NetworkPort};
 
 /// Waits until a peer or a timer wants something, then reads the clock.
@@ -19,7 +19,7 @@ pub fn poll(
     mut clock: ResMut<ClockPort>,
     mut now: ResMut<Now>,
     mut agenda: ResMut<Agenda>,
-    connections: Res<Arena<ConnectionKey, Connection>>,
+    entities: Res<Entities>,
     mut readable: Local<Vec<ConnectionKey>>,
 ) {
     let timeout = timeout(&agenda, now.monotonic);
@@ -36,7 +36,7 @@ pub fn poll(
     readable.sort_unstable();
     readable.dedup();
     for key in readable.drain(..) {
-        match connections.get(key).map(Connection::port) {
+        match entities.connections.get(key).map(Connection::port) {
             Some(Port::Control) => agenda.control.push(key),
             Some(Port::Data) => agenda.data.push(key),
             Some(Port::Live) => agenda.viewers.push(key),

@@ -22,7 +22,7 @@ use crate::waiting_metadata;
 
 /// Frees every condemned record, after its last rites.
 pub fn reclaim(
-    mut entities: Entities,
+    mut entities: ResMut<Entities>,
     mut directory: ResMut<Directory>,
     mut storage: ResMut<StoragePort>,
 ) {

@@ -41,7 +41,7 @@ impl Relay {
         audited: bool,
     ) -> Self {
         let mut world = World::new();
-        Entities::install(&mut world);
+        world.init_resource::<Entities>();
         world.init_resource::<Directory>();
         world.init_resource::<Agenda>();
         world.init_resource::<Audit>();

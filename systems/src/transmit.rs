@@ -22,7 +22,7 @@ use crate::ports::{NetworkPort, StorageError, StoragePort, Transmitted};
 pub struct Transmit<'w, 's> {
     network: ResMut<'w, NetworkPort>,
     storage: ResMut<'w, StoragePort>,
-    entities: Entities<'w>,
+    entities: ResMut<'w, Entities>,
     agenda: ResMut<'w, Agenda>,
     now: Res<'w, Now>,
     slice: Local<'s, Vec<u8>>,

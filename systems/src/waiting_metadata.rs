@@ -19,10 +19,14 @@ use crate::trace_files;
 type Files = Arena<FileKey, File>;
 
 /// Tries to write what waits, before packets come that need it.
-pub fn retry(mut entities: Entities, mut storage: ResMut<StoragePort>, mut agenda: ResMut<Agenda>) {
+pub fn retry(
+    mut entities: ResMut<Entities>,
+    mut storage: ResMut<StoragePort>,
+    mut agenda: ResMut<Agenda>,
+) {
     let Entities {
         trace_files, files, ..
-    } = &mut entities;
+    } = &mut *entities;
     agenda.waiting_metadata.retain(|key| {
         // One that is gone has written its last.
         let file = trace_files.get_mut(*key);

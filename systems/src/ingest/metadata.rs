@@ -24,6 +24,7 @@ fn append(ingest: &mut Ingest, own: SessionKey, command: &SendMetadata) -> Resul
         agenda,
         ..
     } = ingest;
+    let entities = &mut **entities;
     let stream = entities
         .streams
         .get(key)

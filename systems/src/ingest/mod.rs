@@ -33,7 +33,7 @@ use fault::Reason;
 /// What producers' messages act on.
 #[derive(SystemParam)]
 pub struct Ingest<'w> {
-    pub entities: Entities<'w>,
+    pub entities: ResMut<'w, Entities>,
     pub directory: ResMut<'w, Directory>,
     pub storage: ResMut<'w, StoragePort>,
     pub agenda: ResMut<'w, Agenda>,

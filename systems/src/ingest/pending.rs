@@ -98,10 +98,11 @@ fn is_pending(stream: &Stream, indexed: bool, last_sequence: u64) -> bool {
 }
 
 fn check(ingest: &mut Ingest, key: StreamKey) {
-    let Some(stream) = ingest.entities.streams.get_mut(key) else {
+    let entities = &mut *ingest.entities;
+    let Some(stream) = entities.streams.get_mut(key) else {
         return;
     };
-    let Some(session) = ingest.entities.sessions.get_mut(stream.session) else {
+    let Some(session) = entities.sessions.get_mut(stream.session) else {
         return;
     };
     if stream.checked_round != session.pending_round {

@@ -108,7 +108,7 @@ fn try_detach(serve: &mut Serve, caller: Caller, id: u64) -> DetachStatus {
             DetachStatus::Unknown
         };
     };
-    let entities = &mut serve.entities;
+    let entities = &mut *serve.entities;
     let mut ended = Vec::new();
     if let Some(record) = entities.viewer_sessions.get_mut(viewer) {
         record.streams.retain(|_, key| {

@@ -32,7 +32,7 @@ use baton_components::viewer_session::{Question, ViewerSession};
 /// What viewers' requests act on.
 #[derive(SystemParam)]
 pub struct Serve<'w> {
-    pub entities: Entities<'w>,
+    pub entities: ResMut<'w, Entities>,
     directory: ResMut<'w, Directory>,
     storage: ResMut<'w, StoragePort>,
     clock: Res<'w, ClockPort>,

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use baton_components::arena::Arena;
 use baton_components::chunk::Chunk;
 use baton_components::connection::Port;
-use baton_components::keys::{ChunkKey, SessionKey, StreamKey};
 use baton_components::path::RelativePath;
 use baton_components::session::Session;
 use baton_components::stream::Stream;
@@ -17,6 +15,7 @@ use baton_components::wire::producer::{
 use baton_components::wire::viewer::{self, Request};
 use baton_components::wire::{TraceFormat, producer::Origin};
 use baton_systems::audit::Audit;
+use baton_systems::entities::Entities;
 use baton_systems::memory::{self, MemoryClock, MemoryNetwork, MemoryStorage, Peer};
 use baton_systems::settings::Settings;
 use baton_systems::tick::Relay;
@@ -91,30 +90,25 @@ impl Stage {
         self.remains().join(", ").replace(" are left", "")
     }
 
-    /// The arena of a kind of record.
-    pub fn arena<K, T>(&self) -> &Arena<K, T>
-    where
-        K: slotmap::Key + Send + Sync + 'static,
-        T: Send + Sync + 'static,
-    {
+    pub fn entities(&self) -> &Entities {
         self.relay.world.resource()
     }
 
     /// The session of that number, while it is there.
     pub fn session(&self, id: u64) -> Option<&Session> {
-        let mut sessions = self.arena::<SessionKey, Session>().iter();
+        let mut sessions = self.entities().sessions.iter();
         sessions.find_map(|(_, session)| (session.id == id).then_some(session))
     }
 
     /// The stream of that handle, closed or not, while it is there.
     pub fn stream(&self, handle: u64) -> Option<&Stream> {
-        let mut streams = self.arena::<StreamKey, Stream>().iter();
+        let mut streams = self.entities().streams.iter();
         streams.find_map(|(_, stream)| (stream.handle == handle).then_some(stream))
     }
 
     /// How many hold the chunk of that number; 0 if it is gone.
     pub fn chunk_holders(&self, number: u64) -> u32 {
-        let chunks = self.arena::<ChunkKey, Chunk>();
+        let chunks = &self.entities().chunks;
         let is_it = |chunk: &Chunk| chunk.id.is_some_and(|id| id.number == number);
         let found = chunks.iter().find(|(_, chunk)| is_it(chunk));
         found.map_or(0, |(key, _)| chunks.holders(key))

@@ -1,8 +1,6 @@
 //! Bytes on their way: large replies, viewers that take nothing, requests in pieces,
 //! and viewers that leave in the middle.
 
-use baton_components::connection::Connection;
-use baton_components::keys::ConnectionKey;
 use baton_components::limits::{RECEIVE_BYTES_PER_TICK, UNSENT_BYTES_MAX};
 use baton_components::wire::viewer::Request;
 use baton_systems::memory::Operation;
@@ -41,7 +39,7 @@ fn large_packet(size: usize) -> Scene {
 /// The input of the connection that has most of it, in bytes.
 fn largest_input(stage: &Stage) -> usize {
     let network = stage.relay.world.resource::<NetworkPort>();
-    let connections = stage.arena::<ConnectionKey, Connection>().iter();
+    let connections = stage.entities().connections.iter();
     let sizes = connections.map(|(key, _)| network.input(key).len());
     sizes.max().unwrap_or(0)
 }

@@ -37,7 +37,7 @@ use crate::bench::churn::timing::{between, cpu_time};
 
 pub struct Arenas {
     relay: Relay,
-    state: SystemState<(Entities<'static>, ResMut<'static, Directory>)>,
+    state: SystemState<(ResMut<'static, Entities>, ResMut<'static, Directory>)>,
     names: Names,
     /// Time of the last reclamation pass.
     pass: Arc<Mutex<Duration>>,
@@ -58,7 +58,7 @@ struct Names {
 
 /// All that a step works on.
 struct Hand<'a> {
-    entities: Entities<'a>,
+    entities: ResMut<'a, Entities>,
     directory: ResMut<'a, Directory>,
     names: &'a mut Names,
 }
@@ -203,10 +203,11 @@ impl Hand<'_> {
                 let trace = find(&self.names.traces, held(0));
                 let session = self.entities.traces.get(trace).map(|trace| trace.session);
                 let session = session.unwrap_or_else(|| missing(member));
+                let chunk = Some(self.chunk(held(1)));
                 let key = self.entities.insert(Stream {
                     trace,
                     session,
-                    chunk: Some(self.chunk(held(1))),
+                    chunk,
                     ..Record::numbered(id)
                 });
                 if let Some(session) = self.entities.sessions.get_mut(session) {

@@ -1,7 +1,5 @@
 //! Streams and packets that the original mixes up, loses or dies of.
 
-use baton_components::index::Index;
-use baton_components::keys::IndexKey;
 use baton_components::wire::producer::data::PacketHeader;
 use baton_components::wire::producer::{AddStream, Command, SendMetadata, code};
 
@@ -199,7 +197,7 @@ fn an_index_that_repeats_a_number_leaves_nothing_behind() {
     let mut stage = Stage::new();
     let producer = recording(&mut stage);
     producer.send_index(&mut stage, DATA, 0);
-    assert_eq!(stage.arena::<IndexKey, Index>().len(), 0);
+    assert_eq!(stage.entities().indexes.len(), 0);
     let records = stage.index_records(&format!("{DIRECTORY}/ust/index/chan_0.idx"));
     assert_eq!(records.len(), 1);
     producer.leave(&mut stage);
