@@ -130,6 +130,8 @@ fn there_is(work: fn(&Agenda) -> bool) -> impl FnMut(Res<Agenda>) -> bool {
 fn schedule(audited: bool) -> Schedule {
     let mut schedule = Schedule::default();
     schedule.set_executor(SingleThreadedExecutor::new());
+    // Systems act at once: no command waits for the end of the tick.
+    schedule.set_apply_final_deferred(false);
     // Two systems that touch the same thing in no stated order are an error.
     schedule.set_build_settings(ScheduleBuildSettings {
         ambiguity_detection: LogLevel::Error,
