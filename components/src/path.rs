@@ -4,8 +4,11 @@
 //! that what is forbidden (`..`, an absolute path, a `/` in a name, a NUL) is
 //! decided in one place.
 
+use std::cmp::Ordering;
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
+
+use triomphe::ThinArc;
 
 /// Why bytes from a peer are not a path or a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,14 +30,26 @@ pub enum PathError {
 /// Names joined by single `/`, none of them `.` or `..`. The empty path is the
 /// directory itself. Any bytes but NUL: names on disk are bytes.
 ///
-/// Copies share their bytes: a file's path is known in several places.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RelativePath(Arc<[u8]>);
+/// Copies share their bytes, and so does what is below a directory: a file's path is
+/// known in several places.
+#[derive(Clone)]
+pub struct RelativePath {
+    bytes: ThinArc<(), u8>,
+    /// Where in them it begins.
+    begin: u32,
+}
 
 impl RelativePath {
     /// The directory that paths are relative to.
     pub fn root() -> Self {
-        Self::default()
+        Self::of(&[])
+    }
+
+    fn of(bytes: &[u8]) -> Self {
+        Self {
+            bytes: ThinArc::from_header_and_slice((), bytes),
+            begin: 0,
+        }
     }
 
     /// Reads a path: repeated and trailing `/` and components `.` vanish.
@@ -53,15 +68,15 @@ impl RelativePath {
                 }
             }
         }
-        Ok(Self(path.into()))
+        Ok(Self::of(&path))
     }
 
     /// This path and one more name.
     pub fn child(&self, name: impl AsRef<[u8]>) -> Result<Self, PathError> {
         check_name(name.as_ref())?;
-        let mut path = self.0.to_vec();
+        let mut path = self.as_bytes().to_vec();
         append(&mut path, name.as_ref());
-        Ok(Self(path.into()))
+        Ok(Self::of(&path))
     }
 
     /// This path and all of `other` below it.
@@ -70,9 +85,9 @@ impl RelativePath {
         if other.is_root() {
             return self.clone();
         }
-        let mut path = self.0.to_vec();
-        append(&mut path, &other.0);
-        Self(path.into())
+        let mut path = self.as_bytes().to_vec();
+        append(&mut path, other.as_bytes());
+        Self::of(&path)
     }
 
     /// The path without its last name; nothing for the root.
@@ -80,29 +95,76 @@ impl RelativePath {
         if self.is_root() {
             return None;
         }
-        let end = self.0.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        Some(Self(self.0[..end].into()))
+        let bytes = self.as_bytes();
+        let end = bytes.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        Some(Self::of(&bytes[..end]))
     }
 
     /// Whether the path is that directory, or leads through it.
     pub fn is_at_or_below(&self, directory: &Self) -> bool {
-        let rest = self.0.strip_prefix(&*directory.0);
-        rest.is_some_and(|rest| directory.is_root() || rest.is_empty() || rest.starts_with(b"/"))
+        self.below(directory).is_some()
+    }
+
+    /// The path as it is seen from a directory that it is, or leads through.
+    pub fn below(&self, directory: &Self) -> Option<Self> {
+        let rest = self.as_bytes().strip_prefix(directory.as_bytes())?;
+        let rest = match rest.strip_prefix(b"/") {
+            Some(below) => below,
+            None if directory.is_root() || rest.is_empty() => rest,
+            None => return None,
+        };
+        let begin = self.bytes.slice.len() - rest.len();
+        Some(Self {
+            bytes: self.bytes.clone(),
+            begin: u32::try_from(begin).expect("law: a path is no longer than a message"),
+        })
     }
 
     /// The names of the path, first to last.
     pub fn components(&self) -> impl Iterator<Item = &[u8]> {
-        self.0
+        self.as_bytes()
             .split(|byte| *byte == b'/')
             .filter(|name| !name.is_empty())
     }
 
     pub fn is_root(&self) -> bool {
-        self.0.is_empty()
+        self.as_bytes().is_empty()
     }
 
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes.slice[self.begin as usize..]
+    }
+}
+
+impl Default for RelativePath {
+    fn default() -> Self {
+        Self::root()
+    }
+}
+
+impl PartialEq for RelativePath {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for RelativePath {}
+
+impl PartialOrd for RelativePath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for RelativePath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for RelativePath {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
@@ -115,13 +177,13 @@ fn append(path: &mut Vec<u8>, name: &[u8]) {
 
 impl fmt::Display for RelativePath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&String::from_utf8_lossy(&self.0))
+        formatter.write_str(&String::from_utf8_lossy(self.as_bytes()))
     }
 }
 
 impl fmt::Debug for RelativePath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:?}", String::from_utf8_lossy(&self.0))
+        write!(formatter, "{:?}", String::from_utf8_lossy(self.as_bytes()))
     }
 }
 
@@ -182,6 +244,24 @@ mod tests {
         assert_eq!(RelativePath::root().join(&path), path);
         assert_eq!(path.join(&RelativePath::root()), path);
         assert_eq!(RelativePath::root().parent(), None);
+    }
+
+    #[test]
+    fn what_is_below_a_directory_is_a_path() {
+        let path = |text: &str| RelativePath::parse(text.as_bytes()).unwrap();
+        for (whole, directory, below) in [
+            ("a/b/c", "", Some("a/b/c")),
+            ("a/b/c", "a", Some("b/c")),
+            ("a/b/c", "a/b/c", Some("")),
+            ("", "", Some("")),
+            ("a/bc", "a/b", None),
+            ("a", "a/b", None),
+        ] {
+            let found = path(whole).below(&path(directory));
+            assert_eq!(found, below.map(path), "{whole} below {directory}");
+        }
+        let twice = path("a/b/c").below(&path("a")).unwrap().below(&path("b"));
+        assert_eq!(twice, Some(path("c")));
     }
 
     proptest! {

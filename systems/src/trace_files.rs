@@ -424,7 +424,8 @@ fn create(
         .chunks
         .get_mut(place.chunk)
         .expect("law of holds: a stream holds its chunk");
-    let directory = chunk.directory().join(&place.directory);
+    let chunk_directory = chunk.directory();
+    let directory = chunk_directory.join(&place.directory);
     storage.create_directory(&directory)?;
     // Whoever moves or deletes the chunk's files asks it which they are.
     if let Some(top) = place.directory.components().next() {
@@ -435,7 +436,9 @@ fn create(
     match storage.create_file(key, &path) {
         Ok(()) => {
             if let Some(chunk) = entities.chunks.get_mut(place.chunk) {
-                chunk.files.insert(place.path(), place.stream);
+                let path = path.below(&chunk_directory);
+                let path = path.expect("law: a chunk's files are below its directory");
+                chunk.files.insert(path, place.stream);
             }
             Ok(key)
         }
