@@ -6,11 +6,13 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::hash::BuildHasher;
 use std::io;
 
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
+use rustc_hash::FxBuildHasher;
 use slotmap::SecondaryMap;
 
 use super::root::Root;
@@ -18,8 +20,8 @@ use super::root::Root;
 #[derive(Debug)]
 pub struct OpenFiles {
     files: SecondaryMap<FileKey, Open>,
-    /// Those that have a name.
-    by_path: FxHashMap<RelativePath, FileKey>,
+    /// Those that have a name, by their path.
+    by_path: HashTable<FileKey>,
     /// Those that may give up their descriptor, in turn. One that was used since its
     /// last turn is passed over once. Closed files may be among them.
     turn: VecDeque<FileKey>,
@@ -41,7 +43,7 @@ impl OpenFiles {
     pub fn new(open_max: usize) -> Self {
         Self {
             files: SecondaryMap::new(),
-            by_path: FxHashMap::default(),
+            by_path: HashTable::new(),
             turn: VecDeque::new(),
             open: 0,
             open_max,
@@ -66,7 +68,7 @@ impl OpenFiles {
                 used: false,
             },
         );
-        self.by_path.insert(path.clone(), key);
+        self.name(key);
         self.open += 1;
         if self.turn.len() > 2 * self.files.len() {
             self.turn.retain(|key| self.files.contains_key(*key));
@@ -94,24 +96,23 @@ impl OpenFiles {
     }
 
     pub fn close(&mut self, key: FileKey) {
-        let Some(closed) = self.files.remove(key) else {
+        if !self.files.contains_key(key) {
             return;
-        };
-        self.open -= usize::from(closed.file.is_some());
-        if self.by_path.get(&closed.path) == Some(&key) {
-            self.by_path.remove(&closed.path);
         }
+        self.unname(key);
+        let closed = self.files.remove(key);
+        self.open -= usize::from(closed.is_some_and(|closed| closed.file.is_some()));
     }
 
     /// The file of this path is to lose its name: it can never be opened again.
     pub fn keep_nameless(&mut self, path: &RelativePath, root: &mut Root) -> io::Result<()> {
-        if let Some(key) = self.by_path.get(path).copied() {
+        if let Some(key) = self.named(path) {
             match self.file(key, root) {
                 // Somebody else took its name away before.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 opened => drop(opened?),
             }
-            self.by_path.remove(path);
+            self.unname(key);
         }
         Ok(())
     }
@@ -121,14 +122,36 @@ impl OpenFiles {
         let moved: Vec<_> = self
             .by_path
             .iter()
-            .filter_map(|(path, key)| Some((path.clone(), moved(path, from, to)?, *key)))
+            .filter_map(|key| Some((*key, moved(self.path(*key), from, to)?)))
             .collect();
-        for (old, new, key) in moved {
-            self.by_path.remove(&old);
-            if let Some(open) = self.files.get_mut(key) {
-                open.path = new.clone();
+        for (key, path) in moved {
+            self.unname(key);
+            if let Some(other) = self.named(&path) {
+                self.unname(other);
             }
-            self.by_path.insert(new, key);
+            self.files.get_mut(key).expect(HELD).path = path;
+            self.name(key);
+        }
+    }
+
+    /// Whose name a path is.
+    fn named(&self, path: &RelativePath) -> Option<FileKey> {
+        let is_there = |key: &FileKey| self.path(*key) == path;
+        self.by_path.find(hash(path), is_there).copied()
+    }
+
+    /// The file's path is its name, and that of no other.
+    fn name(&mut self, key: FileKey) {
+        let files = &self.files;
+        let hash = |key: &FileKey| hash(&files.get(*key).expect(HELD).path);
+        self.by_path.insert_unique(hash(&key), key, hash);
+    }
+
+    /// The file has no name any more.
+    fn unname(&mut self, key: FileKey) {
+        let hash = hash(self.path(key));
+        if let Ok(entry) = self.by_path.find_entry(hash, |other| *other == key) {
+            entry.remove();
         }
     }
 
@@ -141,7 +164,8 @@ impl OpenFiles {
             let Some(open) = self.files.get_mut(key) else {
                 continue;
             };
-            if self.by_path.get(&open.path) != Some(&key) {
+            let is_it = |other: &FileKey| *other == key;
+            if self.by_path.find(hash(&open.path), is_it).is_none() {
                 // Nameless: it has no turn any more.
             } else if open.used {
                 open.used = false;
@@ -156,11 +180,11 @@ impl OpenFiles {
 
 /// Where a path leads after a rename; none if it is not touched.
 pub fn moved(path: &RelativePath, from: &RelativePath, to: &RelativePath) -> Option<RelativePath> {
-    if !path.is_at_or_below(from) {
-        return None;
-    }
-    let rest = path.as_bytes().strip_prefix(from.as_bytes())?;
-    RelativePath::parse(&[to.as_bytes(), rest].concat()).ok()
+    path.below(from).map(|rest| to.join(&rest))
+}
+
+fn hash(path: &RelativePath) -> u64 {
+    FxBuildHasher.hash_one(path)
 }
 
 const HELD: &str = "law of holds: a file is used while somebody holds it";
