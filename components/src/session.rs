@@ -3,7 +3,7 @@
 //! One for each consumer daemon of a session that a person sees, so up to three of
 //! them share an [`Origin`], and through it their chunks.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::hold::{Hold, Holder};
 use crate::keys::{ChunkKey, StreamKey, ViewerSessionKey};
@@ -47,8 +47,8 @@ pub struct Session {
     /// A chunk was archived: the session's own directory holds none any more.
     pub rotated: bool,
 
-    /// Streams that are open, by wire id.
-    pub open_streams: BTreeMap<u64, StreamKey>,
+    /// Streams that are open, in the order in which they were added.
+    pub open_streams: VecDeque<StreamKey>,
     /// Streams added since the last STREAMS_SENT.
     pub unpublished: Vec<StreamKey>,
     /// Streams that exist, those closed and still read by a viewer included.

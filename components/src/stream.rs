@@ -5,6 +5,8 @@
 
 use std::collections::VecDeque;
 
+use smallvec::SmallVec;
+
 use crate::hold::{Hold, Holder};
 use crate::keys::{ChunkKey, IndexKey, SessionKey, TraceFileKey, TraceKey, ViewerStreamKey};
 
@@ -16,7 +18,7 @@ pub struct Stream {
     /// Weak: its trace holds it.
     pub session: SessionKey,
     /// Its name, such as `channel0_1`, and that of its files.
-    pub channel: Vec<u8>,
+    pub channel: Name,
     pub kind: Kind,
     /// Packets that could not be written since the last one that was.
     pub lost: u64,
@@ -24,38 +26,31 @@ pub struct Stream {
     /// Where its next file is made; none after a rotation to no chunk.
     pub chunk: Option<ChunkKey>,
     /// The move to another chunk that was asked for and is not complete.
-    pub rotation: Option<Rotation>,
+    pub rotation: Option<Box<Rotation>>,
     /// Its files that can be read, oldest first; the last one is being written
     /// unless it is finished. Those of chunks before the current one are there for
     /// viewers that are not so far.
-    pub files: VecDeque<TraceFileKey>,
+    pub files: TraceFiles,
     /// The ordinal of the current chunk's first file.
     pub chunk_ordinal: u64,
     /// How its files are limited in size and number, if they are.
-    pub limit: Option<FileLimit>,
-    /// Number of the current file in its name, if files are limited.
-    pub file_number: u64,
+    pub limit: Option<Box<FileLimit>>,
     /// The ordinal of its next file.
     pub next_ordinal: u64,
 
     /// Number of the last packet whose bytes are complete.
     pub last_data: Option<u64>,
-    /// Number of the last packet whose index is complete.
-    pub last_index: Option<u64>,
-    /// The tracer's own count in that index (producers since 2.8).
-    pub last_packet_sequence: Option<u64>,
+    /// The last packet whose index is complete.
+    pub last_index: Option<LastIndex>,
     /// Payload of the packet that is arriving, in bytes.
     pub arriving: Option<u32>,
     /// Packets with one half, ordered by number.
     pub pending: VecDeque<(u64, IndexKey)>,
-    /// CTF stream class, learnt from the first index or beacon.
-    pub class: Option<u64>,
-    /// The stream has no event before this time that was not sent (a live beacon,
-    /// in clock cycles).
-    pub beacon: Option<u64>,
+    /// Learnt from indexes and beacons.
+    pub described: Option<Described>,
 
     pub published: bool,
-    pub closing: Option<Closing>,
+    pub closing: Option<Box<Closing>>,
     pub closed: bool,
     /// The data-pending round in which it was last asked about.
     pub checked_round: u64,
@@ -64,10 +59,35 @@ pub struct Stream {
     pub viewers: Vec<ViewerStreamKey>,
 }
 
+/// The name of a stream: rarely a long one.
+pub type Name = SmallVec<[u8; 16]>;
+
+/// Files of a stream: nearly always one.
+pub type TraceFiles = SmallVec<[TraceFileKey; 2]>;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Metadata,
     Data,
+}
+
+/// How a packet is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct LastIndex {
+    /// Its number.
+    pub sequence: u64,
+    /// The tracer's own count (producers since 2.8).
+    pub packet_sequence: u64,
+}
+
+/// What a stream's descriptions tell about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Described {
+    /// CTF stream class, as the first of them has it.
+    pub class: u64,
+    /// The stream has no event before this time that was not sent (a live beacon,
+    /// in clock cycles).
+    pub beacon: Option<u64>,
 }
 
 /// Limits of a stream's files: `NAME_0`, `NAME_1`, … each up to a size.
@@ -77,6 +97,8 @@ pub struct FileLimit {
     pub file_size: u64,
     /// After that many the first is overwritten; 0: never.
     pub file_count: u64,
+    /// Number of the current file in its name.
+    pub file_number: u64,
 }
 
 /// A pending move to another chunk, or to none.
@@ -101,7 +123,12 @@ impl Stream {
 
     /// The file being written.
     pub fn current_file(&self) -> Option<TraceFileKey> {
-        self.files.back().copied()
+        self.files.last().copied()
+    }
+
+    /// Number of the last packet whose index is complete.
+    pub fn last_index(&self) -> Option<u64> {
+        self.last_index.map(|last| last.sequence)
     }
 
     /// Where in `pending` the packet `sequence` is, or would go.
@@ -130,7 +157,7 @@ impl Holder for Stream {
         if let Some(chunk) = self.chunk {
             visit(Hold::Chunk(chunk));
         }
-        if let Some(chunk) = self.rotation.and_then(|rotation| rotation.target) {
+        if let Some(chunk) = self.rotation.as_ref().and_then(|rotation| rotation.target) {
             visit(Hold::Chunk(chunk));
         }
         for file in &self.files {

@@ -17,21 +17,28 @@ pub struct TraceFile {
     pub ordinal: u64,
     pub data: FileKey,
     /// Made with the first complete packet; never for metadata.
-    pub index: Option<IndexFile>,
+    pub index: Option<Box<IndexFile>>,
     /// Bytes of complete packets, padding included: where the next one begins.
     pub size: u64,
     /// Where the next byte of the packet that is arriving goes.
     pub written: u64,
     /// Bytes on disk: more than `written` if what was torn could not be cut off.
     pub extent: u64,
-    /// Messages of metadata that the disk has not taken, with their padding.
-    pub metadata: Vec<u8>,
+    /// Metadata that the disk has not taken.
+    pub waiting: Option<Box<WaitingMetadata>>,
     /// Packets in it whose description has not come.
     pub awaited: u32,
     /// The stream writes another file now.
     pub finished: bool,
     /// It was cleared: its packets are not for viewers any more.
     pub cleared: bool,
+}
+
+/// What waits until there is room.
+#[derive(Debug, Default)]
+pub struct WaitingMetadata {
+    /// Whole messages, with their padding.
+    pub bytes: Vec<u8>,
 }
 
 /// The records of a trace file's packets.
@@ -53,7 +60,7 @@ impl TraceFile {
 
     /// Records that are complete, on disk or not.
     pub fn records(&self) -> u64 {
-        let fresh = self.index.as_ref().map_or(0, IndexFile::fresh_records);
+        let fresh = self.index.as_ref().map_or(0, |index| index.fresh_records());
         self.committed() + fresh
     }
 

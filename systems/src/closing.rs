@@ -20,11 +20,12 @@ pub fn try_close(
     storage: &mut StoragePort,
     key: StreamKey,
 ) {
-    let closing = entities.streams.get(key).and_then(|stream| stream.closing);
+    let stream = entities.streams.get(key);
+    let closing = stream.and_then(|stream| stream.closing.as_ref());
     if closing.is_none_or(|closing| closing.last_sequence.is_none()) {
         let last_sequence = last_announced(entities, key);
         if let Some(stream) = entities.streams.get_mut(key) {
-            stream.closing = Some(Closing { last_sequence });
+            stream.closing = Some(Box::new(Closing { last_sequence }));
         }
     }
     if !must_wait(entities, key) {
@@ -42,8 +43,7 @@ pub fn try_close_all(
     let Some(session) = entities.sessions.get(session) else {
         return;
     };
-    let streams: Vec<StreamKey> = session.open_streams.values().copied().collect();
-    for stream in streams {
+    for stream in session.open_streams.clone() {
         try_close(entities, directory, storage, stream);
     }
 }
@@ -60,7 +60,10 @@ fn must_wait(entities: &Entities, key: StreamKey) -> bool {
     if stream.is_metadata() || session.aborted {
         return false;
     }
-    let last = stream.closing.and_then(|closing| closing.last_sequence);
+    let last = stream
+        .closing
+        .as_ref()
+        .and_then(|closing| closing.last_sequence);
     last.is_some_and(|last| !reached(stream.last_data, last))
 }
 
@@ -113,7 +116,11 @@ fn close(
     }
     directory.streams.remove(&handle);
     if let Some(session) = entities.sessions.get_mut(session) {
-        session.open_streams.remove(&handle);
+        // They mostly close in the order in which they were added.
+        let mut open = session.open_streams.iter();
+        if let Some(at) = open.position(|stream| *stream == key) {
+            session.open_streams.remove(at);
+        }
         session.unpublished.retain(|stream| *stream != key);
         if checked_round != session.pending_round {
             session.unchecked -= 1;

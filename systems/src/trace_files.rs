@@ -4,7 +4,6 @@
 //! is arriving stand beyond it, and are cut off if the packet never completes: a
 //! torn packet at the end of a file makes a whole trace unreadable.
 
-use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 
 use baton_components::file::File;
@@ -12,7 +11,7 @@ use baton_components::index::{Half, Index};
 use baton_components::keys::{ChunkKey, FileKey, IndexKey, SessionKey, StreamKey, TraceFileKey};
 use baton_components::path::RelativePath;
 use baton_components::session::Session;
-use baton_components::stream::Stream;
+use baton_components::stream::{Stream, TraceFiles};
 use baton_components::trace_file::{IndexFile, TraceFile};
 use baton_components::wire::ctf_index::{IndexRecord, Version};
 
@@ -47,14 +46,14 @@ pub fn begin(
         size: 0,
         written: 0,
         extent: 0,
-        metadata: Vec::new(),
+        waiting: None,
         awaited: 0,
         finished: false,
         cleared: false,
     });
     entities.disown::<File>(data);
     entities.relink(key, |stream: &mut Stream| {
-        stream.files.push_back(file);
+        stream.files.push(file);
         stream.next_ordinal += 1;
     });
     entities.disown::<TraceFile>(file);
@@ -72,10 +71,10 @@ pub fn make_room(
     let Some(stream) = entities.streams.get_mut(key) else {
         return Ok(());
     };
-    let Some(limit) = stream.limit else {
+    let Some(current) = stream.current_file() else {
         return Ok(());
     };
-    let Some(current) = stream.files.back().copied() else {
+    let Some(limit) = &mut stream.limit else {
         return Ok(());
     };
     let filled = entities
@@ -85,15 +84,16 @@ pub fn make_room(
     if filled.saturating_add(size) <= limit.file_size {
         return Ok(());
     }
-    let number = stream.file_number;
-    stream.file_number = number + 1;
-    if stream.file_number == limit.file_count {
-        stream.file_number = 0;
+    let number = limit.file_number;
+    limit.file_number = number + 1;
+    if limit.file_number == limit.file_count {
+        limit.file_number = 0;
     }
     if let Err(error) = begin(entities, storage, key) {
         // The stream stays in its file, and tries again with the next packet.
-        if let Some(stream) = entities.streams.get_mut(key) {
-            stream.file_number = number;
+        let stream = entities.streams.get_mut(key);
+        if let Some(limit) = stream.and_then(|stream| stream.limit.as_mut()) {
+            limit.file_number = number;
         }
         return Err(error);
     }
@@ -109,7 +109,7 @@ fn forget_unreachable(entities: &mut Entities, key: StreamKey) {
     let Some(stream) = entities.streams.get(key) else {
         return;
     };
-    let kept = match stream.limit {
+    let kept = match &stream.limit {
         _ if !is_served(entities, stream.session) => 1,
         Some(limit) if limit.file_count > 0 => limit.file_count as usize,
         _ => return,
@@ -149,7 +149,7 @@ pub fn forget_passed(entities: &mut Entities, key: StreamKey) {
             !file.cleared && (since(current) || since(read))
         })
     };
-    let kept: VecDeque<TraceFileKey> = stream.files.iter().copied().filter(is_kept).collect();
+    let kept: TraceFiles = stream.files.iter().copied().filter(is_kept).collect();
     if kept.len() < stream.files.len() {
         entities.relink(key, |stream: &mut Stream| stream.files = kept);
     }
@@ -198,12 +198,12 @@ pub fn begin_index(
     let begun = storage.write(index, 0, &version.header());
     if begun.is_ok() {
         entities.relink(key, |file: &mut TraceFile| {
-            file.index = Some(IndexFile {
+            file.index = Some(Box::new(IndexFile {
                 file: index,
                 version,
                 committed: 0,
                 fresh: Vec::new(),
-            });
+            }));
         });
     } else if let Some(file) = entities.files.get(index)
         // Readers do without an index, but not with half a one.
@@ -385,7 +385,7 @@ fn place(entities: &Entities, key: StreamKey) -> Option<Place> {
     let chunk = stream.chunk?;
     let directory = entities.traces.get(stream.trace)?.path.clone();
     let files = &entities.chunks.get(chunk)?.files;
-    let number = stream.limit.map(|_| stream.file_number);
+    let number = stream.limit.as_ref().map(|limit| limit.file_number);
     let mut name = numbered(&stream.channel, number);
     let mut count = 1;
     while !stream.is_metadata()
@@ -394,7 +394,7 @@ fn place(entities: &Entities, key: StreamKey) -> Option<Place> {
             .is_some_and(|owner| *owner != key)
     {
         count += 1;
-        let channel = [&stream.channel, format!("-{count}").as_bytes()].concat();
+        let channel = [&*stream.channel, format!("-{count}").as_bytes()].concat();
         name = numbered(&channel, number);
     }
     Some(Place {

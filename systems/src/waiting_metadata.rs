@@ -43,9 +43,13 @@ pub fn take(
     bytes: &[u8],
     padding: u32,
 ) -> Result<(), StorageError> {
-    let size = file.metadata.len() as u64 + bytes.len() as u64 + u64::from(padding);
+    let waiting = file
+        .waiting
+        .as_ref()
+        .map_or(0, |waiting| waiting.bytes.len());
+    let size = waiting as u64 + bytes.len() as u64 + u64::from(padding);
     let may_wait = size <= WAITING_METADATA_BYTES_MAX;
-    if file.metadata.is_empty() || !may_wait {
+    if file.waiting.is_none() || !may_wait {
         let written =
             flush(files, storage, file).and_then(|()| append(storage, file, bytes, padding));
         match written {
@@ -54,8 +58,9 @@ pub fn take(
             Err(error) => tracing::error!("metadata waits, and packets are lost: {error}"),
         }
     }
-    file.metadata.extend_from_slice(bytes);
-    file.metadata.resize(size as usize, 0);
+    let waiting = file.waiting.get_or_insert_default();
+    waiting.bytes.extend_from_slice(bytes);
+    waiting.bytes.resize(size as usize, 0);
     Ok(())
 }
 
@@ -65,12 +70,11 @@ pub fn flush(
     storage: &mut StoragePort,
     file: &mut TraceFile,
 ) -> Result<(), StorageError> {
-    if file.metadata.is_empty() {
+    let Some(waiting) = file.waiting.take() else {
         return Ok(());
-    }
-    let waiting = std::mem::take(&mut file.metadata);
-    if let Err(error) = append(storage, file, &waiting, 0) {
-        file.metadata = waiting;
+    };
+    if let Err(error) = append(storage, file, &waiting.bytes, 0) {
+        file.waiting = Some(waiting);
         return Err(error);
     }
     let path = path(files, file);
@@ -97,7 +101,7 @@ pub fn check(entities: &Entities, key: StreamKey) -> Result<(), StorageError> {
     let trace = stream.and_then(|stream| entities.traces.get(stream.trace));
     let file = trace.and_then(|trace| entities.trace_files.get(trace.waiting?));
     match file {
-        Some(file) if !file.metadata.is_empty() => Err(StorageError {
+        Some(file) if file.waiting.is_some() => Err(StorageError {
             action: "use",
             path: path(&entities.files, file),
             reason: "it waits for room on the disk".to_owned(),
@@ -108,7 +112,11 @@ pub fn check(entities: &Entities, key: StreamKey) -> Result<(), StorageError> {
 
 /// The file goes. Readers find the metadata up to the last message that was written.
 pub fn give_up(files: &Files, file: &TraceFile, error: &StorageError) {
-    let (path, bytes) = (path(files, file), file.metadata.len());
+    let path = path(files, file);
+    let bytes = file
+        .waiting
+        .as_ref()
+        .map_or(0, |waiting| waiting.bytes.len());
     tracing::error!("{bytes} bytes of metadata in {path} are lost: {error}");
 }
 

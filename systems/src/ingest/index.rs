@@ -4,7 +4,7 @@
 use baton_components::index::{Half, Index, PacketPlace};
 use baton_components::keys::{SessionKey, StreamKey};
 use baton_components::limits::{COMMIT_BYTES, PENDING_INDEXES_PER_STREAM};
-use baton_components::stream::reached;
+use baton_components::stream::{Described, LastIndex, reached};
 use baton_components::wire::ctf_index::IndexRecord;
 use baton_components::wire::producer::{NONE, SendIndex, code, reply};
 
@@ -43,17 +43,20 @@ fn take(ingest: &mut Ingest, key: StreamKey, description: SendIndex) -> Result<(
     if stream.is_metadata() {
         return Err(Reason::IsMetadata(stream.handle));
     }
-    stream.class.get_or_insert(description.class);
+    let described = stream.described.get_or_insert(Described {
+        class: description.class,
+        beacon: None,
+    });
     if description.packet_size_bits == 0 {
         // A beacon: nothing happens in this stream before that time, unless a packet
         // is under way.
         if stream.pending.is_empty() {
-            stream.beacon = Some(description.timestamp_end);
+            described.beacon = Some(description.timestamp_end);
             question::look_again(&ingest.entities, &mut ingest.agenda, key);
         }
         return Ok(());
     }
-    stream.beacon = None;
+    described.beacon = None;
     description_came(ingest, key, description)
 }
 
@@ -213,9 +216,11 @@ fn stop_waiting(ingest: &mut Ingest, key: StreamKey, sequence: u64) {
 /// The packet is done with: rotations and questions about pending data count on it.
 fn account(ingest: &mut Ingest, key: StreamKey, description: &SendIndex) {
     if let Some(stream) = ingest.entities.streams.get_mut(key)
-        && !reached(stream.last_index, description.sequence)
+        && !reached(stream.last_index(), description.sequence)
     {
-        stream.last_index = Some(description.sequence);
-        stream.last_packet_sequence = Some(description.packet_sequence);
+        stream.last_index = Some(LastIndex {
+            sequence: description.sequence,
+            packet_sequence: description.packet_sequence,
+        });
     }
 }

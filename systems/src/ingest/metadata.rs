@@ -37,11 +37,11 @@ fn append(ingest: &mut Ingest, own: SessionKey, command: &SendMetadata) -> Resul
         .and_then(|key| Some((key, entities.trace_files.get_mut(key)?)))
         .filter(|(_, file)| !file.finished)
         .ok_or(Reason::NoFile(command.stream))?;
-    let waited = !file.metadata.is_empty();
+    let waited = file.waiting.is_some();
     let (bytes, padding) = (command.bytes, command.padding_size);
     waiting_metadata::take(&entities.files, storage, file, bytes, padding)
         .map_err(Reason::MetadataExcess)?;
-    if !waited && !file.metadata.is_empty() {
+    if !waited && file.waiting.is_some() {
         agenda.waiting_metadata.push(key);
         if let Some(trace) = entities.traces.get_mut(stream.trace) {
             trace.waiting = Some(key);
@@ -89,7 +89,7 @@ fn try_reset(ingest: &mut Ingest, own: SessionKey, command: ResetMetadata) -> Re
     let old = old.ok_or(Reason::NoFile(command.stream))?;
     if let Some(file) = entities.trace_files.get_mut(old) {
         // What waits comes again with the rest.
-        file.metadata.clear();
+        file.waiting = None;
     }
     trace_files::finish(entities, storage, old);
     trace_files::begin(entities, storage, key)?;

@@ -94,7 +94,7 @@ fn is_pending(stream: &Stream, indexed: bool, last_sequence: u64) -> bool {
         return false;
     }
     !reached(stream.last_data, last_sequence)
-        || (indexed && !reached(stream.last_index, last_sequence))
+        || (indexed && !reached(stream.last_index(), last_sequence))
 }
 
 fn check(ingest: &mut Ingest, key: StreamKey) {

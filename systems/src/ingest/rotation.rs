@@ -46,6 +46,8 @@ pub fn try_rotate(ingest: &mut Ingest, key: StreamKey) -> Result<(), Reason> {
     };
     let Some(rotation) = stream
         .rotation
+        .as_deref()
+        .copied()
         .filter(|rotation| is_due(stream, rotation.position))
     else {
         return Ok(());
@@ -99,10 +101,10 @@ fn rotate_one(
         return move_to(ingest, key, target, &[]);
     }
     ingest.entities.relink(key, |stream: &mut Stream| {
-        stream.rotation = Some(Rotation {
+        stream.rotation = Some(Box::new(Rotation {
             target,
             position: position.position,
-        });
+        }));
     });
     try_rotate(ingest, key)
 }
@@ -112,14 +114,14 @@ fn rotate_one(
 fn is_due(stream: &Stream, position: u64) -> bool {
     position == 0
         || stream
-            .last_packet_sequence
-            .is_some_and(|last| last.wrapping_add(1) >= position)
+            .last_index
+            .is_some_and(|last| last.packet_sequence.wrapping_add(1) >= position)
 }
 
 /// The complete packets after the last one with an index, in the order in which they
 /// came.
 fn excess(ingest: &Ingest, stream: &Stream) -> Vec<(IndexKey, PacketPlace)> {
-    let pivot = stream.last_index;
+    let pivot = stream.last_index();
     let is_after =
         |sequence: u64| pivot.is_none_or(|pivot| sequence.wrapping_sub(pivot).cast_signed() > 0);
     stream
@@ -152,7 +154,9 @@ fn move_to(
     ingest.entities.relink(key, |stream: &mut Stream| {
         stream.chunk = target;
         stream.rotation = None;
-        stream.file_number = 0;
+        if let Some(limit) = &mut stream.limit {
+            limit.file_number = 0;
+        }
         stream.files = old.iter().copied().collect();
         if target.is_some() {
             stream.chunk_ordinal = stream.next_ordinal;

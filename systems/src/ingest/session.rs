@@ -1,6 +1,6 @@
 //! VERSION, GET_CONFIGURATION, CREATE_SESSION: how a conversation begins.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use baton_components::chunk::{Chunk, ChunkId};
 use baton_components::connection::Connection;
@@ -133,7 +133,7 @@ fn try_create(
         chunk: named_chunk,
         closing_chunk: None,
         rotated: false,
-        open_streams: BTreeMap::new(),
+        open_streams: VecDeque::new(),
         unpublished: Vec::new(),
         stream_count: 0,
         pending_round: 1,

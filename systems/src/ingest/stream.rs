@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use baton_components::keys::{ChunkKey, SessionKey, TraceKey};
 use baton_components::path::{PathError, RelativePath, check_name};
-use baton_components::stream::{Closing, FileLimit, Kind, Stream};
+use baton_components::stream::{Closing, FileLimit, Kind, Stream, TraceFiles};
 use baton_components::trace::Trace;
 use baton_components::wire::producer::{AddStream, CloseStream, NONE, code, reply};
 
@@ -77,9 +77,12 @@ fn try_add(
     }
     let session = ingest.entities.sessions.get(own).ok_or(Reason::NoSession)?;
     let chunk = session.chunk.ok_or(Reason::NoChunk)?;
-    let limit = (command.tracefile_size > 0).then_some(FileLimit {
-        file_size: command.tracefile_size,
-        file_count: command.tracefile_count,
+    let limit = (command.tracefile_size > 0).then(|| {
+        Box::new(FileLimit {
+            file_size: command.tracefile_size,
+            file_count: command.tracefile_count,
+            file_number: 0,
+        })
     });
     refuse_foreign(ingest, chunk, &path, command.channel, limit.is_some())?;
     let trace = find_or_make_trace(ingest, own, path);
@@ -87,7 +90,7 @@ fn try_add(
         handle,
         trace,
         session: own,
-        channel: command.channel.to_vec(),
+        channel: command.channel.into(),
         kind: if command.channel == METADATA {
             Kind::Metadata
         } else {
@@ -95,18 +98,15 @@ fn try_add(
         },
         chunk: Some(chunk),
         rotation: None,
-        files: VecDeque::new(),
+        files: TraceFiles::new(),
         limit,
-        file_number: 0,
         next_ordinal: 0,
         chunk_ordinal: 0,
         last_data: None,
         last_index: None,
-        last_packet_sequence: None,
         arriving: None,
         pending: VecDeque::new(),
-        class: None,
-        beacon: None,
+        described: None,
         lost: 0,
         published: false,
         closing: None,
@@ -124,7 +124,7 @@ fn try_add(
         return Err(error.into());
     }
     if let Some(session) = ingest.entities.sessions.get_mut(own) {
-        session.open_streams.insert(handle, stream);
+        session.open_streams.push_back(stream);
         session.unpublished.push(stream);
         session.unchecked += 1;
     }
@@ -215,7 +215,7 @@ pub fn close(
     })?;
     if let Some(stream) = ingest.entities.streams.get_mut(stream) {
         let last_sequence = (command.last_sequence != NONE).then_some(command.last_sequence);
-        stream.closing = Some(Closing { last_sequence });
+        stream.closing = Some(Box::new(Closing { last_sequence }));
     }
     closing::try_close(
         &mut ingest.entities,

@@ -26,7 +26,7 @@ pub fn attach(serve: &mut Serve, caller: Caller, id: u64, seek: u32, replies: &m
     };
     record.viewers.push(viewer);
     let kept = record.kept_streams.iter();
-    let readable: Vec<StreamKey> = kept.chain(record.open_streams.values()).copied().collect();
+    let readable: Vec<StreamKey> = kept.chain(&record.open_streams).copied().collect();
     let name = String::from_utf8_lossy(&record.name).into_owned();
     announce::prepare(entities, viewer, session, &readable, seek);
     let announced = announce::announce(entities, viewer, id);

@@ -89,7 +89,7 @@ fn end_if_over(entities: &mut Entities, key: ViewerStreamKey) {
     let file = viewer_stream
         .file()
         .and_then(|file| entities.trace_files.get(file));
-    let waits = file.is_some_and(|file| !file.metadata.is_empty());
+    let waits = file.is_some_and(|file| file.waiting.is_some());
     let is_over = closed && !waits && (sent > 0 || file.is_some_and(|file| file.cleared));
     if is_over && !announce::is_needed(entities, viewer_stream) {
         announce::end(entities, key);

@@ -1,6 +1,7 @@
 //! GET_NEXT_INDEX: the next packet of a stream, or what is known instead.
 
 use baton_components::keys::{TraceFileKey, ViewerStreamKey};
+use baton_components::stream::Described;
 use baton_components::viewer_session::{Question, ViewerSession};
 use baton_components::viewer_stream::{Readable, ViewerStream};
 use baton_components::wire::ctf_index::IndexRecord;
@@ -84,8 +85,11 @@ fn drained(entities: &mut Entities, key: ViewerStreamKey, flags: u32) -> IndexRe
         announce::end(entities, key);
         return IndexReply::without_index(NextIndexStatus::Hup, flags);
     };
-    match (stream.beacon, stream.class) {
-        (Some(beacon), Some(class)) => IndexReply::inactive(beacon, class, flags),
+    match stream.described {
+        Some(Described {
+            class,
+            beacon: Some(beacon),
+        }) => IndexReply::inactive(beacon, class, flags),
         _ => IndexReply::without_index(NextIndexStatus::Retry, flags),
     }
 }
@@ -107,7 +111,7 @@ fn seek_next(entities: &mut Entities, storage: &mut StoragePort, key: ViewerStre
             .file
             .and_then(|file| Some((file, entities.trace_files.get(file)?)));
         let Some((file, trace_file)) = here else {
-            let Some(oldest) = stream.files.front().copied() else {
+            let Some(oldest) = stream.files.first().copied() else {
                 return Next::Drained;
             };
             go_to(entities, key, oldest);

@@ -293,7 +293,7 @@ impl Hand<'_> {
                 let file = find(&self.names.trace_files, held);
                 let key = self.stream(holder);
                 self.entities
-                    .relink(key, |record: &mut Stream| record.files.push_back(file));
+                    .relink(key, |record: &mut Stream| record.files.push(file));
             }
             (Kind::Session, Kind::Chunk) => {
                 let chunk = self.chunk(held);
@@ -305,12 +305,12 @@ impl Hand<'_> {
                 let file = find(&self.names.files, held);
                 let key = find(&self.names.trace_files, holder);
                 self.entities.relink(key, |record: &mut TraceFile| {
-                    record.index = Some(IndexFile {
+                    record.index = Some(Box::new(IndexFile {
                         file,
                         version: Version::V1_1,
                         committed: 1,
                         fresh: Vec::new(),
-                    });
+                    }));
                 });
             }
             _ => missing(held),

@@ -13,7 +13,7 @@ use baton_components::keys::{
 };
 use baton_components::path::RelativePath;
 use baton_components::session::{Origin, Session};
-use baton_components::stream::{Kind as StreamKind, Stream};
+use baton_components::stream::{Described, Kind as StreamKind, LastIndex, Stream, TraceFiles};
 use baton_components::trace::Trace;
 use baton_components::trace_file::{IndexFile, TraceFile};
 use baton_components::viewer_session::{Attachment, ViewerSession};
@@ -196,23 +196,26 @@ impl Record for Stream {
             handle: id,
             trace: TraceKey::default(),
             session: SessionKey::default(),
-            channel: b"channel0_0".to_vec(),
+            channel: b"channel0_0".as_slice().into(),
             kind: StreamKind::Data,
             lost: 0,
             chunk: None,
             rotation: None,
-            files: VecDeque::new(),
+            files: TraceFiles::new(),
             chunk_ordinal: 0,
             limit: None,
-            file_number: 0,
             next_ordinal: 1,
             last_data: Some(0),
-            last_index: Some(0),
-            last_packet_sequence: Some(0),
+            last_index: Some(LastIndex {
+                sequence: 0,
+                packet_sequence: 0,
+            }),
             arriving: None,
             pending: VecDeque::new(),
-            class: Some(0),
-            beacon: None,
+            described: Some(Described {
+                class: 0,
+                beacon: None,
+            }),
             published: true,
             closing: None,
             closed: false,
@@ -226,7 +229,7 @@ impl Record for Stream {
     }
 
     fn note(&mut self, _: Member) {
-        self.files.push_back(TraceFileKey::default());
+        self.files.push(TraceFileKey::default());
     }
 
     fn enlist(&mut self, _: Kind) {
@@ -265,7 +268,7 @@ impl Record for Session {
             chunk: None,
             closing_chunk: None,
             rotated: false,
-            open_streams: BTreeMap::new(),
+            open_streams: VecDeque::new(),
             unpublished: Vec::new(),
             stream_count: 0,
             pending_round: 1,
@@ -332,7 +335,7 @@ impl Record for TraceFile {
             size: 4096,
             written: 4096,
             extent: 4096,
-            metadata: Vec::new(),
+            waiting: None,
             awaited: 0,
             finished: false,
             cleared: false,
@@ -340,12 +343,12 @@ impl Record for TraceFile {
     }
 
     fn note(&mut self, _: Member) {
-        self.index = Some(IndexFile {
+        self.index = Some(Box::new(IndexFile {
             file: FileKey::default(),
             version: Version::V1_1,
             committed: 1,
             fresh: Vec::new(),
-        });
+        }));
     }
 }
 
