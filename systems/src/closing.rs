@@ -115,11 +115,15 @@ fn close(
         trace_files::finish(entities, storage, file);
     }
     directory.streams.remove(&handle);
-    if let Some(session) = entities.sessions.get_mut(session) {
-        // They mostly close in the order in which they were added.
-        let mut open = session.open_streams.iter();
-        if let Some(at) = open.position(|stream| *stream == key) {
-            session.open_streams.remove(at);
+    let Entities {
+        sessions, streams, ..
+    } = &mut *entities;
+    if let Some(session) = sessions.get_mut(session) {
+        // They stand in the order in which they were added, that of their handles.
+        let handle_of = |key: &StreamKey| streams.get(*key).map(|stream| stream.handle);
+        let open = &mut session.open_streams;
+        if let Ok(at) = open.binary_search_by_key(&Some(handle), handle_of) {
+            open.remove(at);
         }
         session.unpublished.retain(|stream| *stream != key);
         if checked_round != session.pending_round {

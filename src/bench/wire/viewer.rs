@@ -4,8 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 use baton_components::wire::viewer::{
-    AttachStatus, DetachStatus, KIND_COMMAND, MAJOR, MetadataStatus, NEW_METADATA,
-    NextIndexStatus, PacketStatus, Request, SEEK_BEGINNING, StreamEntry,
+    AttachStatus, DetachStatus, KIND_COMMAND, MAJOR, MetadataStatus, NEW_METADATA, NextIndexStatus,
+    PacketStatus, Request, SEEK_BEGINNING, StreamEntry,
 };
 
 use super::relay::Target;
