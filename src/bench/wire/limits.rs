@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::pipe::{PipeFlags, SpliceFlags};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::exchange;
 use super::measure::{Row, Unit};
 use super::usage::Spent;
 
@@ -26,12 +27,16 @@ pub enum Limit {
     SendFile,
     /// Messages as long as an index, and answers as long as a reply.
     PingPong,
+    /// A producer waits for the reply to each of its packets.
+    Produced { packet_bytes: usize },
+    /// A viewer asks for one packet after the other.
+    Viewed { packet_bytes: usize },
 }
 
 impl Limit {
     /// Moves so many bytes, or a message for each 4 KiB of them.
     pub fn run(self, directory: &Path, bytes: usize) -> io::Result<Row> {
-        let (near, far) = connection()?;
+        let (near, far) = connection(&TcpListener::bind("127.0.0.1:0")?)?;
         let mut file = tempfile::tempfile_in(directory)?;
         match self {
             Self::ReceiveAndWrite { buffer_bytes } => {
@@ -72,12 +77,18 @@ impl Limit {
                     .pace(spent.microseconds_each(messages), Unit::Microseconds)
                     .cpu(spent.cpu_microseconds_each(messages), Unit::CpuMicroseconds))
             }
+            Self::Produced { packet_bytes } => {
+                exchange::produced(&mut file, packet_bytes, packets(bytes, packet_bytes))
+            }
+            Self::Viewed { packet_bytes } => {
+                exchange::viewed(&mut file, packet_bytes, packets(bytes, packet_bytes))
+            }
         }
     }
 }
 
-fn connection() -> io::Result<(TcpStream, TcpStream)> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
+/// Both ends of a connection.
+pub fn connection(listener: &TcpListener) -> io::Result<(TcpStream, TcpStream)> {
     let far = TcpStream::connect(listener.local_addr()?)?;
     let (near, _) = listener.accept()?;
     near.set_nodelay(true)?;
@@ -161,33 +172,33 @@ fn receive(mut from: TcpStream, bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
-fn check(file: &File, bytes: usize) -> io::Result<()> {
+pub fn check(file: &File, bytes: usize) -> io::Result<()> {
     match file.metadata()?.len() {
         length if length == bytes as u64 => Ok(()),
         length => Err(io::Error::other(format!("{length} of {bytes} bytes came"))),
     }
 }
 
-fn finish(peer: std::thread::JoinHandle<io::Result<()>>) -> io::Result<()> {
+pub fn finish(peer: std::thread::JoinHandle<io::Result<()>>) -> io::Result<()> {
     let panicked = |_| Err(io::Error::other("a thread of the load panicked"));
     peer.join().unwrap_or_else(panicked)
 }
 
 /// Time and this thread's CPU time from here on.
-struct ThreadWatch {
+pub struct ThreadWatch {
     cpu: Duration,
     begun: Instant,
 }
 
 impl ThreadWatch {
-    fn start() -> Self {
+    pub fn start() -> Self {
         Self {
             cpu: thread_cpu(),
             begun: Instant::now(),
         }
     }
 
-    fn stop(&self) -> Spent {
+    pub fn stop(&self) -> Spent {
         Spent {
             elapsed: self.begun.elapsed(),
             cpu: thread_cpu().saturating_sub(self.cpu),
@@ -200,6 +211,12 @@ fn thread_cpu() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// Small packets are many: fewer of them tell as much.
+fn packets(bytes: usize, packet_bytes: usize) -> usize {
+    (bytes / packet_bytes).clamp(1, PACKETS_MAX)
+}
+
+const PACKETS_MAX: usize = 32 * 1024;
 /// What a pipe may hold without privileges.
 const PIECE_BYTES: usize = 1024 * 1024;
 const INDEX_BYTES: usize = 100;

@@ -6,6 +6,7 @@
 
 mod commands;
 mod compare;
+mod exchange;
 mod idle;
 mod latency;
 mod limits;

@@ -172,7 +172,7 @@ const CONNECTIONS: usize = 10_000;
 /// Listeners, files, the asking viewer: far fewer are needed.
 const OTHER_DESCRIPTORS: usize = 100;
 
-const LIMITS: [(&str, Limit); 5] = [
+const LIMITS: [(&str, Limit); 9] = [
     (
         "receive and write, 64 KiB",
         Limit::ReceiveAndWrite {
@@ -188,6 +188,30 @@ const LIMITS: [(&str, Limit); 5] = [
     ("splice", Limit::Splice),
     ("sendfile", Limit::SendFile),
     ("index and reply", Limit::PingPong),
+    (
+        "a producer waits, 4 KiB",
+        Limit::Produced {
+            packet_bytes: 4 << 10,
+        },
+    ),
+    (
+        "a producer waits, 64 KiB",
+        Limit::Produced {
+            packet_bytes: 64 << 10,
+        },
+    ),
+    (
+        "a viewer asks, 64 KiB",
+        Limit::Viewed {
+            packet_bytes: 64 << 10,
+        },
+    ),
+    (
+        "a viewer asks, 1 MiB",
+        Limit::Viewed {
+            packet_bytes: 1 << 20,
+        },
+    ),
 ];
 
 /// Bytes of packets in a run.

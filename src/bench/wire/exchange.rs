@@ -1,0 +1,188 @@
+//! What the bare calls of an exchange cost in which one peer waits for each answer: the
+//! least that a relay of one thread can do for it, on this machine. No state, no checks,
+//! no log; a wait for events, and the calls that move the bytes.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::spawn;
+
+use mio::{Events, Interest, Poll, Token};
+use rustix::net::SendFlags;
+
+use super::limits::{self, ThreadWatch};
+use super::measure::Row;
+
+/// A producer sends packets, each with its index, and waits for the reply to that.
+pub fn produced(file: &mut File, packet_bytes: usize, packets: usize) -> io::Result<Row> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let (control, far_control) = limits::connection(&listener)?;
+    let (data, far_data) = limits::connection(&listener)?;
+    let producer = spawn(move || produce(far_control, far_data, packet_bytes, packets));
+    let watch = ThreadWatch::start();
+    ingest(control, data, file, packet_bytes, packets)?;
+    let spent = watch.stop();
+    limits::finish(producer)?;
+    limits::check(file, packets * packet_bytes)?;
+    Ok(spent.row_of_bytes(packets * packet_bytes))
+}
+
+/// A viewer asks for the index of a packet, and then for the packet.
+pub fn viewed(file: &mut File, packet_bytes: usize, packets: usize) -> io::Result<Row> {
+    let bytes = packets * packet_bytes;
+    io::copy(&mut io::repeat(1).take(bytes as u64), file)?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let (near, far) = limits::connection(&listener)?;
+    let viewer = spawn(move || view(far, packet_bytes, packets));
+    let watch = ThreadWatch::start();
+    serve(near, file, packet_bytes, packets)?;
+    let spent = watch.stop();
+    limits::finish(viewer)?;
+    Ok(spent.row_of_bytes(bytes))
+}
+
+fn produce(
+    mut control: TcpStream,
+    mut data: TcpStream,
+    packet_bytes: usize,
+    packets: usize,
+) -> io::Result<()> {
+    let packet = vec![1; packet_bytes];
+    let mut reply = [0; REPLY_BYTES];
+    for _ in 0..packets {
+        data.write_all(&packet)?;
+        control.write_all(&[0; INDEX_BYTES])?;
+        control.read_exact(&mut reply)?;
+    }
+    // The last packet may be read after its reply was: nothing ends before.
+    control.read(&mut reply).map(drop)
+}
+
+fn ingest(
+    control: TcpStream,
+    data: TcpStream,
+    file: &mut File,
+    packet_bytes: usize,
+    packets: usize,
+) -> io::Result<()> {
+    let mut poll = Poll::new()?;
+    let mut peers = [
+        watched(&poll, CONTROL, control)?,
+        watched(&poll, DATA, data)?,
+    ];
+    let mut events = Events::with_capacity(2);
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut indexes = packets;
+    let mut left = packets * packet_bytes;
+    while left > 0 || indexes > 0 {
+        poll.poll(&mut events, None)?;
+        // The reply leaves before the packet is written.
+        for token in [CONTROL, DATA] {
+            if !events.iter().any(|event| event.token() == token) {
+                continue;
+            }
+            let peer = &mut peers[token.0];
+            while let Some(count) = received(peer, &mut buffer)? {
+                if token == CONTROL {
+                    peer.write_all(&[0; REPLY_BYTES])?;
+                    indexes -= 1;
+                } else {
+                    file.write_all(&buffer[..count])?;
+                    left -= count;
+                }
+                if count < buffer.len() {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn view(mut relay: TcpStream, packet_bytes: usize, packets: usize) -> io::Result<()> {
+    let mut packet = vec![0; PACKET_REPLY_BYTES + packet_bytes];
+    for _ in 0..packets {
+        relay.write_all(&[0; NEXT_INDEX_BYTES])?;
+        relay.read_exact(&mut packet[..INDEX_REPLY_BYTES])?;
+        relay.write_all(&[0; GET_PACKET_BYTES])?;
+        relay.read_exact(&mut packet)?;
+    }
+    Ok(())
+}
+
+fn serve(viewer: TcpStream, file: &File, packet_bytes: usize, packets: usize) -> io::Result<()> {
+    let mut poll = Poll::new()?;
+    let mut viewer = watched(&poll, CONTROL, viewer)?;
+    let mut events = Events::with_capacity(2);
+    let mut request = [0; GET_PACKET_BYTES];
+    let mut sent = 0;
+    let mut end = 0;
+    while end < (packets * packet_bytes) as u64 || sent < end {
+        poll.poll(&mut events, None)?;
+        match received(&mut viewer, &mut request)? {
+            Some(NEXT_INDEX_BYTES) => viewer.write_all(&[0; INDEX_REPLY_BYTES])?,
+            Some(_) => {
+                let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
+                rustix::net::send(&viewer, &[0; PACKET_REPLY_BYTES], flags)?;
+                end += packet_bytes as u64;
+            }
+            None => {}
+        }
+        // What the viewer does not take now it takes after the next event.
+        while sent < end {
+            let length = (end - sent) as usize;
+            match rustix::fs::sendfile(&viewer, file, Some(&mut sent), length) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(rustix::io::Errno::AGAIN) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn watched(poll: &Poll, token: Token, socket: TcpStream) -> io::Result<mio::net::TcpStream> {
+    socket.set_nonblocking(true)?;
+    let mut socket = mio::net::TcpStream::from_std(socket);
+    let interest = Interest::READABLE | Interest::WRITABLE;
+    poll.registry().register(&mut socket, token, interest)?;
+    Ok(socket)
+}
+
+/// Nothing if there is none.
+fn received(peer: &mut mio::net::TcpStream, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    match peer.read(buffer) {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+const CONTROL: Token = Token(0);
+const DATA: Token = Token(1);
+/// What a relay receives at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// SEND_INDEX and its reply.
+const INDEX_BYTES: usize = 104;
+const REPLY_BYTES: usize = 4;
+/// GET_NEXT_INDEX, GET_PACKET and their replies.
+const NEXT_INDEX_BYTES: usize = 24;
+const INDEX_REPLY_BYTES: usize = 64;
+const GET_PACKET_BYTES: usize = 36;
+const PACKET_REPLY_BYTES: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_bytes_come_through() {
+        for packet_bytes in [4 << 10, 1 << 20] {
+            let mut file = tempfile::tempfile().unwrap();
+            produced(&mut file, packet_bytes, 20).unwrap();
+            viewed(&mut tempfile::tempfile().unwrap(), packet_bytes, 20).unwrap();
+        }
+    }
+}
