@@ -294,6 +294,31 @@ fn a_killed_viewer_makes_room_for_the_next() {
 }
 
 #[test]
+fn a_viewer_of_a_quiet_session_can_be_interrupted() {
+    let _turn = turn::take();
+    let relay = Relay::start();
+    let producer = Producer::start();
+    let session = producer.live_session(&relay, "quiet", Buffers::PerUser);
+    let interrupted = Viewer::attach(&relay, "quiet");
+    let before = producer.launch(Workload::default()).finish();
+    interrupted.wait_for_events();
+    // No packets and no beacons: the viewer asks again and again.
+    session.stop();
+    thread::sleep(Duration::from_secs(1));
+    interrupted.interrupt();
+
+    let viewer = Viewer::attach(&relay, "quiet");
+    session.start();
+    let after = producer.launch(Workload::default()).finish();
+    session.destroy();
+
+    assert_complete(&viewer.finish(), &[after]);
+    let recorded = read_directory(&relay.trace_directory("quiet"));
+    assert_complete(&recorded, &[before, after]);
+    end([producer], relay);
+}
+
+#[test]
 fn a_killed_producer_leaves_a_readable_trace() {
     let _turn = turn::take();
     let relay = Relay::start();

@@ -66,6 +66,12 @@ impl Viewer {
         self.process.signal("CONT");
     }
 
+    /// Ends it as a user does, who waits for that.
+    pub fn interrupt(mut self) {
+        self.process.signal("INT");
+        self.process.wait(Duration::from_secs(5));
+    }
+
     /// Waits until it has printed all events of a run. More must follow them, or they stay
     /// in its buffer.
     pub fn wait_for_all(&self, run: Run) {
