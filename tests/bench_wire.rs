@@ -1,11 +1,13 @@
 //! `baton bench wire`, run as people run it and very small: each workload is done, and
 //! amounts are what they should be. Whether bytes got to the disk it checks itself.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// All workloads, with the figures of each, at a five-hundredth of what is usual.
-const ROWS: [(&str, &[&str]); 53] = [
+const ROWS: [(&str, &[&str]); 57] = [
     ("4 KiB, waits", LOAD),
     ("4 KiB, 64 in flight", LOAD),
     ("4 KiB, 32 producers x 4", LOAD),
@@ -59,6 +61,10 @@ const ROWS: [(&str, &[&str]); 53] = [
     ("limits, splice", MOVED),
     ("limits, sendfile", MOVED),
     ("limits, index and reply", ASKED),
+    ("limits, a producer waits, 4 KiB", MOVED),
+    ("limits, a producer waits, 64 KiB", MOVED),
+    ("limits, a viewer asks, 64 KiB", MOVED),
+    ("limits, a viewer asks, 1 MiB", MOVED),
 ];
 
 const LOAD: &[&str] = &["MB/s", "CPU s/GB", "MB"];
@@ -135,6 +141,30 @@ fn two_relays_stand_beside_each_other() {
         let ratio: f64 = ratio.parse().unwrap();
         assert!(ratio > 0.0, "{row:?}");
     }
+}
+
+#[test]
+fn what_is_sent_is_a_trace_that_babeltrace_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let kept = directory.path().join("kept");
+    std::fs::create_dir(&kept).unwrap();
+    // A relay whose files stay when the load is over.
+    let relay = directory.path().join("relay");
+    let script = format!(
+        "#!/bin/sh\nln -s '{}' \"$LTTNG_HOME/traces\"\nexec '{}' \"$@\"\n",
+        kept.display(),
+        env!("CARGO_BIN_EXE_baton")
+    );
+    std::fs::write(&relay, script).unwrap();
+    std::fs::set_permissions(&relay, Permissions::from_mode(0o755)).unwrap();
+    let relay = relay.to_str().unwrap();
+    bench(&["--only", "64 KiB, 1 producer", "--relay", relay]);
+    let babeltrace = Command::new("babeltrace2").arg(&kept).output().unwrap();
+    let (output, errors) = (babeltrace.stdout, babeltrace.stderr);
+    assert_eq!(String::from_utf8_lossy(&errors), "");
+    // 16 packets, each with a header of 64 bytes and events of 16.
+    let events = output.iter().filter(|byte| **byte == b'\n').count();
+    assert_eq!(events, 16 * (64 * 1024 - 64) / 16);
 }
 
 #[test]

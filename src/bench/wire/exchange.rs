@@ -18,6 +18,9 @@ pub fn produced(file: &mut File, packet_bytes: usize, packets: usize) -> io::Res
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let (control, far_control) = limits::connection(&listener)?;
     let (data, far_data) = limits::connection(&listener)?;
+    // As producers have it.
+    far_data.set_nodelay(false)?;
+    far_control.set_nodelay(false)?;
     let producer = spawn(move || produce(far_control, far_data, packet_bytes, packets));
     let watch = ThreadWatch::start();
     ingest(control, data, file, packet_bytes, packets)?;

@@ -1,14 +1,20 @@
 //! Packets of a CTF 1.8 trace that readers of traces understand: one event after
 //! another, each with a number, and the metadata that describes them.
+//!
+//! A load generator must cost less than what it loads. So events have the lower half of
+//! their time only, as those of real tracers mostly do, and a packet begins where that half
+//! is 0: all packets of a stream differ in their headers alone.
 
 /// Bytes before the first event.
 pub const HEADER_BYTES: usize = 64;
-/// Bytes of an event.
+/// Bytes of an event: its time, its number in the packet, and eight that mean nothing.
 const EVENT_BYTES: usize = 16;
 /// First four bytes of a packet.
 const MAGIC: u32 = 0xC1FC_1FC1;
 /// Clock cycles from one event to the next.
-const EVENT_CYCLES: u64 = 1000;
+const EVENT_CYCLES: u32 = 1000;
+/// Clock cycles from one packet to the next: as many as the time of an event can tell.
+const PACKET_CYCLES: u64 = 1 << 32;
 
 /// Describes what [`Packets`] makes.
 pub const METADATA: &str = r#"/* CTF 1.8 */
@@ -23,6 +29,9 @@ clock { name = "load"; freq = 1000000000; };
 typealias integer {
 	size = 64; align = 8; signed = false; map = clock.load.value;
 } := time_t;
+typealias integer {
+	size = 32; align = 8; signed = false; map = clock.load.value;
+} := lower_time_t;
 stream {
 	id = 0;
 	packet.context := struct {
@@ -30,16 +39,19 @@ stream {
 		uint64_t content_size; uint64_t packet_size;
 		uint64_t packet_seq_num; uint64_t events_discarded; uint64_t unused;
 	};
-	event.header := struct { time_t timestamp; };
+	event.header := struct { lower_time_t timestamp; };
 };
-event { name = "load"; id = 0; stream_id = 0; fields := struct { uint64_t number; }; };
+event {
+	name = "load"; id = 0; stream_id = 0;
+	fields := struct { uint32_t number; uint64_t unused; };
+};
 "#;
 
 /// The packets of one stream, made one after another in the same buffer.
 #[derive(Debug)]
 pub struct Packets {
     bytes: Vec<u8>,
-    events: u64,
+    events: u32,
     next: u64,
 }
 
@@ -58,47 +70,44 @@ impl Packets {
         let size = size.max(HEADER_BYTES);
         let mut bytes = vec![0; size];
         bytes[..4].copy_from_slice(&MAGIC.to_le_bytes());
+        let events = bytes[HEADER_BYTES..].chunks_exact_mut(EVENT_BYTES);
+        let mut count = 0;
+        for (number, event) in (0u32..).zip(events) {
+            event[..4].copy_from_slice(&(number * EVENT_CYCLES).to_le_bytes());
+            event[4..8].copy_from_slice(&number.to_le_bytes());
+            count += 1;
+        }
         Self {
             bytes,
-            events: ((size - HEADER_BYTES) / EVENT_BYTES) as u64,
+            events: count,
             next: 0,
         }
     }
 
-    /// The next packet. Of a large packet only the header and the first events are
-    /// made anew: a load generator must cost less than what it loads.
+    /// The next packet.
     pub fn next(&mut self) -> (Described, &[u8]) {
         let sequence = self.next;
         self.next += 1;
-        let first = sequence * self.events.max(1);
-        let content = HEADER_BYTES as u64 + self.events * EVENT_BYTES as u64;
+        let begin = sequence * PACKET_CYCLES;
+        let last = u64::from(self.events.saturating_sub(1) * EVENT_CYCLES);
         let described = Described {
             sequence,
-            timestamp_begin: first * EVENT_CYCLES,
-            timestamp_end: (first + self.events.saturating_sub(1)) * EVENT_CYCLES,
-            content_bytes: content,
+            timestamp_begin: begin,
+            timestamp_end: begin + last,
+            content_bytes: HEADER_BYTES as u64 + u64::from(self.events) * EVENT_BYTES as u64,
         };
         let fields = [
             described.timestamp_begin,
             described.timestamp_end,
-            content * 8,
+            described.content_bytes * 8,
             self.bytes.len() as u64 * 8,
             sequence,
             0,
             0,
         ];
-        for (field, place) in fields
-            .iter()
-            .zip(self.bytes[8..HEADER_BYTES].chunks_exact_mut(8))
-        {
+        let places = self.bytes[8..HEADER_BYTES].chunks_exact_mut(8);
+        for (field, place) in fields.iter().zip(places) {
             place.copy_from_slice(&field.to_le_bytes());
-        }
-        for (number, event) in
-            (first..).zip(self.bytes[HEADER_BYTES..].chunks_exact_mut(EVENT_BYTES))
-        {
-            let (time, payload) = event.split_at_mut(8);
-            time.copy_from_slice(&(number * EVENT_CYCLES).to_le_bytes());
-            payload.copy_from_slice(&number.to_le_bytes());
         }
         (described, &self.bytes)
     }
