@@ -163,7 +163,7 @@ fn what_is_sent_is_a_trace_that_babeltrace_reads() {
     let (output, errors) = (babeltrace.stdout, babeltrace.stderr);
     assert_eq!(String::from_utf8_lossy(&errors), "");
     // 16 packets, each with a header of 64 bytes and events of 16.
-    let events = output.iter().filter(|byte| **byte == b'\n').count();
+    let events = String::from_utf8_lossy(&output).lines().count();
     assert_eq!(events, 16 * (64 * 1024 - 64) / 16);
 }
 
