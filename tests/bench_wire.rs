@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// All workloads, with the figures of each, at a five-hundredth of what is usual.
-const ROWS: [(&str, &[&str]); 57] = [
+const ROWS: [(&str, &[&str]); 58] = [
     ("4 KiB, waits", LOAD),
     ("4 KiB, 64 in flight", LOAD),
     ("4 KiB, 32 producers x 4", LOAD),
@@ -65,6 +65,7 @@ const ROWS: [(&str, &[&str]); 57] = [
     ("limits, a producer waits, 64 KiB", MOVED),
     ("limits, a viewer asks, 64 KiB", MOVED),
     ("limits, a viewer asks, 1 MiB", MOVED),
+    ("limits, sessions", &["sessions/s", "CPU µs"]),
 ];
 
 const LOAD: &[&str] = &["MB/s", "CPU s/GB", "MB"];

@@ -4,14 +4,15 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::thread::spawn;
 
 use mio::{Events, Interest, Poll, Token};
 use rustix::net::SendFlags;
 
 use super::limits::{self, ThreadWatch};
-use super::measure::Row;
+use super::measure::{Row, Unit};
 
 /// A producer sends packets, each with its index, and waits for the reply to that.
 pub fn produced(file: &mut File, packet_bytes: usize, packets: usize) -> io::Result<Row> {
@@ -42,6 +43,73 @@ pub fn viewed(file: &mut File, packet_bytes: usize, packets: usize) -> io::Resul
     let spent = watch.stop();
     limits::finish(viewer)?;
     Ok(spent.row_of_bytes(bytes))
+}
+
+/// Sessions without data come and go, one after another: two connections, a command after
+/// the other, directories and files that are made and closed.
+pub fn opened(directory: &Path, sessions: usize) -> io::Result<Row> {
+    let directory = tempfile::tempdir_in(directory)?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let producers = spawn(move || come_and_go(address, sessions));
+    let mut poll = Poll::new()?;
+    let watch = ThreadWatch::start();
+    for session in 0..sessions {
+        let (control, _) = listener.accept()?;
+        let (data, _) = listener.accept()?;
+        let place = directory.path().join(session.to_string());
+        record_nothing(&mut poll, control, data, &place)?;
+    }
+    let spent = watch.stop();
+    limits::finish(producers)?;
+    let rate = sessions as f64 / spent.elapsed.as_secs_f64();
+    Ok(Row::new("")
+        .pace(rate, Unit::SessionsPerSecond)
+        .cpu(spent.cpu_microseconds_each(sessions), Unit::CpuMicroseconds))
+}
+
+fn come_and_go(relay: SocketAddr, sessions: usize) -> io::Result<()> {
+    let mut reply = [0; REPLY_BYTES];
+    for _ in 0..sessions {
+        let mut control = TcpStream::connect(relay)?;
+        let _data = TcpStream::connect(relay)?;
+        for _ in 0..SESSION_COMMANDS {
+            control.write_all(&[0; INDEX_BYTES])?;
+            control.read_exact(&mut reply)?;
+        }
+    }
+    Ok(())
+}
+
+fn record_nothing(
+    poll: &mut Poll,
+    control: TcpStream,
+    data: TcpStream,
+    place: &Path,
+) -> io::Result<()> {
+    let mut control = watched(poll, CONTROL, control)?;
+    let _data = watched(poll, DATA, data)?;
+    let mut events = Events::with_capacity(2);
+    let mut command = [0; INDEX_BYTES];
+    let mut files = Vec::new();
+    let mut below = place.to_owned();
+    let mut commands = 0;
+    while commands < SESSION_COMMANDS {
+        poll.poll(&mut events, None)?;
+        if received(&mut control, &mut command)?.is_none() {
+            continue;
+        }
+        if commands < SESSION_DIRECTORIES {
+            std::fs::create_dir(&below)?;
+            below.push("directory");
+        } else if files.len() < SESSION_FILES {
+            let name = format!("stream_{commands}");
+            files.push(File::create(place.join(name))?);
+        }
+        control.write_all(&[0; REPLY_BYTES])?;
+        commands += 1;
+    }
+    Ok(())
 }
 
 fn produce(
@@ -170,6 +238,10 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// SEND_INDEX and its reply.
 const INDEX_BYTES: usize = 104;
 const REPLY_BYTES: usize = 4;
+/// What a session of four data streams and metadata takes.
+const SESSION_COMMANDS: usize = 15;
+const SESSION_DIRECTORIES: usize = 5;
+const SESSION_FILES: usize = 5;
 /// GET_NEXT_INDEX, GET_PACKET and their replies.
 const NEXT_INDEX_BYTES: usize = 24;
 const INDEX_REPLY_BYTES: usize = 64;
@@ -187,5 +259,6 @@ mod tests {
             produced(&mut file, packet_bytes, 20).unwrap();
             viewed(&mut tempfile::tempfile().unwrap(), packet_bytes, 20).unwrap();
         }
+        opened(&std::env::temp_dir(), 3).unwrap();
     }
 }

@@ -31,10 +31,12 @@ pub enum Limit {
     Produced { packet_bytes: usize },
     /// A viewer asks for one packet after the other.
     Viewed { packet_bytes: usize },
+    /// Sessions come and go, and bring nothing.
+    Opened,
 }
 
 impl Limit {
-    /// Moves so many bytes, or a message for each 4 KiB of them.
+    /// Moves so many bytes, or does what stands for them.
     pub fn run(self, directory: &Path, bytes: usize) -> io::Result<Row> {
         let (near, far) = connection(&TcpListener::bind("127.0.0.1:0")?)?;
         let mut file = tempfile::tempfile_in(directory)?;
@@ -83,6 +85,7 @@ impl Limit {
             Self::Viewed { packet_bytes } => {
                 exchange::viewed(&mut file, packet_bytes, packets(bytes, packet_bytes))
             }
+            Self::Opened => exchange::opened(directory, bytes / SESSION_BYTES + 1),
         }
     }
 }
@@ -216,6 +219,8 @@ fn packets(bytes: usize, packet_bytes: usize) -> usize {
     (bytes / packet_bytes).clamp(1, PACKETS_MAX)
 }
 
+/// As if each session had brought so much.
+const SESSION_BYTES: usize = 512 * 1024;
 const PACKETS_MAX: usize = 32 * 1024;
 /// What a pipe may hold without privileges.
 const PIECE_BYTES: usize = 1024 * 1024;

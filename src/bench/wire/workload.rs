@@ -172,7 +172,7 @@ const CONNECTIONS: usize = 10_000;
 /// Listeners, files, the asking viewer: far fewer are needed.
 const OTHER_DESCRIPTORS: usize = 100;
 
-const LIMITS: [(&str, Limit); 9] = [
+const LIMITS: [(&str, Limit); 10] = [
     (
         "receive and write, 64 KiB",
         Limit::ReceiveAndWrite {
@@ -212,6 +212,7 @@ const LIMITS: [(&str, Limit); 9] = [
             packet_bytes: 1 << 20,
         },
     ),
+    ("sessions", Limit::Opened),
 ];
 
 /// Bytes of packets in a run.
