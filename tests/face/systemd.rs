@@ -3,8 +3,8 @@
 use crate::process::{Process, eventually};
 use crate::relay::{self, Relay};
 use crate::sandbox;
-use std::fs;
-use std::io::ErrorKind;
+use baton_components::wire::viewer::{KIND_COMMAND, MAJOR, Request};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -48,7 +48,7 @@ fn a_socket_that_was_opened_before_is_used() {
     let directory = sandbox::home();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
     let address = listener.local_addr().expect("its address");
-    let early = TcpStream::connect(address).expect("a connection before the relay is there");
+    let mut early = TcpStream::connect(address).expect("a connection before the relay is there");
     let inner = relay::command(directory.path());
     let mut command = Command::new("sh");
     command
@@ -64,14 +64,16 @@ fn a_socket_that_was_opened_before_is_used() {
     let relay = Relay::running_in(directory);
     assert_eq!(relay.address("live"), address);
     assert_ne!(relay.address("control"), address);
-    // It was accepted: its descriptor is one of the relay's.
-    let sockets = || {
-        let entries = fs::read_dir(format!("/proc/{}/fd", relay.pid)).expect("descriptors");
-        entries.count()
+    let mut connect = Vec::new();
+    let request = Request::Connect {
+        major: MAJOR,
+        minor: 4,
+        kind: KIND_COMMAND,
     };
-    let with_it = sockets();
-    drop(early);
-    eventually("one descriptor less", PATIENCE, || sockets() < with_it);
+    request.encode(&mut connect);
+    early.write_all(&connect).expect("a relay that listens");
+    early.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+    early.read_exact(&mut [0; 20]).expect("its answer");
     relay.terminate();
     assert!(child.wait().expect("its end").success());
 }
