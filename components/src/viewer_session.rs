@@ -17,7 +17,7 @@ pub struct ViewerSession {
     pub traces: BTreeMap<TraceKey, KnownTrace>,
     /// What it asked last, if that was for a packet and there was none.
     pub question: Option<Question>,
-    /// When its questions are looked at (monotonic), if a timer runs for them.
+    /// When its question is looked at (monotonic), if a timer runs for it.
     pub timer: Option<Duration>,
 }
 

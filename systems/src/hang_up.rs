@@ -14,7 +14,6 @@ use crate::agenda::{Agenda, Timer};
 use crate::closing;
 use crate::entities::Entities;
 use crate::ports::{NetworkPort, StoragePort};
-use crate::serve::question;
 use crate::trace_files;
 
 /// What the end of a connection touches.
@@ -73,8 +72,7 @@ fn end(hang_up: &mut HangUp, key: ConnectionKey) {
     } else {
         None
     };
-    let asks = question::waits(&hang_up.entities, key);
-    if !aborted && (packet.is_some() || !hang_up.network.input(key).is_empty() && !asks) {
+    if !aborted && (packet.is_some() || !hang_up.network.input(key).is_empty()) {
         tracing::warn!(
             peer = connection.peer,
             "{} connection ended in the middle of a message",

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 
 use baton_components::connection::{Ending, Role};
-use baton_components::keys::{ConnectionKey, SessionKey, ViewerSessionKey};
+use baton_components::keys::{ConnectionKey, SessionKey};
 use baton_components::limits::REPLY_PATIENCE;
 use baton_components::time::Now;
 use bevy_ecs::system::Res;
@@ -28,13 +28,18 @@ fn is_due(agenda: &Agenda, now: &Now) -> bool {
 /// Acts on every timer whose time has come.
 pub fn expire(mut hang_up: HangUp) {
     while is_due(&hang_up.agenda, &hang_up.now)
-        && let Some(Reverse((_, timer))) = hang_up.agenda.timers.pop()
+        && let Some(Reverse((due, timer))) = hang_up.agenda.timers.pop()
     {
         match timer {
             Timer::Drain(session) => end_drain(&mut hang_up, session),
             Timer::Handshake(connection) => end_handshake(&mut hang_up, connection),
             Timer::Reply(connection) => end_reply(&mut hang_up, connection),
-            Timer::Question(viewer) => end_question(&mut hang_up, viewer),
+            Timer::Question(viewer) => {
+                let HangUp {
+                    entities, agenda, ..
+                } = &mut hang_up;
+                question::expire(entities, agenda, viewer, due);
+            }
             // It was for `commit` to see the time.
             Timer::Commit => {}
         }
@@ -78,17 +83,6 @@ fn end_reply(hang_up: &mut HangUp, key: ConnectionKey) {
         let timer = Reverse((deadline, Timer::Reply(key)));
         hang_up.agenda.timers.push(timer);
     }
-}
-
-/// A viewer's question has waited for a packet.
-fn end_question(hang_up: &mut HangUp, key: ViewerSessionKey) {
-    let HangUp {
-        entities,
-        agenda,
-        now,
-        ..
-    } = hang_up;
-    question::expire(entities, agenda, key, now.monotonic);
 }
 
 fn end(hang_up: &mut HangUp, key: ConnectionKey, why: &str) {

@@ -47,7 +47,7 @@ struct Caller {
     /// The lower minor of the two sides.
     minor: u32,
     session: Option<ViewerSessionKey>,
-    /// It has asked more than this.
+    /// It has asked more than this, or goes: it does not wait.
     goes_on: bool,
 }
 

@@ -9,7 +9,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use baton_components::keys::{ConnectionKey, StreamKey, ViewerSessionKey, ViewerStreamKey};
+use baton_components::keys::{StreamKey, ViewerSessionKey, ViewerStreamKey};
 use baton_components::limits::{QUESTION_PATIENCE, QUESTION_PAUSE_MIN, QUESTION_PAUSES};
 use baton_components::viewer_session::{Asked, Question, ViewerSession};
 
@@ -72,34 +72,26 @@ pub fn look_again(entities: &Entities, agenda: &mut Agenda, stream: StreamKey) {
     }
 }
 
-/// Whether what a connection has said last is a question that waits.
-pub fn waits(entities: &Entities, connection: ConnectionKey) -> bool {
-    let viewer = entities.connections.get(connection);
-    let session = viewer.and_then(|connection| connection.viewer()?.session);
-    let session = session.and_then(|key| entities.viewer_sessions.get(key));
-    let question = session.and_then(|session| session.question);
-    question.is_some_and(|question| matches!(question.state, Asked::Waiting { .. }))
-}
-
 /// A timer of a viewer has run out: its question has waited long enough, or one that
-/// was asked since goes on waiting.
-pub fn expire(entities: &mut Entities, agenda: &mut Agenda, key: ViewerSessionKey, now: Duration) {
-    let Some(viewer) = entities.viewer_sessions.get_mut(key) else {
+/// was asked since goes on waiting. Nothing, if an earlier one took its place.
+pub fn expire(entities: &mut Entities, agenda: &mut Agenda, key: ViewerSessionKey, due: Duration) {
+    let viewer = entities.viewer_sessions.get_mut(key);
+    let Some(viewer) = viewer.filter(|viewer| viewer.timer == Some(due)) else {
         return;
     };
     viewer.timer = None;
     let Some(Asked::Waiting { connection, until }) = viewer.question.map(|last| last.state) else {
         return;
     };
-    if until <= now {
+    if until <= due {
         agenda.again.push(connection);
     } else {
         set_timer(viewer, agenda, key, until);
     }
 }
 
-/// Most questions are answered before their time, so that a viewer has one timer for
-/// all of them, and not one for each.
+/// Most questions are answered before their time, so a viewer has one timer that goes on
+/// from one to the next, and another only for a question that waits less long.
 fn set_timer(
     viewer: &mut ViewerSession,
     agenda: &mut Agenda,

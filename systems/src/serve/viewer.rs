@@ -27,9 +27,13 @@ pub enum Reason {
     Malformed(#[from] WireError),
 }
 
-/// Answers every whole request that has come, in the order of each connection.
+/// Answers every whole request that has come, in the order of each connection, unless it
+/// waits.
 pub fn serve(mut network: ResMut<NetworkPort>, mut serve: Serve, mut replies: Local<Vec<u8>>) {
     let mut ready = std::mem::take(&mut serve.agenda.viewers);
+    // Who has said something may wait for something as well.
+    ready.sort_unstable();
+    ready.dedup();
     for key in ready.drain(..) {
         if !receive(&mut network, &mut serve.entities, &mut serve.agenda, key) {
             continue;
@@ -65,7 +69,7 @@ fn report(serve: &mut Serve, key: ConnectionKey, reason: &Reason) {
 
 /// Answers the requests that `input` holds whole; gives how many bytes they took.
 /// While a large reply is being sent, or the viewer does not take what it has, the
-/// next request waits.
+/// next request waits; and so may a question for a packet that is not there.
 fn converse(
     serve: &mut Serve,
     key: ConnectionKey,
@@ -95,12 +99,18 @@ fn converse(
         let Some(payload) = rest.get(..kind.payload_size()) else {
             return Ok(consumed);
         };
-        let goes_on = rest.len() > payload.len();
+        let goes_on = rest.len() > payload.len() || is_ending(serve, key);
         if !answer(serve, key, decode(kind, payload)?, goes_on, replies)? {
             return Ok(consumed);
         }
         consumed += HEADER_SIZE + payload.len();
     }
+}
+
+/// Whether no other tick comes in which the viewer could be answered.
+fn is_ending(serve: &Serve, key: ConnectionKey) -> bool {
+    let connection = serve.entities.connections.get(key);
+    connection.is_none_or(|connection| connection.ending.is_some())
 }
 
 /// Whether a reply is still being sent.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use baton_components::limits::{QUESTION_PATIENCE, QUESTION_PAUSE_MIN, QUESTION_PAUSES};
 use baton_components::wire::producer::{Command, Minors};
-use baton_components::wire::viewer::Request;
+use baton_components::wire::viewer::{Header, Request};
 use baton_systems::agenda::{Agenda, Timer};
 
 use crate::stage::{self, Viewer};
@@ -181,6 +181,8 @@ fn whoever_leaves_with_a_question_leaves_nothing() {
     let mut scene = kept();
     scene.viewer.peer.finish();
     run(&mut scene);
+    // It may still listen.
+    assert_eq!(heard(&scene, &[NEXT_INDEX]), "RETRY");
     assert!(scene.viewer.peer.is_closed());
     send(&mut scene, 0);
     scene.producer.leave(&mut scene.stage);
@@ -213,4 +215,46 @@ fn a_viewer_has_one_timer_for_many_questions() {
         assert_eq!(of_questions.count(), 1);
     }
     scene.end();
+}
+
+#[test]
+fn timers_of_shorter_questions_do_not_pile_up() {
+    let mut scene = Scene::watched(0);
+    for sequence in 0..300 {
+        assert_eq!(ask(&mut scene, &[NEXT_INDEX]), "RETRY");
+        pause(&mut scene, PAUSE * [10, 1, 7][sequence % 3]);
+        assert_eq!(ask(&mut scene, &[NEXT_INDEX]), KEPT);
+        pause(&mut scene, PAUSE * 3);
+        send(&mut scene, sequence as u64);
+        run(&mut scene);
+        assert_ne!(heard(&scene, &[NEXT_INDEX]), KEPT);
+        let agenda = scene.stage.relay.world.resource::<Agenda>();
+        let timers = agenda.timers.iter();
+        let of_questions = timers.filter(|timer| matches!(timer.0.1, Timer::Question(_)));
+        // As many as are set in the time of the longest.
+        assert!(of_questions.count() <= 10);
+    }
+    scene.end();
+}
+
+#[test]
+fn a_packet_and_a_bad_request_in_one_tick_are_answered_once() {
+    let mut scene = kept();
+    send(&mut scene, 0);
+    send(&mut scene, 1);
+    let mut unknown = Vec::new();
+    let header = Header {
+        payload_size: 0,
+        command: 99,
+    };
+    header.encode(&mut unknown);
+    scene.viewer.peer.write(&unknown);
+    run(&mut scene);
+    let received = scene.viewer.peer.take_received();
+    let (index, refusal) = received.split_at(64);
+    assert_eq!(tell_all(&[NEXT_INDEX], 15, index), "OK 0 at 0");
+    assert_eq!(refusal, [0, 0, 0, 11]);
+    assert!(scene.viewer.peer.is_closed());
+    scene.producer.leave(&mut scene.stage);
+    scene.stage.assert_empty();
 }
