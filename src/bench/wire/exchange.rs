@@ -11,8 +11,8 @@ use std::thread::spawn;
 use mio::{Events, Interest, Poll, Token};
 use rustix::net::SendFlags;
 
-use super::limits::{self, ThreadWatch};
-use super::measure::{Row, Unit};
+use super::limits::{self, INDEX_BYTES, REPLY_BYTES, ThreadWatch};
+use super::measure::Row;
 
 /// A producer sends packets, each with its index, and waits for the reply to that.
 pub fn produced(file: &mut File, packet_bytes: usize, packets: usize) -> io::Result<Row> {
@@ -62,10 +62,7 @@ pub fn opened(directory: &Path, sessions: usize) -> io::Result<Row> {
     }
     let spent = watch.stop();
     limits::finish(producers)?;
-    let rate = sessions as f64 / spent.elapsed.as_secs_f64();
-    Ok(Row::new("")
-        .pace(rate, Unit::SessionsPerSecond)
-        .cpu(spent.cpu_microseconds_each(sessions), Unit::CpuMicroseconds))
+    Ok(spent.row_of_sessions(sessions))
 }
 
 fn come_and_go(relay: SocketAddr, sessions: usize) -> io::Result<()> {
@@ -235,9 +232,6 @@ const CONTROL: Token = Token(0);
 const DATA: Token = Token(1);
 /// What a relay receives at once.
 const BUFFER_BYTES: usize = 256 * 1024;
-/// SEND_INDEX and its reply.
-const INDEX_BYTES: usize = 104;
-const REPLY_BYTES: usize = 4;
 /// What a session of four data streams and metadata takes.
 const SESSION_COMMANDS: usize = 15;
 const SESSION_DIRECTORIES: usize = 5;

@@ -224,5 +224,6 @@ const SESSION_BYTES: usize = 512 * 1024;
 const PACKETS_MAX: usize = 32 * 1024;
 /// What a pipe may hold without privileges.
 const PIECE_BYTES: usize = 1024 * 1024;
-const INDEX_BYTES: usize = 100;
-const REPLY_BYTES: usize = 12;
+/// SEND_INDEX and its reply.
+pub const INDEX_BYTES: usize = 104;
+pub const REPLY_BYTES: usize = 4;

@@ -121,11 +121,7 @@ pub fn churn(target: &Target, sessions: usize, with_data: bool) -> io::Result<Ro
     let spent = watch.stop()?;
     let expected = sessions * packets * shape.packet_bytes;
     stored::await_packets(&target.traces, expected as u64)?;
-    let rate = sessions as f64 / spent.elapsed.as_secs_f64();
-    let row = Row::new("")
-        .pace(rate, Unit::SessionsPerSecond)
-        .cpu(spent.cpu_microseconds_each(sessions), Unit::CpuMicroseconds);
-    with_peak(row, target)
+    with_peak(spent.row_of_sessions(sessions), target)
 }
 
 pub fn join<T>(thread: ScopedJoinHandle<'_, io::Result<T>>) -> io::Result<T> {

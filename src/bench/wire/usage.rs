@@ -114,6 +114,16 @@ impl Spent {
             .cpu(cpu / bytes * 1e9, Unit::CpuSecondsPerGigabyte)
     }
 
+    /// Sessions by the second, and CPU time of one.
+    pub fn row_of_sessions(&self, sessions: usize) -> Row {
+        Row::new("")
+            .pace(
+                sessions as f64 / self.elapsed.as_secs_f64(),
+                Unit::SessionsPerSecond,
+            )
+            .cpu(self.cpu_microseconds_each(sessions), Unit::CpuMicroseconds)
+    }
+
     pub fn microseconds_each(&self, count: usize) -> f64 {
         self.elapsed.as_secs_f64() * 1e6 / count as f64
     }

@@ -9,7 +9,7 @@ use baton_components::wire::viewer::{Header, Request};
 use baton_systems::agenda::{Agenda, Timer};
 
 use crate::stage::{self, Viewer};
-use crate::viewer_words::{DATA, GET_METADATA, NEXT_INDEX, Scene, tell_all};
+use crate::viewer_words::{ATTACH, DATA, GET_METADATA, NEXT_INDEX, Scene, tell_all};
 
 const PAUSE: Duration = Duration::from_millis(1);
 const KEPT: &str = "";
@@ -190,11 +190,49 @@ fn whoever_leaves_with_a_question_leaves_nothing() {
 }
 
 #[test]
-fn nobody_is_answered_for_another() {
-    let mut scene = kept();
+fn a_packet_of_another_stream_answers_nothing() {
+    let mut scene = Scene::new();
+    for channel in ["metadata", "chan_0", "chan_1"] {
+        scene.producer.add_stream(&mut scene.stage, "ust", channel);
+    }
+    scene.command(&Command::StreamsSent);
+    let other = DATA + 1;
+    assert_eq!(scene.hear(ATTACH), format!("OK [1, {DATA}, {other}]"));
+    assert_eq!(ask(&mut scene, &[NEXT_INDEX]), "RETRY");
+    pause(&mut scene, PAUSE);
+    assert_eq!(ask(&mut scene, &[NEXT_INDEX]), KEPT);
+    scene.producer.data.write(&stage::packet_bytes(other, 0));
+    produce(&mut scene, &Command::SendIndex(stage::index(other, 0)));
+    run(&mut scene);
+    assert_eq!(heard(&scene, &[NEXT_INDEX]), KEPT);
+    send(&mut scene, 0);
+    run(&mut scene);
+    assert_eq!(heard(&scene, &[NEXT_INDEX]), "OK 0 at 0");
+    scene.end();
+}
+
+#[test]
+fn a_packet_answers_everybody_who_waits_for_it() {
+    let mut scene = Scene::watched(0);
     let other = Viewer::connect(&mut scene.stage, 15);
+    assert_eq!(other.hear(&mut scene.stage, ATTACH), "OK [1, 2]");
+    assert_eq!(other.hear(&mut scene.stage, GET_METADATA), "OK meta");
+    for _ in 0..2 {
+        other.write_all(&[NEXT_INDEX]);
+        scene.viewer.write_all(&[NEXT_INDEX]);
+        pause(&mut scene, PAUSE);
+    }
+    for viewer in [&scene.viewer, &other] {
+        let told = tell_all(&[NEXT_INDEX], 15, &viewer.peer.take_received());
+        assert_eq!(told, "RETRY");
+    }
+    send(&mut scene, 0);
+    run(&mut scene);
+    for viewer in [&scene.viewer, &other] {
+        let told = tell_all(&[NEXT_INDEX], 15, &viewer.peer.take_received());
+        assert_eq!(told, "OK 0 at 0");
+    }
     other.leave(&mut scene.stage);
-    assert_eq!(heard(&scene, &[NEXT_INDEX]), "RETRY", "time has passed");
     scene.end();
 }
 
