@@ -23,6 +23,7 @@ use crate::detach::{self, Split};
 use crate::journal;
 use crate::journal::block::Header;
 use crate::journal::book::Journal;
+use crate::os::busy_poll::BusyPoll;
 use crate::os::clock::SystemClock;
 use crate::os::inherited;
 use crate::os::marker::{self, Marker};
@@ -140,9 +141,14 @@ impl Started {
             RunDirectory::prepare(&config.run_directory, &config.group).map_err(run_error)?;
         let stop = Stop::default();
         let idle = Idle::default();
-        let mut network =
-            SocketNetwork::new(stop.clone(), idle.clone(), pool.connections, config.watch)
-                .map_err(Error::Poll)?;
+        let mut network = SocketNetwork::new(
+            stop.clone(),
+            idle.clone(),
+            pool.connections,
+            config.watch,
+            BusyPoll::new(config.busy_poll),
+        )
+        .map_err(Error::Poll)?;
         let listening = listen(&mut network, config, inherited)?;
         let socket = (config.health_socket.clone()).unwrap_or(run_directory.health_socket());
         network

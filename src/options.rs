@@ -24,6 +24,7 @@ pub enum Id {
     DynamicPortAllocation,
     SigParent,
     Serve,
+    BusyPoll,
     Check,
     Audit,
     Journal,
@@ -57,7 +58,7 @@ const SWITCH: Spec = Spec {
 
 /// In the order of the original, which is that of its messages on ambiguous
 /// abbreviations; ours follow.
-pub const OPTIONS: [Spec; 24] = [
+pub const OPTIONS: [Spec; 25] = [
     Spec {
         id: Id::ControlPort,
         short: Some('C'),
@@ -204,6 +205,14 @@ pub const OPTIONS: [Spec; 24] = [
         value: Some("WHICH"),
         values: &["live", "all"],
         help: "Which sessions viewers may read: live ones while their producer is there, or all, also the last ones that are over [default: live]",
+        shared: false,
+        ..SWITCH
+    },
+    Spec {
+        id: Id::BusyPoll,
+        long: "busy-poll",
+        value: Some("MICROSECONDS"),
+        help: "How long to wait awake for the next word of a peer that was answered, where that is worthwhile; 0 for always asleep [default: 100]",
         shared: false,
         ..SWITCH
     },

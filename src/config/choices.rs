@@ -2,12 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use baton_components::connection::Port;
 use baton_systems::settings::{Grouping, Served};
 
 use super::url::Url;
-use super::{ConfigError, Detach, Face, number, switch};
+use super::{BUSY_POLL_MAX, ConfigError, Detach, Face, number, switch};
 use crate::journal::block::Payload;
 use crate::options::{Given, Id, OPTIONS};
 
@@ -31,6 +32,7 @@ pub struct Choices {
     pub dynamic_ports: bool,
     pub sig_parent: bool,
     pub serve: Served,
+    pub busy_poll: Option<Duration>,
     pub check: bool,
     pub audit: bool,
     pub journal: Option<PathBuf>,
@@ -55,6 +57,7 @@ impl Choices {
             Id::WorkingDirectory => self.working_directory = Some(value.into()),
             Id::PidFile => self.pid_file = Some(value.into()),
             Id::Serve => self.serve = served(value)?,
+            Id::BusyPoll => self.busy_poll = Some(busy_poll(value)?),
             Id::Journal => self.journal = Some(value.into()),
             Id::JournalPayload => self.journal_payload = payload(value)?,
             switch => self.turn(switch, true)?,
@@ -164,6 +167,17 @@ fn served(value: &OsStr) -> Result<Served, ConfigError> {
         Some("all") => Ok(Served::All),
         _ => Err(ConfigError::Serve(value.to_string_lossy().into_owned())),
     }
+}
+
+fn busy_poll(value: &OsStr) -> Result<Duration, ConfigError> {
+    let text = value.to_string_lossy();
+    number(&text)
+        .and_then(|micros| u64::try_from(micros).ok())
+        .map(Duration::from_micros)
+        .filter(|moment| *moment <= BUSY_POLL_MAX)
+        .ok_or_else(|| ConfigError::BusyPoll {
+            value: text.into_owned(),
+        })
 }
 
 fn payload(value: &OsStr) -> Result<Payload, ConfigError> {

@@ -15,6 +15,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use baton_components::connection::Port;
 use baton_systems::settings::{Served, Settings};
@@ -24,8 +25,8 @@ use self::environment::variable;
 use self::url::{Url, UrlError};
 use crate::journal::block::Payload;
 use crate::options::{Given, Id};
-use crate::os::said;
 use crate::os::watch::Watch;
+use crate::os::{busy_poll, said};
 
 /// A relay, ready to be started.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub struct Config {
     pub group: OsString,
     pub descriptors: u64,
     pub watch: Watch,
+    /// How long to wait awake for who was answered.
+    pub busy_poll: Duration,
     pub journal: Option<PathBuf>,
     pub journal_payload: Payload,
     /// Print the rest of this, and end.
@@ -117,6 +120,11 @@ pub enum ConfigError {
     LimitTooLow(u64),
     #[error("Wrong value in --serve parameter: {0}")]
     Serve(String),
+    #[error(
+        "Wrong value in --busy-poll parameter: {value}; expected microseconds, at most {}",
+        BUSY_POLL_MAX.as_micros()
+    )]
+    BusyPoll { value: String },
     #[error("Wrong value in --journal-payload parameter: {0}")]
     JournalPayload(String),
     #[error("Invalid value for {DISALLOW_CLEAR} specified")]
@@ -131,6 +139,9 @@ pub enum ConfigError {
 
 /// Descriptors without which the relay does not start.
 const POOL_MIN: u64 = 100;
+
+/// Whoever is waited for longer is not about to speak.
+const BUSY_POLL_MAX: Duration = Duration::from_millis(10);
 
 const SYSTEM_FILE: &str = "/etc/lttng/lttng.conf";
 const DISALLOW_CLEAR: &str = "LTTNG_RELAYD_DISALLOW_CLEAR";
@@ -219,6 +230,7 @@ impl Config {
             group: choices.group.unwrap_or_else(|| "tracing".into()),
             descriptors: descriptors(choices.fd_pool_size)?,
             watch: environment::watch(warnings),
+            busy_poll: choices.busy_poll.unwrap_or(busy_poll::MOMENT),
             journal: choices.journal.map(absolute).transpose()?,
             journal_payload: choices.journal_payload,
             check: choices.check,
@@ -251,6 +263,7 @@ impl fmt::Display for Config {
         writeln!(text, "health-socket {}", path(&self.health_socket))?;
         writeln!(text, "group {}", self.group.display())?;
         writeln!(text, "descriptors {}", self.descriptors)?;
+        writeln!(text, "busy-poll {}", self.busy_poll.as_micros())?;
         writeln!(text, "journal {}", path(&self.journal))?;
         let payload = format!("{:?}", self.journal_payload).to_lowercase();
         writeln!(text, "journal-payload {payload}")?;
@@ -258,7 +271,7 @@ impl fmt::Display for Config {
         match self.watch.keep_alive {
             None => writeln!(text, "keep-alive off")?,
             Some(it) => {
-                let seconds = |it: Option<std::time::Duration>| {
+                let seconds = |it: Option<Duration>| {
                     it.map_or("system".to_owned(), |it| it.as_secs().to_string())
                 };
                 let probes = it.probes.map_or("system".to_owned(), |it| it.to_string());

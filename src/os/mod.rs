@@ -1,6 +1,7 @@
 //! The operating system: sockets, files, signals and clocks, behind the ports of the
 //! systems. Nothing else in the project touches them.
 
+pub mod busy_poll;
 pub mod clock;
 pub mod directories;
 pub mod health;

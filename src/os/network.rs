@@ -23,6 +23,7 @@ use signal_hook_mio::v1_0::Signals;
 use slotmap::{Key, KeyData, SecondaryMap};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::busy_poll::BusyPoll;
 use super::health::Health;
 use super::signals::{self, Stop};
 use super::watch::Watch;
@@ -30,6 +31,7 @@ use super::watch::Watch;
 /// The network of this machine.
 pub struct SocketNetwork {
     poll: Poll,
+    busy_poll: BusyPoll,
     events: Events,
     signals: Signals,
     stop: Stop,
@@ -119,13 +121,20 @@ const STARVED_RETRY: Duration = Duration::from_millis(100);
 impl SocketNetwork {
     /// A network without listeners. `stop` is asked by SIGINT and SIGTERM. Further
     /// connections than `peers_max` wait until one of those ends.
-    pub fn new(stop: Stop, idle: Idle, peers_max: usize, watch: Watch) -> io::Result<Self> {
+    pub fn new(
+        stop: Stop,
+        idle: Idle,
+        peers_max: usize,
+        watch: Watch,
+        busy_poll: BusyPoll,
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut signals = Signals::new(signals::TAKEN)?;
         poll.registry()
             .register(&mut signals, SIGNALS, Interest::READABLE)?;
         Ok(Self {
             poll,
+            busy_poll,
             events: Events::with_capacity(EVENTS),
             signals,
             stop,
@@ -220,7 +229,10 @@ impl Network for SocketNetwork {
         writable: &mut Vec<ConnectionKey>,
     ) {
         let patience = self.patience(timeout);
-        if let Err(error) = self.poll.poll(&mut self.events, patience) {
+        let waited = self
+            .busy_poll
+            .wait(&mut self.poll, &mut self.events, patience);
+        if let Err(error) = waited {
             // A signal may end the wait, with no event; nothing else can happen to it. Who
             // waits anew waits for ever where signals come sooner than its time is over.
             assert!(
@@ -391,6 +403,7 @@ impl Network for SocketNetwork {
             }
         }
         peer.forget_output();
+        self.busy_poll.answered();
         Transmitted::All
     }
 
@@ -485,11 +498,19 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::busy_poll::MOMENT;
 
     #[test]
     fn a_connection_is_watched_as_its_listener_was_told() {
         let watch = Watch::default();
-        let mut network = SocketNetwork::new(Stop::default(), Idle::default(), 1, watch).unwrap();
+        let mut network = SocketNetwork::new(
+            Stop::default(),
+            Idle::default(),
+            1,
+            watch,
+            BusyPoll::new(MOMENT),
+        )
+        .unwrap();
         let address = network
             .listen(Port::Control, "127.0.0.1:0".parse().unwrap())
             .unwrap();

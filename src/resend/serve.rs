@@ -12,6 +12,7 @@ use baton_systems::settings::Settings;
 use baton_systems::tick::Relay;
 
 use crate::daemon::{self, Error};
+use crate::os::busy_poll::{self, BusyPoll};
 use crate::os::clock::SystemClock;
 use crate::os::marker::Marker;
 use crate::os::network::{Idle, SocketNetwork};
@@ -56,6 +57,7 @@ impl OwnRelay {
             idle.clone(),
             pool.connections,
             Watch::default(),
+            BusyPoll::new(busy_poll::MOMENT),
         )
         .map_err(Error::Poll)?;
         let mut listen = |port, address| {

@@ -3,6 +3,13 @@
 use crate::table::{Row, begins, fails, means, prints, usage};
 
 pub fn rows() -> Vec<Row> {
+    let mut rows = meanings();
+    rows.extend(texts());
+    rows.extend(refusals());
+    rows
+}
+
+fn meanings() -> Vec<Row> {
     vec![
         means(
             "baton",
@@ -47,11 +54,20 @@ pub fn rows() -> Vec<Row> {
             &["journal {}/here", "journal-payload reference"],
         ),
         means("baton relay", &["journal -", "journal-payload copy"]),
+        means("baton relay", &["busy-poll 100"]),
+        means("baton relay --busy-poll 0", &["busy-poll 0"]),
+        means("baton relay --busy-poll=10000", &["busy-poll 10000"]),
+        means("baton relay", &["busy-poll 50"]).home_file("[relayd]\nbusy-poll=50\n"),
         means("baton relay", &["journal {}/j"]).home_file("[relayd]\njournal=j\n"),
         means("baton relay -f mine", &["mode daemon"]).file("mine", "[relayd]\ndaemonize=yes\n"),
         means("baton relay", &["mode foreground"])
             .home_file("[relayd]\nodd=1\n")
             .warns("baton: warning: Unrecognized option \"odd\" in daemon configuration file."),
+    ]
+}
+
+fn texts() -> Vec<Row> {
+    vec![
         prints(
             "baton --version",
             concat!("baton ", env!("CARGO_PKG_VERSION"), "\n"),
@@ -59,6 +75,11 @@ pub fn rows() -> Vec<Row> {
         begins("baton --help", "A relay daemon for LTTng traces"),
         begins("baton relay --help", "Run the relay"),
         begins("baton replay --help", "Do again what a relay did"),
+    ]
+}
+
+fn refusals() -> Vec<Row> {
+    vec![
         fails(
             "baton replay nothing",
             "baton: cannot read the journal nothing: No such file or directory",
@@ -74,6 +95,14 @@ pub fn rows() -> Vec<Row> {
         usage(
             "baton relay --journal-payload some",
             "error: invalid value 'some' for '--journal-payload <HOW>'",
+        ),
+        fails(
+            "baton relay --busy-poll 10001",
+            "baton: Wrong value in --busy-poll parameter: 10001; expected microseconds, at most 10000",
+        ),
+        fails(
+            "baton relay --busy-poll=-1",
+            "baton: Wrong value in --busy-poll parameter: -1; expected microseconds, at most 10000",
         ),
         fails(
             "baton relay -C foo",
