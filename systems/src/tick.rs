@@ -120,8 +120,8 @@ const STEPS: [Step; 12] = [
     Step("reclaim"),
 ];
 
-/// Whether a system has anything to do. To ask is cheaper than to hand it all that it
-/// works on.
+/// Whether systems have anything to do. To ask is cheaper than to hand them all that they
+/// work on; to ask for a few together is cheaper than for each.
 fn there_is(work: fn(&Agenda) -> bool) -> impl FnMut(Res<Agenda>) -> bool {
     move |agenda| work(&agenda)
 }
@@ -147,33 +147,38 @@ fn schedule(audited: bool) -> Schedule {
                 .run_if(there_is(|agenda| !agenda.waiting_metadata.is_empty())),
             // Control before data: producers wait for replies, which leave when what they
             // promise is done.
-            ingest::control
-                .in_set(Step("control"))
-                .run_if(there_is(|agenda| !agenda.control.is_empty())),
-            commit::commit
-                .in_set(Step("commit"))
+            (
+                ingest::control.in_set(Step("control")),
+                commit::commit.in_set(Step("commit")),
+                transmit::transmit.in_set(Step("reply")),
+            )
+                .chain()
                 .run_if(there_is(|agenda| {
-                    agenda.commit_now || agenda.commit_by.is_some()
+                    !agenda.control.is_empty()
+                        || agenda.commit_now
+                        || agenda.commit_by.is_some()
+                        || !agenda.writable.is_empty()
                 })),
-            transmit::transmit
-                .in_set(Step("reply"))
-                .run_if(there_is(|agenda| !agenda.writable.is_empty())),
             ingest::data
                 .in_set(Step("data"))
                 .run_if(there_is(|agenda| !agenda.data.is_empty())),
-            serve::serve
-                .in_set(Step("serve"))
-                .run_if(there_is(|agenda| !agenda.viewers.is_empty())),
-            transmit::transmit
-                .in_set(Step("transmit"))
-                .run_if(there_is(|agenda| !agenda.writable.is_empty())),
+            (
+                serve::serve.in_set(Step("serve")),
+                transmit::transmit.in_set(Step("transmit")),
+            )
+                .chain()
+                .run_if(there_is(|agenda| {
+                    !agenda.viewers.is_empty() || !agenda.writable.is_empty()
+                })),
             // Who waited too long ends; connections that ended let go of what they hold.
-            timers::expire
-                .in_set(Step("expire"))
-                .run_if(timers::are_due),
-            hang_up::hang_up
-                .in_set(Step("hang_up"))
-                .run_if(there_is(|agenda| !agenda.ending.is_empty())),
+            (
+                timers::expire.in_set(Step("expire")),
+                hang_up::hang_up.in_set(Step("hang_up")),
+            )
+                .chain()
+                .run_if(|agenda: Res<Agenda>, now: Res<Now>| {
+                    timers::are_due(&agenda, &now) || !agenda.ending.is_empty()
+                }),
             // What nobody holds any more is freed.
             reclaim::reclaim.in_set(Step("reclaim")),
         )

@@ -9,25 +9,20 @@ use baton_components::connection::{Ending, Role};
 use baton_components::keys::{ConnectionKey, SessionKey};
 use baton_components::limits::REPLY_PATIENCE;
 use baton_components::time::Now;
-use bevy_ecs::system::Res;
 
 use crate::agenda::{Agenda, Timer};
 use crate::hang_up::{self, HangUp};
 use crate::serve::question;
 
 /// Whether the time of a timer has come.
-pub fn are_due(agenda: Res<Agenda>, now: Res<Now>) -> bool {
-    is_due(&agenda, &now)
-}
-
-fn is_due(agenda: &Agenda, now: &Now) -> bool {
+pub fn are_due(agenda: &Agenda, now: &Now) -> bool {
     let first = agenda.timers.peek();
     first.is_some_and(|Reverse((deadline, _))| *deadline <= now.monotonic)
 }
 
 /// Acts on every timer whose time has come.
 pub fn expire(mut hang_up: HangUp) {
-    while is_due(&hang_up.agenda, &hang_up.now)
+    while are_due(&hang_up.agenda, &hang_up.now)
         && let Some(Reverse((due, timer))) = hang_up.agenda.timers.pop()
     {
         match timer {
