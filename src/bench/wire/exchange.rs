@@ -1,6 +1,6 @@
 //! What the bare calls of an exchange cost in which one peer waits for each answer: the
 //! least that a relay of one thread can do for it, on this machine. No state, no checks,
-//! no log; a wait for events, and the calls that move the bytes.
+//! no log; a wait for events, awake or asleep as Baton's, and the calls that move the bytes.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -11,8 +11,11 @@ use std::thread::spawn;
 use mio::{Events, Interest, Poll, Token};
 use rustix::net::SendFlags;
 
+use crate::os::busy_poll::{BusyPoll, MOMENT};
+
 use super::limits::{self, INDEX_BYTES, REPLY_BYTES, ThreadWatch};
 use super::measure::Row;
+use super::viewer::PIECE_BYTES;
 
 /// A producer sends packets, each with its index, and waits for the reply to that.
 pub fn produced(file: &mut File, packet_bytes: usize, packets: usize) -> io::Result<Row> {
@@ -49,20 +52,72 @@ pub fn viewed(file: &mut File, packet_bytes: usize, packets: usize) -> io::Resul
 /// the other, directories and files that are made and closed.
 pub fn opened(directory: &Path, sessions: usize) -> io::Result<Row> {
     let directory = tempfile::tempdir_in(directory)?;
-    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut wait = Wait::new()?;
+    let mut listener = mio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let registry = wait.poll.registry();
+    registry.register(&mut listener, LISTENER, Interest::READABLE)?;
     let address = listener.local_addr()?;
     let producers = spawn(move || come_and_go(address, sessions));
-    let mut poll = Poll::new()?;
     let watch = ThreadWatch::start();
     for session in 0..sessions {
-        let (control, _) = listener.accept()?;
-        let (data, _) = listener.accept()?;
+        let mut control = wait.accept(&listener, CONTROL)?;
+        let _data = wait.accept(&listener, DATA)?;
         let place = directory.path().join(session.to_string());
-        record_nothing(&mut poll, control, data, &place)?;
+        record_nothing(&mut wait, &mut control, &place)?;
     }
     let spent = watch.stop();
     limits::finish(producers)?;
     Ok(spent.row_of_sessions(sessions))
+}
+
+/// Sockets, and waiting for them.
+struct Wait {
+    poll: Poll,
+    events: Events,
+    busy_poll: BusyPoll,
+}
+
+impl Wait {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(4),
+            busy_poll: BusyPoll::new(MOMENT),
+        })
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        self.busy_poll.wait(&mut self.poll, &mut self.events, None)
+    }
+
+    fn watch(&mut self, token: Token, socket: TcpStream) -> io::Result<mio::net::TcpStream> {
+        socket.set_nonblocking(true)?;
+        let mut socket = mio::net::TcpStream::from_std(socket);
+        self.register(token, &mut socket)?;
+        Ok(socket)
+    }
+
+    fn accept(
+        &mut self,
+        listener: &mio::net::TcpListener,
+        token: Token,
+    ) -> io::Result<mio::net::TcpStream> {
+        loop {
+            match listener.accept() {
+                Ok((mut socket, _)) => {
+                    self.register(token, &mut socket)?;
+                    return Ok(socket);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait()?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn register(&self, token: Token, socket: &mut mio::net::TcpStream) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(socket, token, interest)
+    }
 }
 
 fn come_and_go(relay: SocketAddr, sessions: usize) -> io::Result<()> {
@@ -79,21 +134,17 @@ fn come_and_go(relay: SocketAddr, sessions: usize) -> io::Result<()> {
 }
 
 fn record_nothing(
-    poll: &mut Poll,
-    control: TcpStream,
-    data: TcpStream,
+    wait: &mut Wait,
+    control: &mut mio::net::TcpStream,
     place: &Path,
 ) -> io::Result<()> {
-    let mut control = watched(poll, CONTROL, control)?;
-    let _data = watched(poll, DATA, data)?;
-    let mut events = Events::with_capacity(2);
     let mut command = [0; INDEX_BYTES];
     let mut files = Vec::new();
     let mut below = place.to_owned();
     let mut commands = 0;
     while commands < SESSION_COMMANDS {
-        poll.poll(&mut events, None)?;
-        if received(&mut control, &mut command)?.is_none() {
+        wait.wait()?;
+        if received(control, &mut command)?.is_none() {
             continue;
         }
         if commands < SESSION_DIRECTORIES {
@@ -104,6 +155,7 @@ fn record_nothing(
             files.push(File::create(place.join(name))?);
         }
         control.write_all(&[0; REPLY_BYTES])?;
+        wait.busy_poll.answered();
         commands += 1;
     }
     Ok(())
@@ -133,26 +185,23 @@ fn ingest(
     packet_bytes: usize,
     packets: usize,
 ) -> io::Result<()> {
-    let mut poll = Poll::new()?;
-    let mut peers = [
-        watched(&poll, CONTROL, control)?,
-        watched(&poll, DATA, data)?,
-    ];
-    let mut events = Events::with_capacity(2);
+    let mut wait = Wait::new()?;
+    let mut peers = [wait.watch(CONTROL, control)?, wait.watch(DATA, data)?];
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut indexes = packets;
     let mut left = packets * packet_bytes;
     while left > 0 || indexes > 0 {
-        poll.poll(&mut events, None)?;
+        wait.wait()?;
         // The reply leaves before the packet is written.
         for token in [CONTROL, DATA] {
-            if !events.iter().any(|event| event.token() == token) {
+            if !wait.events.iter().any(|event| event.token() == token) {
                 continue;
             }
             let peer = &mut peers[token.0];
             while let Some(count) = received(peer, &mut buffer)? {
                 if token == CONTROL {
                     peer.write_all(&[0; REPLY_BYTES])?;
+                    wait.busy_poll.answered();
                     indexes -= 1;
                 } else {
                     file.write_all(&buffer[..count])?;
@@ -168,33 +217,35 @@ fn ingest(
 }
 
 fn view(mut relay: TcpStream, packet_bytes: usize, packets: usize) -> io::Result<()> {
-    let mut packet = vec![0; PACKET_REPLY_BYTES + packet_bytes];
+    let mut piece = vec![0; PACKET_REPLY_BYTES + piece_bytes(packet_bytes)];
     for _ in 0..packets {
         relay.write_all(&[0; NEXT_INDEX_BYTES])?;
-        relay.read_exact(&mut packet[..INDEX_REPLY_BYTES])?;
-        relay.write_all(&[0; GET_PACKET_BYTES])?;
-        relay.read_exact(&mut packet)?;
+        relay.read_exact(&mut piece[..INDEX_REPLY_BYTES])?;
+        for _ in 0..packet_bytes / piece_bytes(packet_bytes) {
+            relay.write_all(&[0; GET_PACKET_BYTES])?;
+            relay.read_exact(&mut piece)?;
+        }
     }
     Ok(())
 }
 
 fn serve(viewer: TcpStream, file: &File, packet_bytes: usize, packets: usize) -> io::Result<()> {
-    let mut poll = Poll::new()?;
-    let mut viewer = watched(&poll, CONTROL, viewer)?;
-    let mut events = Events::with_capacity(2);
+    let mut wait = Wait::new()?;
+    let mut viewer = wait.watch(CONTROL, viewer)?;
     let mut request = [0; GET_PACKET_BYTES];
     let mut sent = 0;
     let mut end = 0;
     while end < (packets * packet_bytes) as u64 || sent < end {
-        poll.poll(&mut events, None)?;
-        match received(&mut viewer, &mut request)? {
-            Some(NEXT_INDEX_BYTES) => viewer.write_all(&[0; INDEX_REPLY_BYTES])?,
-            Some(_) => {
+        wait.wait()?;
+        if let Some(count) = received(&mut viewer, &mut request)? {
+            if count == NEXT_INDEX_BYTES {
+                viewer.write_all(&[0; INDEX_REPLY_BYTES])?;
+            } else {
                 let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
                 rustix::net::send(&viewer, &[0; PACKET_REPLY_BYTES], flags)?;
-                end += packet_bytes as u64;
+                end += piece_bytes(packet_bytes) as u64;
             }
-            None => {}
+            wait.busy_poll.answered();
         }
         // What the viewer does not take now it takes after the next event.
         while sent < end {
@@ -210,12 +261,9 @@ fn serve(viewer: TcpStream, file: &File, packet_bytes: usize, packets: usize) ->
     Ok(())
 }
 
-fn watched(poll: &Poll, token: Token, socket: TcpStream) -> io::Result<mio::net::TcpStream> {
-    socket.set_nonblocking(true)?;
-    let mut socket = mio::net::TcpStream::from_std(socket);
-    let interest = Interest::READABLE | Interest::WRITABLE;
-    poll.registry().register(&mut socket, token, interest)?;
-    Ok(socket)
+/// What a viewer asks for at once.
+fn piece_bytes(packet_bytes: usize) -> usize {
+    packet_bytes.min(PIECE_BYTES as usize)
 }
 
 /// Nothing if there is none.
@@ -230,6 +278,7 @@ fn received(peer: &mut mio::net::TcpStream, buffer: &mut [u8]) -> io::Result<Opt
 
 const CONTROL: Token = Token(0);
 const DATA: Token = Token(1);
+const LISTENER: Token = Token(2);
 /// What a relay receives at once.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// What a session of four data streams and metadata takes.

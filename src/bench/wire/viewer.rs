@@ -13,7 +13,7 @@ use super::relay::Target;
 /// The live protocol that every relay speaks: entries of a fixed size.
 const MINOR: u32 = 4;
 /// As Babeltrace 2 asks.
-const PIECE_BYTES: u32 = 256 * 1024;
+pub const PIECE_BYTES: u32 = 256 * 1024;
 
 /// Of a session in a list, at [`MINOR`]: four numbers and two names.
 const SESSION_ENTRY_BYTES: u64 = 8 + 3 * 4 + 64 + 255;
