@@ -2,9 +2,9 @@
 //!
 //! A peer that waits for an answer often has its next word ready within microseconds of
 //! it. A processor that went to sleep meanwhile takes longer to wake than a relay takes
-//! for a packet, on a virtual machine ten times as long. So whoever was answered is waited
-//! for awake. Where that is in vain it is tried less and less often: a relay that is asked
-//! now and then spends what it spends asleep.
+//! for a packet, on a virtual machine ten times as long. So where one answer follows the
+//! other, the next word is waited for awake. Where they come one by one, or a few at a
+//! time, a relay spends what it spends asleep.
 
 use std::io;
 use std::mem;
@@ -20,21 +20,21 @@ pub struct BusyPoll {
     moment: Duration,
     /// A peer was answered since the last wait.
     answered: bool,
-    /// The end of the moment after the last answer.
-    until: Option<Instant>,
-    /// Answers after which to sleep at once.
-    asleep: u32,
-    /// How many that will be when it was in vain once more.
-    asleep_next: u32,
+    /// When the last answer was. None: its moment was waited for in vain.
+    last: Option<Instant>,
+    /// How many answers soon followed the one before, of late.
+    run: u32,
 }
 
 /// How long, unless told otherwise: longer than most exchanges of a packet take, so that
 /// the relay is awake throughout, and no longer than it takes to wake some processors.
 pub const MOMENT: Duration = Duration::from_micros(100);
 
-/// After how many answers, at the most, it is tried again. A [`MOMENT`] in vain is less
-/// than half a microsecond for each of them.
-const ASLEEP_MAX: u32 = 256;
+/// From what run on it is worthwhile to be awake: a moment in vain is little, beside as
+/// many times of being woken.
+const RUN_AWAKE: u32 = 16;
+/// A longer run is not surer to go on.
+const RUN_MAX: u32 = 64;
 
 impl BusyPoll {
     /// Waits awake for `moment` after an answer, where there is a second processor for the
@@ -48,9 +48,8 @@ impl BusyPoll {
         Self {
             moment,
             answered: false,
-            until: None,
-            asleep: 0,
-            asleep_next: 1,
+            last: None,
+            run: 0,
         }
     }
 
@@ -68,7 +67,7 @@ impl BusyPoll {
     ) -> io::Result<()> {
         let has_time = patience.is_none_or(|patience| patience >= self.moment);
         if has_time && !self.moment.is_zero() {
-            while (self.answered || self.until.is_some()) && self.is_awake(Instant::now()) {
+            while self.is_awake() {
                 poll.poll(events, Some(Duration::ZERO))?;
                 if !events.is_empty() {
                     return Ok(());
@@ -81,30 +80,35 @@ impl BusyPoll {
     }
 
     /// Whether to look again, or to sleep now.
-    fn is_awake(&mut self, now: Instant) -> bool {
-        if mem::take(&mut self.answered) {
-            self.begin(now);
-        }
-        match self.until {
-            Some(until) if now < until => true,
-            Some(_) => {
-                self.until = None;
-                self.asleep = self.asleep_next;
-                self.asleep_next = (2 * self.asleep_next).min(ASLEEP_MAX);
-                false
-            }
-            None => false,
-        }
+    fn is_awake(&mut self) -> bool {
+        let counts = self.answered || (self.run >= RUN_AWAKE && self.last.is_some());
+        counts && self.is_awake_at(Instant::now())
     }
 
-    /// An answer begins a moment, or is one of those that do not.
-    fn begin(&mut self, now: Instant) {
-        if self.until.is_some() {
-            // The next answer came within the moment of the last.
-            self.asleep_next = 1;
+    fn is_awake_at(&mut self, now: Instant) -> bool {
+        if mem::take(&mut self.answered) {
+            self.count(now);
         }
-        self.until = (self.asleep == 0).then_some(now + self.moment);
-        self.asleep = self.asleep.saturating_sub(1);
+        if self.run < RUN_AWAKE {
+            return false;
+        }
+        let awake = self.last.is_some_and(|last| now < last + self.moment);
+        if !awake && self.last.take().is_some() {
+            self.run /= 2;
+        }
+        awake
+    }
+
+    /// An answer goes on with a run, or cuts it short. To be woken takes its time: what comes
+    /// within two moments asleep comes within one awake.
+    fn count(&mut self, now: Instant) {
+        if let Some(last) = self.last.replace(now) {
+            self.run = if now < last + 2 * self.moment {
+                (self.run + 1).min(RUN_MAX)
+            } else {
+                self.run / 2
+            };
+        }
     }
 }
 
@@ -114,62 +118,96 @@ mod tests {
 
     use super::*;
 
-    /// Answers `count` times, each `pause` after the last, and counts the moments that
-    /// were waited for awake.
-    fn moments(busy_poll: &mut BusyPoll, count: u32, pause: Duration) -> u32 {
-        let mut now = Instant::now();
-        let mut awake = 0;
-        for _ in 0..count {
-            busy_poll.answered();
-            awake += u32::from(busy_poll.is_awake(now));
-            now += pause;
-            busy_poll.is_awake(now);
+    /// A relay that answers, and looks for the next word once in its moment and once after
+    /// it.
+    struct Answers {
+        busy_poll: BusyPoll,
+        now: Instant,
+        /// Moments that were waited for awake to their end.
+        in_vain: u32,
+    }
+
+    impl Answers {
+        fn new() -> Self {
+            Self {
+                busy_poll: BusyPoll::of(MOMENT),
+                now: Instant::now(),
+                in_vain: 0,
+            }
         }
-        awake
+
+        /// Answers `count` times, each `pause` after the last; how many of them were
+        /// waited on awake.
+        fn answer(&mut self, count: u32, pause: Duration) -> u32 {
+            let mut awake = 0;
+            for _ in 0..count {
+                self.busy_poll.answered();
+                if self.busy_poll.is_awake_at(self.now) {
+                    awake += 1;
+                    let end = self.now + MOMENT;
+                    let in_vain = pause > MOMENT && !self.busy_poll.is_awake_at(end);
+                    self.in_vain += u32::from(in_vain);
+                }
+                self.now += pause;
+            }
+            awake
+        }
     }
 
     #[test]
-    fn who_asks_again_at_once_is_always_waited_for_awake() {
-        let mut busy_poll = BusyPoll::of(MOMENT);
-        assert_eq!(moments(&mut busy_poll, 10_000, MOMENT / 2), 10_000);
+    fn who_asks_again_at_once_is_waited_for_awake() {
+        let mut answers = Answers::new();
+        let awake = answers.answer(10_000, MOMENT / 2);
+        assert_eq!(awake, 10_000 - RUN_AWAKE);
+        assert_eq!(answers.in_vain, 0);
     }
 
     #[test]
-    fn who_does_not_is_waited_for_awake_ever_less_often() {
-        let mut busy_poll = BusyPoll::of(MOMENT);
-        // After 1, 2, 4 .. 256 others.
-        assert_eq!(moments(&mut busy_poll, 1 + 511, MOMENT * 2), 9);
-        assert_eq!(moments(&mut busy_poll, 257 * 100, MOMENT * 2), 100);
+    fn who_does_not_is_waited_for_asleep() {
+        let mut answers = Answers::new();
+        assert_eq!(answers.answer(10_000, 3 * MOMENT), 0);
     }
 
     #[test]
-    fn who_begins_to_ask_at_once_is_soon_waited_for_awake() {
-        let mut busy_poll = BusyPoll::of(MOMENT);
-        moments(&mut busy_poll, 10_000, MOMENT * 2);
-        let awake = moments(&mut busy_poll, 10_000, MOMENT / 2);
-        assert!(awake >= 10_000 - ASLEEP_MAX, "{awake}");
+    fn a_few_answers_at_a_time_are_not_waited_for_awake() {
+        let mut answers = Answers::new();
+        for _ in 0..1_000 {
+            assert_eq!(answers.answer(RUN_AWAKE / 2, MOMENT / 10), 0);
+            answers.now += 10 * MOMENT;
+        }
     }
 
     #[test]
-    fn a_moment_ends_when_it_is_over_and_begins_with_the_next_answer() {
-        let mut busy_poll = BusyPoll::of(MOMENT);
-        let begin = Instant::now();
-        assert!(!busy_poll.is_awake(begin), "nobody was answered");
-        busy_poll.answered();
-        assert!(busy_poll.is_awake(begin));
-        let soon = begin + MOMENT / 2;
-        assert!(busy_poll.is_awake(soon));
-        busy_poll.answered();
-        assert!(busy_poll.is_awake(soon));
-        assert!(busy_poll.is_awake(begin + MOMENT));
-        assert!(!busy_poll.is_awake(soon + MOMENT));
-        assert!(!busy_poll.is_awake(soon + MOMENT), "nobody was answered");
+    fn a_long_run_is_waited_on_once_more_than_it_lasts() {
+        let mut answers = Answers::new();
+        for burst in 1..=1_000 {
+            answers.answer(4 * RUN_AWAKE, MOMENT / 10);
+            answers.answer(1, 10 * MOMENT);
+            assert!(answers.in_vain <= burst);
+        }
+        assert!(answers.in_vain > 0);
+    }
+
+    #[test]
+    fn whoever_is_a_little_late_is_seldom_waited_for_in_vain() {
+        let mut answers = Answers::new();
+        answers.answer(10_000, MOMENT * 3 / 2);
+        assert!(answers.in_vain <= 10_000 / (RUN_AWAKE / 2));
+    }
+
+    #[test]
+    fn one_answer_that_is_late_does_not_end_a_long_run() {
+        let mut answers = Answers::new();
+        answers.answer(1_000, MOMENT / 2);
+        answers.answer(1, MOMENT * 10);
+        assert_eq!(answers.answer(100, MOMENT / 2), 100);
     }
 
     #[test]
     fn events_are_found_awake_and_asleep() {
         for moment in [Duration::ZERO, Duration::from_mins(10)] {
             let mut busy_poll = BusyPoll::of(moment);
+            busy_poll.run = RUN_MAX;
             let mut poll = Poll::new().unwrap();
             let mut events = Events::with_capacity(1);
             let waker = Waker::new(poll.registry(), Token(7)).unwrap();
