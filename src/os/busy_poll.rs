@@ -81,8 +81,9 @@ impl BusyPoll {
 
     /// Whether to look again, or to sleep now.
     fn is_awake(&mut self) -> bool {
-        let counts = self.answered || (self.run >= RUN_AWAKE && self.last.is_some());
-        counts && self.is_awake_at(Instant::now())
+        // Else there is no moment to go on with: the clock need not be read.
+        let may_be = self.answered || (self.run >= RUN_AWAKE && self.last.is_some());
+        may_be && self.is_awake_at(Instant::now())
     }
 
     fn is_awake_at(&mut self, now: Instant) -> bool {
@@ -159,7 +160,6 @@ mod tests {
         let mut answers = Answers::new();
         let awake = answers.answer(10_000, MOMENT / 2);
         assert_eq!(awake, 10_000 - RUN_AWAKE);
-        assert_eq!(answers.in_vain, 0);
     }
 
     #[test]
@@ -212,6 +212,7 @@ mod tests {
             let mut events = Events::with_capacity(1);
             let waker = Waker::new(poll.registry(), Token(7)).unwrap();
             busy_poll.answered();
+            assert_eq!(busy_poll.is_awake(), !moment.is_zero());
             thread::scope(|scope| {
                 scope.spawn(|| waker.wake().unwrap());
                 while events.is_empty() {
@@ -224,7 +225,9 @@ mod tests {
 
     #[test]
     fn who_has_less_time_than_a_moment_is_not_kept_for_it() {
+        // So long that to reckon with it fails.
         let mut busy_poll = BusyPoll::of(Duration::MAX);
+        busy_poll.run = RUN_MAX;
         let mut poll = Poll::new().unwrap();
         busy_poll.answered();
         let patience = Some(Duration::from_millis(1));

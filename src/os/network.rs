@@ -403,6 +403,7 @@ impl Network for SocketNetwork {
             }
         }
         peer.forget_output();
+        // A peer that takes the rest of a file is as near to its next word.
         self.busy_poll.answered();
         Transmitted::All
     }
