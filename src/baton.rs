@@ -1,11 +1,12 @@
 //! The program `baton`. Parse, run, exit status: nothing else is here.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-use crate::bench::{churn, wire};
 use crate::cli::{self, Action, Replay};
 use crate::config::{Config, Face};
 use crate::options::Given;
@@ -17,8 +18,7 @@ pub fn main() -> ExitCode {
         Action::Repair(directory) => run_repair(&directory),
         Action::Replay(Replay::Journal(plan)) => run_replay(&plan),
         Action::Replay(Replay::Trace(plan)) => resend::run(&plan).map_err(Into::into),
-        Action::BenchWire(plan) => run_bench_wire(plan),
-        Action::BenchChurn(plan) => run_bench_churn(&plan),
+        Action::Bench(words) => run_bench(&words),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -63,17 +63,13 @@ fn run_replay(plan: &replay::Plan) -> Result<(), Box<dyn std::error::Error>> {
     Ok(replay::run(plan, &mut io::stdout().lock())?)
 }
 
-fn run_bench_wire(mut plan: wire::Plan) -> Result<(), Box<dyn std::error::Error>> {
-    if plan.relays.is_empty() {
-        let own = std::env::current_exe()?;
-        plan.relays.push(own.display().to_string());
-    }
-    Ok(wire::run(&plan, |text| say(text))?)
-}
-
-fn run_bench_churn(plan: &churn::Plan) -> Result<(), Box<dyn std::error::Error>> {
-    let print = |measures: &churn::Measures| say(plan.format.print(measures));
-    Ok(churn::run(plan, print)?)
+/// Becomes the program that measures, which stands beside this one.
+fn run_bench(words: &[OsString]) -> Result<(), Box<dyn std::error::Error>> {
+    let program = std::env::current_exe()?.with_file_name("baton-bench");
+    let error = Command::new(&program).args(words).exec();
+    let (program, why) = (program.display(), os::said(&error));
+    let advice = "build it with: cargo build --release -p baton-bench";
+    Err(format!("cannot run {program}: {why}; {advice}").into())
 }
 
 /// Prints; whoever has stopped reading need not be told.

@@ -1,6 +1,5 @@
 //! The command line of `baton`, as it was typed. What it means is in [`crate::config`].
 
-mod bench;
 mod replay;
 
 use std::ffi::OsString;
@@ -10,7 +9,6 @@ use clap::builder::PossibleValuesParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use crate::bench::{churn, wire};
 use crate::options::{Given, Id, OPTIONS, Spec};
 
 /// What is to be done.
@@ -19,8 +17,8 @@ pub enum Action {
     Relay(Vec<Given>),
     Repair(PathBuf),
     Replay(Replay),
-    BenchWire(wire::Plan),
-    BenchChurn(churn::Plan),
+    /// The words after `bench`, for the program that measures.
+    Bench(Vec<OsString>),
 }
 
 pub use self::replay::Replay;
@@ -46,6 +44,18 @@ pub fn command() -> Command {
                 .value_parser(value_parser!(PathBuf))
                 .help("A trace, or a directory with traces at any depth"),
         );
+    // A program of its own, which has its own help.
+    let bench = Command::new("bench")
+        .about("Measure how fast relays are")
+        .disable_help_flag(true)
+        .arg(
+            Arg::new("words")
+                .num_args(..)
+                .trailing_var_arg(true)
+                .allow_hyphen_values(true)
+                .value_parser(value_parser!(OsString))
+                .help("What to measure; see: baton bench --help"),
+        );
     Command::new("baton")
         .about("A relay daemon for LTTng traces: records them to disk and serves them live")
         .version(env!("CARGO_PKG_VERSION"))
@@ -56,7 +66,7 @@ pub fn command() -> Command {
         .subcommand(relay.args(relay_arguments()))
         .subcommand(repair)
         .subcommand(replay::command())
-        .subcommand(bench::command())
+        .subcommand(bench)
 }
 
 /// What `lttng-relayd` understands, for its help and its man page.
@@ -98,7 +108,10 @@ fn action(matches: &ArgMatches) -> Action {
             Action::Repair(directory.cloned().unwrap_or_default())
         }
         Some(("replay", matches)) => Action::Replay(replay::plan(matches)),
-        Some(("bench", matches)) => bench::action(matches),
+        Some(("bench", matches)) => {
+            let words = matches.get_many("words").unwrap_or_default();
+            Action::Bench(words.cloned().collect())
+        }
         Some((_, matches)) => Action::Relay(given(matches)),
         None => Action::Relay(given(matches)),
     }

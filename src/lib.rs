@@ -3,11 +3,13 @@
 //! The programs themselves only call [`baton::main`] and [`lttng_relayd::main`].
 
 pub mod baton;
-// For benches/churn.rs.
-#[doc(hidden)]
-pub mod bench;
 pub mod cli;
 pub mod lttng_relayd;
+// For the benchmarks: a producer, and how the relay waits for its sockets.
+#[doc(hidden)]
+pub mod producer;
+#[doc(hidden)]
+pub use os::{busy_poll, said};
 
 mod config;
 mod daemon;
@@ -16,7 +18,6 @@ mod getopt;
 mod journal;
 mod options;
 mod os;
-mod producer;
 mod repair;
 mod replay;
 mod resend;

@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use super::super::family::is_listed;
 use super::records::{Record, for_kind, missing, trace_path};
 use super::{Birth, Counts, Kind, Member, Shape};
-use crate::bench::churn::timing::time;
+use crate::churn::timing::time;
 
 pub struct Bevy {
     world: World,

@@ -21,8 +21,8 @@ const FAMILY: [(&str, u64); 10] = [
 
 /// Runs it with the audit; gives what it prints.
 fn churn(words: &str) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_baton"))
-        .args(["bench", "churn", "--audit"])
+    let output = Command::new(env!("CARGO_BIN_EXE_baton-bench"))
+        .args(["churn", "--audit"])
         .args(words.split(' '))
         .output()
         .unwrap();

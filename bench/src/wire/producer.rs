@@ -11,7 +11,7 @@ use baton_components::wire::producer::{
 
 use super::packet::{METADATA, Packets};
 use super::relay::Target;
-use crate::producer::Client;
+use baton::producer::Client;
 
 /// What the names of all data streams begin with.
 pub const CHANNEL: &str = "load_";

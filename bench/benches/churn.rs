@@ -1,11 +1,11 @@
-//! `cargo bench --bench churn`: the rounds of `baton bench churn`, by another clock.
+//! `cargo bench -p baton-bench`: the rounds of `baton bench churn`, by another clock.
 //!
 //! One iteration is one round: an eighth of the population goes and comes again.
 
 use std::cell::RefCell;
 
-use baton::bench::churn::Scene;
-use baton::bench::churn::entities::{Arenas, Bevy, Locked, Population, Shape};
+use baton_bench::churn::Scene;
+use baton_bench::churn::entities::{Arenas, Bevy, Locked, Population, Shape};
 use divan::Bencher;
 
 const SEED: u64 = 1;

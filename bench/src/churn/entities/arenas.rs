@@ -31,9 +31,9 @@ use rustc_hash::FxHashMap;
 
 use super::records::{Record, missing, origin};
 use super::{Birth, Counts, Kind, Member, Shape};
-use crate::bench::churn::census::counts;
-use crate::bench::churn::nowhere::Nowhere;
-use crate::bench::churn::timing::{between, cpu_time};
+use crate::churn::census::counts;
+use crate::churn::nowhere::Nowhere;
+use crate::churn::timing::{between, cpu_time};
 
 pub struct Arenas {
     relay: Relay,

@@ -3,6 +3,7 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -73,11 +74,20 @@ const SESSIONS: &[&str] = &["sessions/s", "CPU µs", "MB"];
 const ASKED: &[&str] = &["µs", "CPU µs"];
 const MOVED: &[&str] = &["MB/s", "CPU s/GB"];
 
+const BENCH: &str = env!("CARGO_BIN_EXE_baton-bench");
+
+/// The relay that is loaded: cargo builds it with the workspace, beside the benchmarks.
+fn baton() -> String {
+    let relay = Path::new(BENCH).with_file_name("baton");
+    assert!(relay.exists(), "build it first: cargo build");
+    relay.display().to_string()
+}
+
 /// The rows that it prints, cell by cell.
 fn bench(words: &[&str]) -> Vec<Vec<String>> {
     let directory = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_baton"))
-        .args(["bench", "wire", "--rounds", "1", "--scale", "0.002"])
+    let output = Command::new(BENCH)
+        .args(["wire", "--rounds", "1", "--scale", "0.002"])
         .args(["--format", "markdown", "-o"])
         .arg(directory.path())
         .args(words)
@@ -129,7 +139,7 @@ fn every_workload_is_done_and_measured() {
 
 #[test]
 fn two_relays_stand_beside_each_other() {
-    let own = env!("CARGO_BIN_EXE_baton");
+    let own = &baton();
     let rows = bench(&["--only", "4 KiB, waits", "--relay", own, "--relay", own]);
     let [header, _, row] = &rows[..] else {
         panic!("{rows:#?}");
@@ -154,7 +164,7 @@ fn what_is_sent_is_a_trace_that_babeltrace_reads() {
     let script = format!(
         "#!/bin/sh\nln -s '{}' \"$LTTNG_HOME/traces\"\nexec '{}' \"$@\"\n",
         kept.display(),
-        env!("CARGO_BIN_EXE_baton")
+        baton()
     );
     std::fs::write(&relay, script).unwrap();
     std::fs::set_permissions(&relay, Permissions::from_mode(0o755)).unwrap();
@@ -170,7 +180,7 @@ fn what_is_sent_is_a_trace_that_babeltrace_reads() {
 
 #[test]
 fn what_a_relay_cannot_do_is_told_and_the_others_go_on() {
-    let own = env!("CARGO_BIN_EXE_baton");
+    let own = &baton();
     let relays = ["--relay", "lttng-relayd", "--relay", own];
     let rows = bench(&[&["--only", "watched by"][..], &relays[..]].concat());
     let [_, _, by_one, by_many] = &rows[..] else {
@@ -186,16 +196,8 @@ fn what_a_relay_cannot_do_is_told_and_the_others_go_on() {
 #[test]
 fn who_stops_it_leaves_no_relay_and_no_files() {
     let directory = tempfile::tempdir().unwrap();
-    let mut bench = Command::new(env!("CARGO_BIN_EXE_baton"))
-        .args([
-            "bench",
-            "wire",
-            "--only",
-            "4 KiB, waits",
-            "--scale",
-            "1000",
-            "-o",
-        ])
+    let mut bench = Command::new(BENCH)
+        .args(["wire", "--only", "4 KiB, waits", "--scale", "1000", "-o"])
         .arg(directory.path())
         .stderr(Stdio::piped())
         .spawn()
@@ -212,18 +214,21 @@ fn who_stops_it_leaves_no_relay_and_no_files() {
     assert!(kill.unwrap().success());
     let output = bench.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "baton: stopped\n");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "baton bench: stopped\n"
+    );
     assert_eq!(entries().count(), 0);
 }
 
 #[test]
 fn a_name_that_no_workload_has_is_an_error() {
-    let output = Command::new(env!("CARGO_BIN_EXE_baton"))
-        .args(["bench", "wire", "--only", "nothing like it"])
+    let output = Command::new(BENCH)
+        .args(["wire", "--only", "nothing like it"])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let errors = String::from_utf8(output.stderr).unwrap();
-    let expected = "baton: no workload has \"nothing like it\" in its name\n";
+    let expected = "baton bench: no workload has \"nothing like it\" in its name\n";
     assert_eq!(errors, expected);
 }

@@ -11,7 +11,7 @@ use std::thread::spawn;
 use mio::{Events, Interest, Poll, Token};
 use rustix::net::SendFlags;
 
-use crate::os::busy_poll::{BusyPoll, MOMENT};
+use baton::busy_poll::{BusyPoll, MOMENT};
 
 use super::limits::{self, INDEX_BYTES, REPLY_BYTES, ThreadWatch};
 use super::measure::Row;

@@ -42,7 +42,7 @@ pub trait Record: Send + Sync + 'static {
 /// Calls `$act` with `$record` standing for the type that belongs to a member's kind.
 macro_rules! for_kind {
     ($kind:expr, $record:ident => $act:expr) => {{
-        use crate::bench::churn::family::Kind;
+        use crate::churn::family::Kind;
         match $kind {
             Kind::Connection => {
                 type $record = baton_components::connection::Connection;

@@ -1,26 +1,41 @@
-//! `baton bench`: what is to be measured, as it was typed.
+//! The command line of `baton bench`, as it was typed.
 
 use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::Action;
-use crate::bench::churn::{self, Format};
-use crate::bench::wire;
+use crate::churn::{self, Format};
+use crate::wire;
 
-pub fn command() -> Command {
-    Command::new("bench")
+/// What is to be measured.
+#[derive(Debug)]
+pub enum Action {
+    Wire(wire::Plan),
+    Churn(churn::Plan),
+}
+
+/// Reads the command line of this process; prints help or what is wrong and exits,
+/// where that is all there is to do.
+pub fn parse() -> Action {
+    action(&command().get_matches())
+}
+
+fn command() -> Command {
+    // Users type it as a part of `baton`.
+    Command::new("baton bench")
+        .bin_name("baton bench")
         .about("Measure how fast relays are")
+        .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .subcommand(wire_command())
         .subcommand(churn_command())
 }
 
-pub fn action(matches: &ArgMatches) -> Action {
+fn action(matches: &ArgMatches) -> Action {
     match matches.subcommand() {
-        Some(("churn", matches)) => Action::BenchChurn(churn_plan(matches)),
-        Some((_, matches)) => Action::BenchWire(wire_plan(matches)),
+        Some(("churn", matches)) => Action::Churn(churn_plan(matches)),
+        Some((_, matches)) => Action::Wire(wire_plan(matches)),
         None => unreachable!("law: clap asks for a benchmark"),
     }
 }
@@ -30,7 +45,7 @@ fn wire_command() -> Command {
         .long("relay")
         .value_name("PROGRAM")
         .action(ArgAction::Append)
-        .help("A relay to load; given again, relays run in turn and are compared [default: this program]");
+        .help("A relay to load; given again, relays run in turn and are compared [default: the baton beside this program]");
     let only = Arg::new("only")
         .long("only")
         .value_name("TEXT")
@@ -178,9 +193,9 @@ mod tests {
 
     #[test]
     fn a_plan_of_loads_is_what_was_typed() {
-        let words = "baton bench wire --relay a --relay b --only x --rounds 3 --format markdown";
-        let matches = super::super::command().get_matches_from(words.split(' '));
-        let Action::BenchWire(plan) = super::super::action(&matches) else {
+        let words = "baton-bench wire --relay a --relay b --only x --rounds 3 --format markdown";
+        let matches = super::command().get_matches_from(words.split(' '));
+        let Action::Wire(plan) = super::action(&matches) else {
             panic!("{words}");
         };
         assert_eq!(plan.relays, ["a", "b"]);
@@ -191,9 +206,9 @@ mod tests {
 
     #[test]
     fn a_plan_is_what_was_typed() {
-        let words = "baton bench churn --live 1e3,2e4 --rounds 3 --seed 9 --format json --audit";
-        let matches = super::super::command().get_matches_from(words.split(' '));
-        let Action::BenchChurn(plan) = super::super::action(&matches) else {
+        let words = "baton-bench churn --live 1e3,2e4 --rounds 3 --seed 9 --format json --audit";
+        let matches = super::command().get_matches_from(words.split(' '));
+        let Action::Churn(plan) = super::action(&matches) else {
             panic!("{words}");
         };
         let expected = churn::Plan {

@@ -14,7 +14,7 @@ use baton_components::wire::viewer::{KIND_COMMAND, MAJOR, Request, SEEK_BEGINNIN
 use baton_systems::memory::{MemoryNetwork, Peer};
 
 use super::Act;
-use crate::bench::churn::family::DATA_STREAMS;
+use crate::churn::family::DATA_STREAMS;
 
 /// Where the streams of a session are.
 const PATH: &[u8] = b"ust/uid/1000/64-bit";

@@ -10,7 +10,6 @@ use super::limits::Limit;
 use super::measure::{Row, Summary, ratio};
 use super::relay::Spawned;
 use super::workload::{Load, Subject, Workload};
-use crate::os;
 
 /// What a workload came to.
 #[derive(Debug)]
@@ -82,7 +81,7 @@ fn load_relay(
     let mut relay = Spawned::start(relay, directory)?;
     let outcome = relay.load(RUN_MAX, stopped, |target| load.run(target));
     Ok(outcome.map_err(|error| {
-        let reason = os::said(&error);
+        let reason = baton::said(&error);
         match relay.ended() {
             Some(end) => format!("{reason}; {end}"),
             None => reason,
