@@ -13,12 +13,12 @@ use baton_components::keys::{ChunkKey, StreamKey};
 use baton_components::viewer_stream::ViewerStream;
 use bevy_ecs::system::ResMut;
 
-use crate::chunks;
 use crate::entities::{Entities, Entity};
 use crate::ports::StoragePort;
+use crate::record::chunks;
+use crate::record::trace_files;
+use crate::record::waiting_metadata;
 use crate::serve;
-use crate::trace_files;
-use crate::waiting_metadata;
 
 /// Frees every condemned record, after its last rites.
 pub fn reclaim(

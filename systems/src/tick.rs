@@ -18,11 +18,11 @@ use crate::agenda::Agenda;
 use crate::audit::{self, Audit};
 use crate::census::{self, Census};
 use crate::entities::Entities;
+use crate::peers::{accept, hang_up, timers, transmit};
 use crate::ports::{ClockPort, NetworkPort, StoragePort};
+use crate::record::{commit, waiting_metadata};
 use crate::settings::Settings;
-use crate::{
-    accept, commit, hang_up, ingest, poll, reclaim, serve, timers, transmit, waiting_metadata,
-};
+use crate::{ingest, poll, reclaim, serve};
 
 /// A relay: a world and the schedule that runs over it.
 pub struct Relay {

@@ -14,7 +14,7 @@ use baton_components::wire::producer::{
 
 use super::Ingest;
 use super::fault::{Fault, Reason};
-use crate::chunks;
+use crate::record::chunks;
 
 /// Opens the session's next chunk. Streams stay in the one before until they are
 /// rotated; new ones go to this one.

@@ -11,8 +11,8 @@ use bevy_ecs::system::{Local, ResMut};
 
 use super::fault::{Fault, Reason, Then};
 use super::{Ingest, chunk, index, metadata, pending, rotation, session, stream};
+use crate::peers::receive::receive;
 use crate::ports::NetworkPort;
-use crate::receive::receive;
 
 /// Executes every whole command that has come, in the order of each connection.
 pub fn control(mut network: ResMut<NetworkPort>, mut ingest: Ingest, mut replies: Local<Vec<u8>>) {

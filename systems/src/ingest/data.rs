@@ -10,11 +10,11 @@ use bevy_ecs::system::ResMut;
 
 use super::fault::Reason;
 use super::{Ingest, index, rotation};
-use crate::closing;
+use crate::peers::receive::receive;
 use crate::ports::{NetworkPort, StorageError};
-use crate::receive::receive;
-use crate::trace_files;
-use crate::waiting_metadata;
+use crate::record::closing;
+use crate::record::trace_files;
+use crate::record::waiting_metadata;
 
 /// Takes what every data connection has brought.
 pub fn data(mut network: ResMut<NetworkPort>, mut ingest: Ingest) {

@@ -10,8 +10,8 @@ use baton_components::wire::producer::{NONE, SendIndex, code, reply};
 
 use super::fault::{Fault, Reason};
 use super::{Ingest, rotation};
+use crate::record::trace_files;
 use crate::serve::question;
-use crate::trace_files;
 
 /// Takes a description. The answer is the same whether the packet's bytes have come
 /// or not.

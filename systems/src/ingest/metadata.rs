@@ -7,8 +7,8 @@ use baton_components::wire::producer::{ResetMetadata, SendMetadata, code, reply}
 
 use super::Ingest;
 use super::fault::{Fault, Reason};
-use crate::trace_files;
-use crate::waiting_metadata;
+use crate::record::trace_files;
+use crate::record::waiting_metadata;
 
 /// Appends metadata to its file, or keeps it until there is room. There is no reply, not
 /// even to a failure.

@@ -13,7 +13,7 @@ use baton_components::wire::producer::{RotatePosition, RotateStreams, code, repl
 
 use super::Ingest;
 use super::fault::{Fault, Reason};
-use crate::trace_files;
+use crate::record::trace_files;
 
 pub fn rotate(
     ingest: &mut Ingest,

@@ -11,10 +11,10 @@ use baton_components::wire::producer::{AddStream, CloseStream, NONE, code, reply
 
 use super::fault::{Fault, Reason};
 use super::{Ingest, old_paths};
-use crate::closing;
+use crate::record::closing;
+use crate::record::trace_files;
 use crate::serve::announce;
 use crate::settings::Grouping;
-use crate::trace_files;
 
 /// The name that makes a stream a trace's metadata.
 const METADATA: &[u8] = b"metadata";

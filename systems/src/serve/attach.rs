@@ -10,7 +10,7 @@ use baton_components::wire::viewer::{
 use super::announce::{self, Seek};
 use super::{Caller, Serve, list};
 use crate::entities::Entities;
-use crate::trace_files;
+use crate::record::trace_files;
 
 pub fn attach(serve: &mut Serve, caller: Caller, id: u64, seek: u32, replies: &mut Vec<u8>) {
     let (viewer, session, seek) = match check(serve, caller, id, seek) {

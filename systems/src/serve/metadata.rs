@@ -8,7 +8,7 @@ use baton_components::wire::viewer::reply::MetadataReply;
 
 use super::{Caller, Serve, announce, body};
 use crate::entities::Entities;
-use crate::trace_files;
+use crate::record::trace_files;
 
 /// Metadata that a viewer does not have. Whole messages of the producer: less could
 /// not be parsed.

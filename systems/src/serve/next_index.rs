@@ -11,8 +11,8 @@ use baton_components::wire::viewer::{NEW_METADATA, NEW_STREAM, NextIndexStatus};
 use super::{Caller, Serve, announce, metadata, question};
 use crate::entities::Entities;
 use crate::ports::StoragePort;
-use crate::trace_files;
-use crate::waiting_metadata;
+use crate::record::trace_files;
+use crate::record::waiting_metadata;
 
 /// Answers, unless there is nothing to tell and the question can wait: whether it was
 /// answered.

@@ -8,8 +8,8 @@ use baton_components::wire::viewer::{HEADER_SIZE, Header, Request, RequestKind, 
 use bevy_ecs::system::{Local, ResMut};
 
 use super::{Caller, Serve, attach, connect, list, metadata, new_streams, next_index, packet};
+use crate::peers::receive::receive;
 use crate::ports::NetworkPort;
-use crate::receive::receive;
 
 /// Why a viewer's connection is closed, in the words of a log line that begins with
 /// the peer.

@@ -11,7 +11,7 @@ use baton_components::stream::{Closing, Stream, reached};
 
 use crate::entities::Entities;
 use crate::ports::StoragePort;
-use crate::trace_files;
+use crate::record::trace_files;
 
 /// Closes a stream unless a packet that was announced is still to come.
 pub fn try_close(

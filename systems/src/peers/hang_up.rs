@@ -11,10 +11,10 @@ use baton_components::time::Now;
 use bevy_ecs::system::{Res, ResMut, SystemParam};
 
 use crate::agenda::{Agenda, Timer};
-use crate::closing;
 use crate::entities::Entities;
 use crate::ports::{NetworkPort, StoragePort};
-use crate::trace_files;
+use crate::record::closing;
+use crate::record::trace_files;
 
 /// What the end of a connection touches.
 #[derive(SystemParam)]

@@ -17,7 +17,7 @@ use baton_components::wire::ctf_index::{IndexRecord, Version};
 
 use crate::entities::Entities;
 use crate::ports::{StorageError, StoragePort, Taken};
-use crate::waiting_metadata;
+use crate::record::waiting_metadata;
 
 /// Directory of index files, beside the data files.
 const INDEX_DIRECTORY: &[u8] = b"index";

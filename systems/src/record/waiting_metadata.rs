@@ -14,7 +14,7 @@ use bevy_ecs::system::ResMut;
 use crate::agenda::Agenda;
 use crate::entities::Entities;
 use crate::ports::{StorageError, StoragePort};
-use crate::trace_files;
+use crate::record::trace_files;
 
 type Files = Arena<FileKey, File>;
 

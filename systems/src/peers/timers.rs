@@ -11,7 +11,7 @@ use baton_components::limits::REPLY_PATIENCE;
 use baton_components::time::Now;
 
 use crate::agenda::{Agenda, Timer};
-use crate::hang_up::{self, HangUp};
+use crate::peers::hang_up::{self, HangUp};
 use crate::serve::question;
 
 /// Whether the time of a timer has come.

@@ -13,7 +13,7 @@ use bevy_ecs::system::{Local, Res, ResMut};
 use crate::agenda::Agenda;
 use crate::entities::Entities;
 use crate::ports::StoragePort;
-use crate::trace_files;
+use crate::record::trace_files;
 
 /// Writes the records whose time has come. Those that the disk does not take get another.
 pub fn commit(

@@ -1,0 +1,7 @@
+//! Peers: connections come, bring bytes, take replies, and end.
+
+pub mod accept;
+pub mod hang_up;
+pub mod receive;
+pub mod timers;
+pub mod transmit;

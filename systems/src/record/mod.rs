@@ -1,0 +1,7 @@
+//! The recorder: what is on disk, and what of it is complete.
+
+pub mod chunks;
+pub mod closing;
+pub mod commit;
+pub mod trace_files;
+pub mod waiting_metadata;
