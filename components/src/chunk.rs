@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::hold::{Hold, Holder};
+use crate::hold::Holder;
 use crate::keys::StreamKey;
+use crate::kinds::Id;
 use crate::path::RelativePath;
 use crate::session::Origin;
 
@@ -107,5 +108,5 @@ impl Chunk {
 }
 
 impl Holder for Chunk {
-    fn holds(&self, _: &mut dyn FnMut(Hold)) {}
+    fn holds(&self, _: &mut dyn FnMut(Id)) {}
 }

@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-use crate::hold::{Hold, Holder};
+use crate::hold::Holder;
 use crate::keys::{FileKey, SessionKey, StreamKey, ViewerSessionKey};
+use crate::kinds::Id;
 use crate::wire::producer::data::PacketHeader;
 
 /// The listener that a connection came through.
@@ -190,16 +191,16 @@ impl Connection {
 }
 
 impl Holder for Connection {
-    fn holds(&self, visit: &mut dyn FnMut(Hold)) {
+    fn holds(&self, visit: &mut dyn FnMut(Id)) {
         if let Some(session) = self.session() {
-            visit(Hold::Session(session));
+            visit(session.into());
         }
         if let Role::Viewer(viewer) = &self.role {
             if let Some(session) = viewer.session {
-                visit(Hold::ViewerSession(session));
+                visit(session.into());
             }
             if let Some(body) = viewer.body {
-                visit(Hold::File(body.file));
+                visit(body.file.into());
             }
         }
     }

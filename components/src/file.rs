@@ -1,6 +1,7 @@
 //! An open file. The descriptor is the storage's, under the same key.
 
-use crate::hold::{Hold, Holder};
+use crate::hold::Holder;
+use crate::kinds::Id;
 use crate::path::RelativePath;
 
 #[derive(Debug)]
@@ -11,5 +12,5 @@ pub struct File {
 }
 
 impl Holder for File {
-    fn holds(&self, _: &mut dyn FnMut(Hold)) {}
+    fn holds(&self, _: &mut dyn FnMut(Id)) {}
 }

@@ -4,8 +4,9 @@
 //! control connection, in either order. When both are there a record is written
 //! and the index is gone.
 
-use crate::hold::{Hold, Holder};
+use crate::hold::Holder;
 use crate::keys::{StreamKey, TraceFileKey};
+use crate::kinds::Id;
 use crate::wire::producer::SendIndex;
 
 #[derive(Debug)]
@@ -34,10 +35,10 @@ pub struct PacketPlace {
 }
 
 impl Holder for Index {
-    fn holds(&self, visit: &mut dyn FnMut(Hold)) {
-        visit(Hold::Stream(self.stream));
+    fn holds(&self, visit: &mut dyn FnMut(Id)) {
+        visit(self.stream.into());
         if let Half::Packet(place) = self.half {
-            visit(Hold::TraceFile(place.file));
+            visit(place.file.into());
         }
     }
 }

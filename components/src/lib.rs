@@ -5,6 +5,10 @@
 //! What happens to these things is in `baton-systems`.
 #![forbid(unsafe_code)]
 
+// First: its table makes the keys.
+#[macro_use]
+pub mod kinds;
+
 pub mod arena;
 pub mod chunk;
 pub mod connection;

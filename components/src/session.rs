@@ -5,8 +5,9 @@
 
 use std::collections::VecDeque;
 
-use crate::hold::{Hold, Holder};
+use crate::hold::Holder;
 use crate::keys::{ChunkKey, StreamKey, ViewerSessionKey};
+use crate::kinds::Id;
 use crate::path::RelativePath;
 use crate::wire::TraceFormat;
 
@@ -85,12 +86,12 @@ impl Session {
 }
 
 impl Holder for Session {
-    fn holds(&self, visit: &mut dyn FnMut(Hold)) {
+    fn holds(&self, visit: &mut dyn FnMut(Id)) {
         if let Some(chunk) = self.chunk {
-            visit(Hold::Chunk(chunk));
+            visit(chunk.into());
         }
         if let Some(chunk) = self.closing_chunk {
-            visit(Hold::Chunk(chunk));
+            visit(chunk.into());
         }
     }
 }

@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use crate::hold::{Hold, Holder};
+use crate::hold::Holder;
 use crate::keys::{ChunkKey, IndexKey, SessionKey, TraceFileKey, TraceKey, ViewerStreamKey};
+use crate::kinds::Id;
 
 #[derive(Debug)]
 pub struct Stream {
@@ -152,16 +153,16 @@ pub fn reached(last: Option<u64>, wanted: u64) -> bool {
 }
 
 impl Holder for Stream {
-    fn holds(&self, visit: &mut dyn FnMut(Hold)) {
-        visit(Hold::Trace(self.trace));
+    fn holds(&self, visit: &mut dyn FnMut(Id)) {
+        visit(self.trace.into());
         if let Some(chunk) = self.chunk {
-            visit(Hold::Chunk(chunk));
+            visit(chunk.into());
         }
         if let Some(chunk) = self.rotation.as_ref().and_then(|rotation| rotation.target) {
-            visit(Hold::Chunk(chunk));
+            visit(chunk.into());
         }
         for file in &self.files {
-            visit(Hold::TraceFile(*file));
+            visit((*file).into());
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A CTF trace: the streams of one session that share a path.
 
-use crate::hold::{Hold, Holder};
+use crate::hold::Holder;
 use crate::keys::{SessionKey, TraceFileKey};
+use crate::kinds::Id;
 use crate::path::RelativePath;
 
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub struct Trace {
 }
 
 impl Holder for Trace {
-    fn holds(&self, visit: &mut dyn FnMut(Hold)) {
-        visit(Hold::Session(self.session));
+    fn holds(&self, visit: &mut dyn FnMut(Id)) {
+        visit(self.session.into());
     }
 }

@@ -3,8 +3,9 @@
 //! A stream writes one at a time. Viewers hold the one that they read, so it stays
 //! readable although its name is gone from the disk.
 
-use crate::hold::{Hold, Holder};
+use crate::hold::Holder;
 use crate::keys::{ChunkKey, FileKey, StreamKey};
+use crate::kinds::Id;
 use crate::wire::ctf_index::Version;
 
 #[derive(Debug)]
@@ -91,10 +92,10 @@ impl IndexFile {
 }
 
 impl Holder for TraceFile {
-    fn holds(&self, visit: &mut dyn FnMut(Hold)) {
-        visit(Hold::File(self.data));
+    fn holds(&self, visit: &mut dyn FnMut(Id)) {
+        visit(self.data.into());
         if let Some(index) = &self.index {
-            visit(Hold::File(index.file));
+            visit(index.file.into());
         }
     }
 }

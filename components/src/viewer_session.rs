@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::hold::{Hold, Holder};
+use crate::hold::Holder;
 use crate::keys::{ConnectionKey, SessionKey, TraceKey, ViewerStreamKey};
+use crate::kinds::Id;
 
 #[derive(Debug, Default)]
 pub struct ViewerSession {
@@ -75,9 +76,9 @@ impl Attachment {
 }
 
 impl Holder for ViewerSession {
-    fn holds(&self, visit: &mut dyn FnMut(Hold)) {
+    fn holds(&self, visit: &mut dyn FnMut(Id)) {
         for attachment in self.attached.values() {
-            visit(Hold::Session(attachment.session));
+            visit(attachment.session.into());
         }
     }
 }

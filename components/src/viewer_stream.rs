@@ -4,8 +4,9 @@
 //! the stream, so what was recorded stays readable to the end, and the trace file
 //! that it reads.
 
-use crate::hold::{Hold, Holder};
+use crate::hold::Holder;
 use crate::keys::{FileKey, StreamKey, TraceFileKey, TraceKey, ViewerSessionKey};
+use crate::kinds::Id;
 
 #[derive(Debug)]
 pub struct ViewerStream {
@@ -99,13 +100,13 @@ impl ViewerStream {
 }
 
 impl Holder for ViewerStream {
-    fn holds(&self, visit: &mut dyn FnMut(Hold)) {
-        visit(Hold::Stream(self.stream));
+    fn holds(&self, visit: &mut dyn FnMut(Id)) {
+        visit(self.stream.into());
         if let Some(file) = self.file() {
-            visit(Hold::TraceFile(file));
+            visit(file.into());
         }
         if let Some(readable) = self.packets().and_then(|position| position.readable) {
-            visit(Hold::File(readable.file));
+            visit(readable.file.into());
         }
     }
 }

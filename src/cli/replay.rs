@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use baton_systems::census::Id;
+use baton_components::kinds::Id;
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;

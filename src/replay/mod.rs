@@ -21,8 +21,9 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use baton_components::kinds::Id;
 use baton_systems::audit::{Audit, Breach};
-use baton_systems::census::{Census, Id};
+use baton_systems::census::Census;
 use baton_systems::memory::MemoryStorage;
 use baton_systems::ports::{NetworkPort, StorageError, StoragePort};
 use baton_systems::settings::{Grouping, Served, Settings};

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use baton_systems::census::{Census, Entry, Id, Kind};
+use baton_components::kinds::{Id, Kind};
+use baton_systems::census::{Census, Entry};
 use serde::Serialize;
 
 use super::Format;

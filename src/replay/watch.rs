@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use baton_systems::census::{Census, Entry, Id};
+use baton_components::kinds::Id;
+use baton_systems::census::{Census, Entry};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Watch(Id);

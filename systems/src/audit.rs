@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 
 use baton_components::arena::Arena;
+use baton_components::kinds::{EntityKey, Id, Kind};
 use bevy_ecs::resource::Resource;
 use bevy_ecs::system::{Res, ResMut};
 
-use crate::census::{Described, Id, Kind, Visit, walk};
-use crate::entities::{Entities, Entity};
+use crate::census::Described;
+use crate::entities::{Entities, Entity, Visit};
 
 /// What the audit has found, tick after tick.
 #[derive(Debug, Default, Resource)]
@@ -44,7 +45,7 @@ pub fn audit(entities: Res<Entities>, mut audit: ResMut<Audit>) {
 /// What is still there, one line for each kind that is not empty.
 pub fn remains(entities: Res<Entities>) -> Vec<String> {
     let mut remains = Remains::default();
-    walk(&entities, &mut remains);
+    entities.walk(&mut remains);
     remains.0
 }
 
@@ -52,9 +53,9 @@ pub fn remains(entities: Res<Entities>) -> Vec<String> {
 struct Remains(Vec<String>);
 
 impl Visit for Remains {
-    fn arena<E: Entity + Described>(&mut self, kind: Kind, arena: &Arena<E::Key, E>) {
+    fn arena<E: Entity + Described>(&mut self, arena: &Arena<E::Key, E>) {
         if !arena.is_empty() {
-            let line = format!("{} {} are left", arena.len(), kind.plural());
+            let line = format!("{} {} are left", arena.len(), E::Key::KIND.plural());
             self.0.push(line);
         }
     }
@@ -62,12 +63,12 @@ impl Visit for Remains {
 
 fn breaches(entities: &Entities) -> Vec<Breach> {
     let mut holds = Holds::default();
-    walk(entities, &mut holds);
+    entities.walk(&mut holds);
     let mut check = Check {
         holds,
         breaches: Vec::new(),
     };
-    walk(entities, &mut check);
+    entities.walk(&mut check);
     // What is left was declared on keys that no arena has.
     let Check { holds, breaches } = check;
     let missing = holds.0.into_iter();
@@ -80,9 +81,9 @@ fn breaches(entities: &Entities) -> Vec<Breach> {
 struct Holds(BTreeMap<Id, u32>);
 
 impl Visit for Holds {
-    fn arena<E: Entity + Described>(&mut self, _: Kind, arena: &Arena<E::Key, E>) {
+    fn arena<E: Entity + Described>(&mut self, arena: &Arena<E::Key, E>) {
         for (_, record) in arena.iter() {
-            record.holds(&mut |hold| *self.0.entry(hold.into()).or_default() += 1);
+            record.holds(&mut |hold| *self.0.entry(hold).or_default() += 1);
         }
     }
 }
@@ -93,11 +94,11 @@ struct Check {
 }
 
 impl Visit for Check {
-    fn arena<E: Entity + Described>(&mut self, kind: Kind, arena: &Arena<E::Key, E>) {
+    fn arena<E: Entity + Described>(&mut self, arena: &Arena<E::Key, E>) {
         let mut living = 0;
         for (key, _) in arena.iter() {
             living += 1;
-            let id = Id::new(kind, key);
+            let id = Id::from(key);
             let declared = self.holds.0.remove(&id).unwrap_or(0) + u32::from(arena.is_owned(key));
             let counted = arena.holders(key);
             if counted != declared {
@@ -110,6 +111,7 @@ impl Visit for Check {
         }
         let count = arena.len() - living;
         if count > 0 {
+            let kind = E::Key::KIND;
             self.breaches.push(Breach::Outlived { kind, count });
         }
     }

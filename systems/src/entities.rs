@@ -5,42 +5,16 @@
 //! ([`Entities::relink`]) and are released when it goes ([`Entities::release_all`]).
 
 use baton_components::arena::Arena;
-use baton_components::chunk::Chunk;
-use baton_components::connection::Connection;
-use baton_components::file::File;
-use baton_components::hold::{Hold, Holder};
-use baton_components::index::Index;
-use baton_components::keys::{
-    ChunkKey, ConnectionKey, FileKey, IndexKey, SessionKey, StreamKey, TraceFileKey, TraceKey,
-    ViewerSessionKey, ViewerStreamKey,
-};
-use baton_components::session::Session;
-use baton_components::stream::Stream;
-use baton_components::trace::Trace;
-use baton_components::trace_file::TraceFile;
-use baton_components::viewer_session::ViewerSession;
-use baton_components::viewer_stream::ViewerStream;
+use baton_components::for_each_kind;
+use baton_components::hold::Holder;
+use baton_components::kinds::{EntityKey, Id, Kind};
 use bevy_ecs::resource::Resource;
 
-/// The arenas, in the order of reclamation: whatever a kind holds comes after it. One
-/// resource: most systems work on most of them.
-#[derive(Debug, Default, Resource)]
-pub struct Entities {
-    pub connections: Arena<ConnectionKey, Connection>,
-    pub viewer_sessions: Arena<ViewerSessionKey, ViewerSession>,
-    pub viewer_streams: Arena<ViewerStreamKey, ViewerStream>,
-    pub indexes: Arena<IndexKey, Index>,
-    pub streams: Arena<StreamKey, Stream>,
-    pub traces: Arena<TraceKey, Trace>,
-    pub sessions: Arena<SessionKey, Session>,
-    pub chunks: Arena<ChunkKey, Chunk>,
-    pub trace_files: Arena<TraceFileKey, TraceFile>,
-    pub files: Arena<FileKey, File>,
-}
+use crate::census::Described;
 
 /// A kind of record, and where its arena is.
 pub trait Entity: Holder + Send + Sync + Sized + 'static {
-    type Key: slotmap::Key + Send + Sync;
+    type Key: EntityKey + Send + Sync;
 
     fn arena(entities: &mut Entities) -> &mut Arena<Self::Key, Self>;
 }
@@ -82,30 +56,51 @@ impl Entities {
             self.release(hold);
         }
     }
+}
 
-    fn hold(&mut self, hold: Hold) {
-        match hold {
-            Hold::ViewerSession(key) => self.viewer_sessions.hold(key),
-            Hold::Stream(key) => self.streams.hold(key),
-            Hold::Trace(key) => self.traces.hold(key),
-            Hold::Session(key) => self.sessions.hold(key),
-            Hold::TraceFile(key) => self.trace_files.hold(key),
-            Hold::Chunk(key) => self.chunks.hold(key),
-            Hold::File(key) => self.files.hold(key),
+macro_rules! arenas {
+    ($($(#[$doc:meta])* $arena:ident: $module:ident::$record:ident, $key:ident, $name:literal, $plural:literal;)*) => {
+        /// The arenas, in the order of reclamation: whatever a kind holds comes after it.
+        /// One resource: most systems work on most of them.
+        #[derive(Debug, Default, Resource)]
+        pub struct Entities {
+            $($(#[$doc])* pub $arena: Arena<baton_components::keys::$key, baton_components::$module::$record>,)*
         }
-    }
 
-    fn release(&mut self, hold: Hold) {
-        match hold {
-            Hold::ViewerSession(key) => self.viewer_sessions.release(key),
-            Hold::Stream(key) => self.streams.release(key),
-            Hold::Trace(key) => self.traces.release(key),
-            Hold::Session(key) => self.sessions.release(key),
-            Hold::TraceFile(key) => self.trace_files.release(key),
-            Hold::Chunk(key) => self.chunks.release(key),
-            Hold::File(key) => self.files.release(key),
+        impl Entities {
+            fn hold(&mut self, held: Id) {
+                match held.kind {
+                    $(Kind::$record => self.$arena.hold(held.key.into()),)*
+                }
+            }
+
+            fn release(&mut self, held: Id) {
+                match held.kind {
+                    $(Kind::$record => self.$arena.release(held.key.into()),)*
+                }
+            }
+
+            /// Visits every arena.
+            pub fn walk(&self, visit: &mut impl Visit) {
+                $(visit.arena(&self.$arena);)*
+            }
         }
-    }
+
+        $(impl Entity for baton_components::$module::$record {
+            type Key = baton_components::keys::$key;
+
+            fn arena(entities: &mut Entities) -> &mut Arena<Self::Key, Self> {
+                &mut entities.$arena
+            }
+        })*
+    };
+}
+
+for_each_kind!(arenas);
+
+/// Looks at the arenas, kind by kind.
+pub trait Visit {
+    fn arena<E: Entity + Described>(&mut self, arena: &Arena<E::Key, E>);
 }
 
 /// A record's holds. Most records have one or two: these stay on the stack.
@@ -115,29 +110,4 @@ fn holds_of(record: &impl Holder) -> Holds {
     holds
 }
 
-type Holds = smallvec::SmallVec<[Hold; 8]>;
-
-macro_rules! entity {
-    ($($record:ty, $key:ty, $arena:ident;)*) => {
-        $(impl Entity for $record {
-            type Key = $key;
-
-            fn arena(entities: &mut Entities) -> &mut Arena<$key, $record> {
-                &mut entities.$arena
-            }
-        })*
-    };
-}
-
-entity! {
-    Connection, ConnectionKey, connections;
-    ViewerSession, ViewerSessionKey, viewer_sessions;
-    ViewerStream, ViewerStreamKey, viewer_streams;
-    Index, IndexKey, indexes;
-    Stream, StreamKey, streams;
-    Trace, TraceKey, traces;
-    Session, SessionKey, sessions;
-    TraceFile, TraceFileKey, trace_files;
-    Chunk, ChunkKey, chunks;
-    File, FileKey, files;
-}
+type Holds = smallvec::SmallVec<[Id; 8]>;

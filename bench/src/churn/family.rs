@@ -7,7 +7,7 @@
 
 use std::ops::{Index, IndexMut};
 
-pub use baton_systems::census::Kind;
+pub use baton_components::kinds::Kind;
 
 /// Data streams of a family; one more is its metadata.
 pub const DATA_STREAMS: u64 = 4;

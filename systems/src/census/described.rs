@@ -4,6 +4,7 @@ use baton_components::chunk::Chunk;
 use baton_components::connection::Connection;
 use baton_components::file::File;
 use baton_components::index::{Half, Index};
+use baton_components::kinds::Id;
 use baton_components::path::RelativePath;
 use baton_components::session::Session;
 use baton_components::stream::Stream;
@@ -11,8 +12,6 @@ use baton_components::trace::Trace;
 use baton_components::trace_file::TraceFile;
 use baton_components::viewer_session::ViewerSession;
 use baton_components::viewer_stream::{Position, ViewerStream};
-
-use super::{Id, Kind};
 
 pub trait Described {
     /// A few words for people.
@@ -49,7 +48,7 @@ impl Described for ViewerStream {
     }
 
     fn part_of(&self) -> Option<Id> {
-        Some(Id::new(Kind::ViewerSession, self.viewer_session))
+        Some(self.viewer_session.into())
     }
 }
 
@@ -62,7 +61,7 @@ impl Described for Index {
     }
 
     fn part_of(&self) -> Option<Id> {
-        Some(Id::new(Kind::Stream, self.stream))
+        Some(self.stream.into())
     }
 }
 
@@ -74,7 +73,7 @@ impl Described for Stream {
     }
 
     fn part_of(&self) -> Option<Id> {
-        Some(Id::new(Kind::Trace, self.trace))
+        Some(self.trace.into())
     }
 }
 
@@ -84,7 +83,7 @@ impl Described for Trace {
     }
 
     fn part_of(&self) -> Option<Id> {
-        Some(Id::new(Kind::Session, self.session))
+        Some(self.session.into())
     }
 }
 
@@ -112,7 +111,7 @@ impl Described for TraceFile {
     }
 
     fn part_of(&self) -> Option<Id> {
-        Some(Id::new(Kind::Stream, self.stream))
+        Some(self.stream.into())
     }
 }
 
