@@ -10,6 +10,7 @@ mod accept;
 pub mod agenda;
 pub mod audit;
 pub mod census;
+mod chance;
 mod chunks;
 mod closing;
 mod commit;
