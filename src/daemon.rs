@@ -9,7 +9,7 @@ use std::{env, io, process};
 use baton_components::connection::Port;
 use baton_components::limits::SHUTDOWN_GRACE;
 use baton_systems::audit::Audit;
-use baton_systems::ports::{ClockPort, NetworkPort, StoragePort};
+use baton_systems::ports::{ChancePort, ClockPort, NetworkPort, StoragePort};
 use baton_systems::settings::{Grouping, Served};
 use baton_systems::tick::Relay;
 
@@ -24,6 +24,7 @@ use crate::journal;
 use crate::journal::block::Header;
 use crate::journal::book::Journal;
 use crate::os::busy_poll::BusyPoll;
+use crate::os::chance::KernelChance;
 use crate::os::clock::SystemClock;
 use crate::os::inherited;
 use crate::os::marker::{self, Marker};
@@ -65,6 +66,8 @@ pub enum Error {
     Detach(io::Error),
     #[error("{0}")]
     Daemon(String),
+    #[error("cannot get random numbers, which ids of streams are made of, from the kernel: {}", said(.0))]
+    Chance(io::Error),
     #[error("cannot wait for connections or signals: {}", said(.0))]
     Poll(io::Error),
     #[error("audit: breach in tick {tick}: {breach}")]
@@ -174,18 +177,20 @@ impl Started {
         if config.face == Face::Baton {
             greet(config, &listening);
         }
+        let chance = KernelChance::new().map_err(Error::Chance)?;
         let mut ports = (
             NetworkPort(Box::new(network)),
             StoragePort(Box::new(storage)),
             ClockPort(Box::new(SystemClock::new())),
+            ChancePort(Box::new(chance)),
         );
         let journal = journal(config)?;
         if let Some(journal) = &journal {
             ports = journal::ports::record(journal, ports);
         }
-        let (network, storage, clock) = ports;
+        let (network, storage, clock, chance) = ports;
         let settings = config.settings.clone();
-        let relay = Relay::new(network, storage, clock, settings, config.audit);
+        let relay = Relay::new(network, storage, clock, chance, settings, config.audit);
         Ok(Self {
             relay,
             stop,

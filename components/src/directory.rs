@@ -1,14 +1,15 @@
 //! The directory: from what peers name to keys.
 //!
-//! Ids on the wire are small numbers that grow and are never used again while the
-//! daemon lives; keys are not shown to peers, who therefore cannot forge one.
+//! Ids that only say which of a list is meant are small numbers that grow. Ids that give
+//! power over what they name are drawn by chance, so nobody can guess one: on a data
+//! connection a handle is all that a producer shows. Keys are not shown to peers.
 //! Every entry is weak: what it leads to is looked up in its arena, and a stale
 //! key reads as "unknown".
 
 use std::collections::BTreeMap;
 
 use bevy_ecs::resource::Resource;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::chunk::ChunkId;
 use crate::keys::{ChunkKey, SessionKey, StreamKey, TraceKey};
@@ -26,10 +27,10 @@ pub struct Directory {
     /// Directories that living sessions write to.
     pub outputs: FxHashMap<RelativePath, Occupied>,
     pub session_ids: Counter,
-    pub stream_ids: Counter,
+    pub stream_numbers: Counter,
     pub trace_ids: Counter,
-    /// What CONNECT tells a viewer; refers to nothing.
-    pub viewer_ids: Counter,
+    /// Drawn ids of streams that exist, those that only viewers still read included.
+    pub drawn: FxHashSet<(Lot, u64)>,
 }
 
 impl Directory {
@@ -42,6 +43,17 @@ impl Directory {
             }
         }
     }
+}
+
+/// What an id is drawn for. Ids of different lots never meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lot {
+    /// A stream, for its producer.
+    Handle,
+    /// A stream, for viewers, who must not learn its handle.
+    ViewerStream,
+    /// A viewer's connection; refers to nothing.
+    Viewer,
 }
 
 /// Who writes to a session's directory: the sessions of one origin.

@@ -13,8 +13,12 @@ use crate::kinds::Id;
 
 #[derive(Debug)]
 pub struct Stream {
-    /// Its id on all three wires.
+    /// Counts streams in the order in which they were added; for people, too.
+    pub number: u64,
+    /// Its id on the wires of producers: who knows it can send packets of the stream.
     pub handle: u64,
+    /// Its id on the wire of viewers.
+    pub viewer_id: u64,
     pub trace: TraceKey,
     /// Weak: its trace holds it.
     pub session: SessionKey,

@@ -4,12 +4,13 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use baton_components::connection::Port;
+use baton_components::directory::Lot;
 use baton_components::keys::{ConnectionKey, FileKey};
 use baton_components::path::RelativePath;
 use baton_components::time::{CivilTime, Now};
 use baton_systems::ports::{
-    Clock, ClockPort, Network, NetworkPort, Newcomer, Received, Storage, StorageError, StoragePort,
-    Taken, Transmitted,
+    Chance, ChancePort, Clock, ClockPort, Network, NetworkPort, Newcomer, Received, Storage,
+    StorageError, StoragePort, Taken, Transmitted,
 };
 
 use super::book::{FLUSH_PERIOD_NS, Journal};
@@ -35,11 +36,16 @@ pub struct RecordedClock {
     journal: Journal,
 }
 
+pub struct RecordedChance {
+    inner: ChancePort,
+    journal: Journal,
+}
+
+/// All ports of a relay.
+pub type Ports = (NetworkPort, StoragePort, ClockPort, ChancePort);
+
 /// The same ports with a journal.
-pub fn record(
-    journal: &Journal,
-    (network, storage, clock): (NetworkPort, StoragePort, ClockPort),
-) -> (NetworkPort, StoragePort, ClockPort) {
+pub fn record(journal: &Journal, (network, storage, clock, chance): Ports) -> Ports {
     let network = RecordedNetwork {
         inner: network,
         journal: journal.clone(),
@@ -53,10 +59,15 @@ pub fn record(
         inner: clock,
         journal: journal.clone(),
     };
+    let chance = RecordedChance {
+        inner: chance,
+        journal: journal.clone(),
+    };
     (
         NetworkPort(Box::new(network)),
         StoragePort(Box::new(storage)),
         ClockPort(Box::new(clock)),
+        ChancePort(Box::new(chance)),
     )
 }
 
@@ -393,6 +404,14 @@ impl Clock for RecordedClock {
             time: time.map(Into::into),
         });
         time
+    }
+}
+
+impl Chance for RecordedChance {
+    fn draw(&mut self, lot: Lot) -> u64 {
+        let number = self.inner.draw(lot);
+        self.journal.book().record(&Record::Draw(number));
+        number
     }
 }
 

@@ -159,6 +159,8 @@ pub enum Record<'a> {
         bytes: u64,
         failure: Option<Failure<'a>>,
     },
+    /// A number was drawn.
+    Draw(u64),
 }
 
 /// The key of a connection.

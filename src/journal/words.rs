@@ -23,6 +23,7 @@ impl Record<'_> {
                 | Self::Receive { .. }
                 | Self::Rest { .. }
                 | Self::Take { .. }
+                | Self::Draw(_)
         )
     }
 }
@@ -38,6 +39,7 @@ impl Display for Record<'_> {
                 write!(to, "the clock is read: {:.6} s", passed.as_secs_f64())
             }
             Self::Civil { unix_s, .. } => write!(to, "the calendar is asked about {unix_s} s"),
+            Self::Draw(number) => write!(to, "{number} is drawn"),
             Self::Accept { port, peer } => {
                 let port = Port::from(*port).name();
                 write!(to, "{peer} connects to the {port} port")

@@ -2,6 +2,7 @@
 //! systems. Nothing else in the project touches them.
 
 pub mod busy_poll;
+pub mod chance;
 pub mod clock;
 pub mod directories;
 pub mod health;

@@ -118,9 +118,10 @@ pub fn run(plan: &Plan, out: &mut dyn io::Write) -> Result<(), Error> {
         script.read_traces(traces.map_err(|reason| plan.unreadable(reason))?);
     }
     let shared = Shared::new(script);
-    let ports = shared.ports(storage(plan.output.as_deref())?)?;
+    let storage = storage(plan.output.as_deref())?;
+    let (network, storage, clock, chance) = shared.ports(storage)?;
     let settings = settings(&header);
-    let relay = Relay::new(ports.0, ports.1, ports.2, settings, plan.audit);
+    let relay = Relay::new(network, storage, clock, chance, settings, plan.audit);
     let stage = Replay {
         plan,
         shared,

@@ -8,17 +8,19 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use baton_components::directory::Lot;
 use baton_components::keys::{ConnectionKey, FileKey};
 use baton_components::path::RelativePath;
 use baton_components::time::{CivilTime, Now};
 use baton_systems::ports::{
-    Clock, ClockPort, Network, NetworkPort, Newcomer, Received, Storage, StorageError, StoragePort,
-    Taken, Transmitted,
+    Chance, ChancePort, Clock, ClockPort, Network, NetworkPort, Newcomer, Received, Storage,
+    StorageError, StoragePort, Taken, Transmitted,
 };
 use slotmap::SecondaryMap;
 
 use super::Error;
 use super::script::Script;
+use crate::journal::ports::Ports;
 use crate::journal::record::{ConnectionId, Failure, FileId, Record, digest};
 
 /// A script that several ports act from.
@@ -35,7 +37,7 @@ impl Shared {
     }
 
     /// Ports that act from the script and write to `storage`.
-    pub fn ports(&self, storage: StoragePort) -> io::Result<(NetworkPort, StoragePort, ClockPort)> {
+    pub fn ports(&self, storage: StoragePort) -> io::Result<Ports> {
         let network = ReplayNetwork {
             shared: self.clone(),
             peers: SecondaryMap::new(),
@@ -49,10 +51,15 @@ impl Shared {
             shared: self.clone(),
             last: Now::default(),
         };
+        let chance = ReplayChance {
+            shared: self.clone(),
+            last: 0,
+        };
         Ok((
             NetworkPort(Box::new(network)),
             StoragePort(Box::new(storage)),
             ClockPort(Box::new(clock)),
+            ChancePort(Box::new(chance)),
         ))
     }
 }
@@ -440,6 +447,27 @@ impl Clock for ReplayClock {
             || format!("the calendar is asked about second {unix_s}"),
         );
         time.flatten().map(Into::into)
+    }
+}
+
+struct ReplayChance {
+    shared: Shared,
+    last: u64,
+}
+
+impl Chance for ReplayChance {
+    fn draw(&mut self, _: Lot) -> u64 {
+        let number = self.shared.script().ask(
+            |record| match record {
+                Record::Draw(number) => Some(*number),
+                _ => None,
+            },
+            || "a number is drawn".to_owned(),
+        );
+        // A replay that has failed goes on to the end of its tick: who draws until a
+        // number is unused gets one.
+        self.last = number.unwrap_or(self.last.wrapping_add(1));
+        self.last
     }
 }
 

@@ -9,7 +9,7 @@ use baton_components::wire::producer::data::PacketHeader;
 use baton_components::wire::producer::{
     AddStream, Command, CreateSession, Minors, SendMetadata, Version,
 };
-use baton_systems::memory::{MemoryClock, MemoryNetwork, Peer};
+use baton_systems::memory::{MemoryChance, MemoryClock, MemoryNetwork, Peer};
 use tempfile::TempDir;
 
 use super::*;
@@ -55,8 +55,11 @@ impl Stage {
         let (network, clock) = (MemoryNetwork::new(), MemoryClock::new(1_795_331_211));
         let storage = FileStorage::open(&directory.path().join("traces"), 100).unwrap();
         let storage = StoragePort(Box::new(storage));
-        let ports = record(&journal, (network.port(), storage, clock.port()));
-        let relay = Relay::new(ports.0, ports.1, ports.2, Settings::default(), true);
+        let chance = MemoryChance::default();
+        let ports = (network.port(), storage, clock.port(), chance.port());
+        let (network_port, storage, clock_port, chance) = record(&journal, ports);
+        let settings = Settings::default();
+        let relay = Relay::new(network_port, storage, clock_port, chance, settings, true);
         Self {
             directory,
             network,
@@ -329,7 +332,7 @@ fn a_world_is_shown_as_it_was_then() {
         "\n  connection 1v1: control from producer:control [1 holder: its owner]\n",
         "\n  session 1v1: session@host, number 1, ",
         "\n    trace 1v1: host/session-20261122-063549/ust [2 holders: stream 1v1, stream 2v1]\n",
-        "\n      stream 2v1: chan_0, handle ",
+        "\n      stream 2v1: chan_0, number ",
         "\n          file 2v1: host/session-20261122-063549/ust/chan_0 [1 holder: trace file 2v1]\n",
         "8 ticks replayed: as many as wanted\n",
     ] {
@@ -358,7 +361,7 @@ fn a_life_is_told_from_its_beginning_to_its_end() {
         .filter_map(|line| line.split_once(": stream 2v1 "))
         .collect();
     let whats: Vec<_> = events.iter().map(|(_, what)| *what).collect();
-    assert!(whats[0].starts_with("is made: chan_0, handle "), "{said}");
+    assert!(whats[0].starts_with("is made: chan_0, number "), "{said}");
     for what in [
         "is owned",
         "holds trace 1v1",

@@ -7,12 +7,13 @@ use std::sync::mpsc;
 
 use baton_components::connection::Port;
 use baton_systems::entities::Entities;
-use baton_systems::ports::{ClockPort, NetworkPort, StoragePort};
+use baton_systems::ports::{ChancePort, ClockPort, NetworkPort, StoragePort};
 use baton_systems::settings::Settings;
 use baton_systems::tick::Relay;
 
 use crate::daemon::{self, Error};
 use crate::os::busy_poll::{self, BusyPoll};
+use crate::os::chance::KernelChance;
 use crate::os::clock::SystemClock;
 use crate::os::marker::Marker;
 use crate::os::network::{Idle, SocketNetwork};
@@ -72,10 +73,12 @@ impl OwnRelay {
         let control = listen(Port::Control, any)?;
         let data = listen(Port::Data, any)?;
         let live = listen(Port::Live, live)?;
+        let chance = KernelChance::new().map_err(Error::Chance)?;
         let relay = Relay::new(
             NetworkPort(Box::new(network)),
             StoragePort(Box::new(storage)),
             ClockPort(Box::new(SystemClock::new())),
+            ChancePort(Box::new(chance)),
             Settings::default(),
             cfg!(debug_assertions),
         );

@@ -9,6 +9,7 @@
 pub mod agenda;
 pub mod audit;
 pub mod census;
+mod chance;
 pub mod entities;
 mod ingest;
 pub mod memory;

@@ -10,6 +10,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use baton_components::connection::Port;
+use baton_components::directory::Lot;
 use baton_components::keys::{ConnectionKey, FileKey};
 use baton_components::path::RelativePath;
 use baton_components::time::{CivilTime, Now};
@@ -192,6 +193,12 @@ pub trait Clock: Send + Sync {
     fn civil(&self, unix_s: u64) -> Option<CivilTime>;
 }
 
+/// Chance.
+pub trait Chance: Send + Sync {
+    /// A number of which all 64 bits are by chance: nobody can guess it.
+    fn draw(&mut self, lot: Lot) -> u64;
+}
+
 /// The network that this relay runs on.
 #[derive(Resource)]
 pub struct NetworkPort(pub Box<dyn Network>);
@@ -203,6 +210,10 @@ pub struct StoragePort(pub Box<dyn Storage>);
 /// The clock that this relay reads.
 #[derive(Resource)]
 pub struct ClockPort(pub Box<dyn Clock>);
+
+/// The chance that this relay draws from.
+#[derive(Resource)]
+pub struct ChancePort(pub Box<dyn Chance>);
 
 macro_rules! port {
     ($port:ident, $door:path) => {
@@ -231,3 +242,4 @@ macro_rules! port {
 port!(NetworkPort, Network);
 port!(StoragePort, Storage);
 port!(ClockPort, Clock);
+port!(ChancePort, Chance);

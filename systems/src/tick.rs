@@ -19,7 +19,7 @@ use crate::audit::{self, Audit};
 use crate::census::{self, Census};
 use crate::entities::Entities;
 use crate::peers::{accept, hang_up, timers, transmit};
-use crate::ports::{ClockPort, NetworkPort, StoragePort};
+use crate::ports::{ChancePort, ClockPort, NetworkPort, StoragePort};
 use crate::record::{commit, waiting_metadata};
 use crate::settings::Settings;
 use crate::{ingest, poll, reclaim, serve};
@@ -37,6 +37,7 @@ impl Relay {
         network: NetworkPort,
         storage: StoragePort,
         clock: ClockPort,
+        chance: ChancePort,
         settings: Settings,
         audited: bool,
     ) -> Self {
@@ -50,6 +51,7 @@ impl Relay {
         world.insert_resource(network);
         world.insert_resource(storage);
         world.insert_resource(clock);
+        world.insert_resource(chance);
         Self {
             world,
             schedule: schedule(audited),
@@ -195,7 +197,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::memory::{MemoryClock, MemoryNetwork, MemoryStorage};
+    use crate::memory::{MemoryChance, MemoryClock, MemoryNetwork, MemoryStorage};
 
     #[test]
     fn who_watches_is_told_of_every_step_in_the_order_of_the_tick() {
@@ -203,6 +205,7 @@ mod tests {
             MemoryNetwork::new().port(),
             MemoryStorage::new().port(),
             MemoryClock::new(0).port(),
+            MemoryChance::default().port(),
             Settings::default(),
             false,
         );

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use baton_components::path::RelativePath;
 use baton_systems::audit::{self, Audit};
-use baton_systems::memory::{self, MemoryClock, MemoryNetwork, MemoryStorage, Peer};
+use baton_systems::memory::{self, MemoryChance, MemoryClock, MemoryNetwork, MemoryStorage, Peer};
 use baton_systems::settings::Settings;
 use baton_systems::tick::Relay;
 
@@ -31,6 +31,7 @@ impl Stage {
             network.port(),
             storage.port(),
             clock.port(),
+            MemoryChance::default().port(),
             Settings::default(),
             true,
         );

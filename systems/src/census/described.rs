@@ -69,7 +69,8 @@ impl Described for Stream {
     fn label(&self) -> String {
         let name = String::from_utf8_lossy(&self.channel);
         let closed = if self.closed { ", closed" } else { "" };
-        format!("{name}, handle {}{closed}", self.handle)
+        let Self { number, handle, .. } = self;
+        format!("{name}, number {number}, handle {handle}{closed}")
     }
 
     fn part_of(&self) -> Option<Id> {

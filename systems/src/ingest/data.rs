@@ -391,7 +391,7 @@ fn has_indexes(ingest: &Ingest, key: StreamKey) -> bool {
 fn report_loss(ingest: &mut Ingest, key: StreamKey, error: &StorageError) {
     if let Some(stream) = ingest.entities.streams.get_mut(key) {
         if stream.lost == 0 {
-            tracing::error!("stream {}: packets are being lost: {error}", stream.handle);
+            tracing::error!("stream {}: packets are being lost: {error}", stream.number);
         }
         stream.lost += 1;
     }
@@ -404,7 +404,7 @@ fn report_recovery(ingest: &mut Ingest, key: StreamKey) {
         let lost = std::mem::take(&mut stream.lost);
         tracing::warn!(
             "stream {}: recording again, {lost} packets were lost",
-            stream.handle
+            stream.number
         );
     }
 }

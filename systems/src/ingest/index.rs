@@ -41,7 +41,7 @@ fn take(ingest: &mut Ingest, key: StreamKey, description: SendIndex) -> Result<(
         return Ok(());
     };
     if stream.is_metadata() {
-        return Err(Reason::IsMetadata(stream.handle));
+        return Err(Reason::IsMetadata(stream.number));
     }
     let described = stream.described.get_or_insert(Described {
         class: description.class,
@@ -146,7 +146,7 @@ fn twice(ingest: &Ingest, key: StreamKey, sequence: u64, half: &'static str) -> 
         .entities
         .streams
         .get(key)
-        .map_or(NONE, |stream| stream.handle);
+        .map_or(NONE, |stream| stream.number);
     Err(Reason::Twice {
         stream,
         sequence,
@@ -160,7 +160,7 @@ fn wait(ingest: &mut Ingest, key: StreamKey, sequence: u64, half: Half) -> Resul
         return Ok(());
     };
     if stream.pending.len() >= PENDING_INDEXES_PER_STREAM {
-        return Err(Reason::TooManyPending(stream.handle));
+        return Err(Reason::TooManyPending(stream.number));
     }
     let index = ingest.entities.insert(Index { stream: key, half });
     if let Some(stream) = ingest.entities.streams.get_mut(key)

@@ -26,7 +26,7 @@ pub use data::data;
 
 use crate::agenda::Agenda;
 use crate::entities::Entities;
-use crate::ports::{ClockPort, StoragePort};
+use crate::ports::{ChancePort, ClockPort, StoragePort};
 use crate::settings::Settings;
 use fault::Reason;
 
@@ -38,6 +38,7 @@ pub struct Ingest<'w> {
     pub storage: ResMut<'w, StoragePort>,
     pub agenda: ResMut<'w, Agenda>,
     clock: Res<'w, ClockPort>,
+    chance: ResMut<'w, ChancePort>,
     now: Res<'w, Now>,
     settings: Res<'w, Settings>,
 }

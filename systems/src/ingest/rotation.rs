@@ -54,7 +54,7 @@ pub fn try_rotate(ingest: &mut Ingest, key: StreamKey) -> Result<(), Reason> {
     };
     let excess = excess(ingest, stream);
     if rotation.target.is_none() && !excess.is_empty() {
-        return Err(Reason::WouldLose(stream.handle));
+        return Err(Reason::WouldLose(stream.number));
     }
     move_to(ingest, key, rotation.target, &excess)
 }
@@ -90,7 +90,7 @@ fn rotate_one(
         return Ok(());
     };
     if stream.rotation.is_some() {
-        return Err(Reason::Rotating(stream.handle));
+        return Err(Reason::Rotating(stream.number));
     }
     if stream.chunk == target {
         // It was added after that chunk was opened: it is there.

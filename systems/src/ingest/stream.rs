@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use baton_components::directory::Lot;
 use baton_components::keys::{ChunkKey, SessionKey, TraceKey};
 use baton_components::path::{PathError, RelativePath, check_name};
 use baton_components::stream::{Closing, FileLimit, Kind, Stream, TraceFiles};
@@ -11,6 +12,7 @@ use baton_components::wire::producer::{AddStream, CloseStream, NONE, code, reply
 
 use super::fault::{Fault, Reason};
 use super::{Ingest, old_paths};
+use crate::chance;
 use crate::record::closing;
 use crate::record::trace_files;
 use crate::serve::announce;
@@ -34,7 +36,10 @@ pub fn add(
             return Err(reason.stay());
         }
     };
-    let handle = ingest.directory.stream_ids.draw();
+    let Ingest {
+        directory, chance, ..
+    } = &mut *ingest;
+    let handle = chance::unused_id(directory, chance, Lot::Handle);
     match try_add(ingest, own, command, handle, path) {
         Ok(()) => {
             reply::stream_added(replies, handle, code::OK);
@@ -86,8 +91,17 @@ fn try_add(
     });
     refuse_foreign(ingest, chunk, &path, command.channel, limit.is_some())?;
     let trace = find_or_make_trace(ingest, own, path);
+    let Ingest {
+        directory, chance, ..
+    } = &mut *ingest;
+    let viewer_id = chance::unused_id(directory, chance, Lot::ViewerStream);
+    directory.drawn.insert((Lot::Handle, handle));
+    directory.drawn.insert((Lot::ViewerStream, viewer_id));
+    let number = directory.stream_numbers.draw();
     let stream = ingest.entities.insert(Stream {
+        number,
         handle,
+        viewer_id,
         trace,
         session: own,
         channel: command.channel.into(),

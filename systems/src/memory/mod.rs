@@ -1,11 +1,12 @@
 //! Ports in memory: a network without sockets, a disk without files, a clock that
-//! stands still until it is told. For tests, simulations and replays.
+//! stands still until it is told, chance that counts. For tests, simulations and replays.
 //!
 //! Each has two sides that share their state: the port, which a relay gets, and a
 //! handle that can be cloned, by which a test plays the world outside. Nothing
 //! happens by itself and nothing waits, so the same calls in the same order give the
 //! same run.
 
+mod chance;
 mod clock;
 mod network;
 mod storage;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use baton_components::limits::{COMMIT_DELAY, QUESTION_PATIENCE};
 
+pub use chance::MemoryChance;
 pub use clock::MemoryClock;
 pub use network::{MemoryNetwork, Peer};
 pub use storage::{MemoryStorage, Operation};

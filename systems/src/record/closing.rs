@@ -102,7 +102,7 @@ fn close(
     let kept = stream.published && entities.sessions.is_owned(stream.session);
     stream.closed = true;
     stream.published = kept;
-    let handle = stream.handle;
+    let (number, handle) = (stream.number, stream.handle);
     let checked_round = stream.checked_round;
     let files: Vec<_> = stream.files.iter().copied().collect();
     let pending = std::mem::take(&mut stream.pending);
@@ -119,10 +119,10 @@ fn close(
         sessions, streams, ..
     } = &mut *entities;
     if let Some(session) = sessions.get_mut(session) {
-        // They stand in the order in which they were added, that of their handles.
-        let handle_of = |key: &StreamKey| streams.get(*key).map(|stream| stream.handle);
+        // They stand in the order in which they were added, that of their numbers.
+        let number_of = |key: &StreamKey| streams.get(*key).map(|stream| stream.number);
         let open = &mut session.open_streams;
-        if let Ok(at) = open.binary_search_by_key(&Some(handle), handle_of) {
+        if let Ok(at) = open.binary_search_by_key(&Some(number), number_of) {
             open.remove(at);
         }
         session.unpublished.retain(|stream| *stream != key);

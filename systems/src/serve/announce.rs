@@ -38,7 +38,7 @@ pub fn prepare(
         let Some(stream) = entities.streams.get(*key).filter(|stream| stream.published) else {
             continue;
         };
-        let handle = stream.handle;
+        let id_for_viewers = stream.viewer_id;
         let position = if stream.is_metadata() {
             // Metadata is read from its first byte whatever was asked.
             let file = stream.current_file();
@@ -58,7 +58,7 @@ pub fn prepare(
             stream.viewers.push(viewer_stream);
         }
         if let Some(viewer) = entities.viewer_sessions.get_mut(viewer) {
-            viewer.streams.insert(handle, viewer_stream);
+            viewer.streams.insert(id_for_viewers, viewer_stream);
             if let Some(attachment) = viewer.attached.get_mut(&id) {
                 attachment.unannounced.push(viewer_stream);
                 attachment.new_streams = true;
@@ -167,7 +167,7 @@ pub fn entries<'a>(entities: &'a Entities, announced: &[ViewerStreamKey]) -> Vec
             let stream = entities.streams.get(viewer_stream.stream)?;
             let trace = entities.traces.get(viewer_stream.trace)?;
             Some(StreamEntry {
-                stream: stream.handle,
+                stream: stream.viewer_id,
                 trace: trace.id,
                 metadata: stream.is_metadata(),
                 path: trace.path.as_bytes(),
@@ -199,12 +199,12 @@ pub fn end(entities: &mut Entities, key: ViewerStreamKey) {
     let trace = viewer_stream.trace;
     let counted = viewer_stream.announced && viewer_stream.packets().is_some();
     let stream = entities.streams.get(viewer_stream.stream);
-    let handle = stream.map(|stream| stream.handle);
+    let id_for_viewers = stream.map(|stream| stream.viewer_id);
     let session = stream.and_then(|stream| entities.sessions.get(stream.session));
     let session = session.map(|session| session.id);
     if let Some(viewer) = entities.viewer_sessions.get_mut(viewer) {
-        if let Some(handle) = handle {
-            viewer.streams.remove(&handle);
+        if let Some(id) = id_for_viewers {
+            viewer.streams.remove(&id);
         }
         if counted {
             if let Some(known) = viewer.traces.get_mut(&trace) {

@@ -1,6 +1,7 @@
 //! CONNECT and CREATE_SESSION: how a viewer begins.
 
 use baton_components::connection::Connection;
+use baton_components::directory::Lot;
 use baton_components::keys::ConnectionKey;
 use baton_components::viewer_session::ViewerSession;
 use baton_components::wire::viewer::reply::{self, ConnectReply};
@@ -10,6 +11,7 @@ use baton_components::wire::viewer::{
 
 use super::viewer::Reason;
 use super::{Caller, Serve};
+use crate::chance;
 
 /// The reply tells our own minor; both sides then use the lower one.
 pub fn connect(
@@ -24,7 +26,7 @@ pub fn connect(
         return Err(Reason::Major(major));
     }
     let id = match kind {
-        KIND_COMMAND => serve.directory.viewer_ids.draw(),
+        KIND_COMMAND => chance::id(&mut serve.chance, Lot::Viewer),
         KIND_NOTIFICATION => 0,
         _ => return Err(Reason::Type(kind)),
     };

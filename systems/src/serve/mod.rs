@@ -26,7 +26,7 @@ pub use viewer::serve;
 
 use crate::agenda::Agenda;
 use crate::entities::Entities;
-use crate::ports::{ClockPort, StoragePort};
+use crate::ports::{ChancePort, ClockPort, StoragePort};
 use baton_components::viewer_session::{Question, ViewerSession};
 
 /// What viewers' requests act on.
@@ -36,6 +36,7 @@ pub struct Serve<'w> {
     directory: ResMut<'w, Directory>,
     storage: ResMut<'w, StoragePort>,
     clock: Res<'w, ClockPort>,
+    chance: ResMut<'w, ChancePort>,
     agenda: ResMut<'w, Agenda>,
     now: Res<'w, Now>,
 }
@@ -63,10 +64,10 @@ impl Serve<'_> {
         viewer.question.take()
     }
 
-    /// The caller's viewer stream of the stream `handle`. Streams of sessions that it
+    /// The caller's viewer stream of the stream `id`. Streams of sessions that it
     /// did not attach are unknown to it.
-    fn viewer_stream(&self, caller: Caller, handle: u64) -> Option<ViewerStreamKey> {
-        let key = *self.viewer_session(caller)?.streams.get(&handle)?;
+    fn viewer_stream(&self, caller: Caller, id: u64) -> Option<ViewerStreamKey> {
+        let key = *self.viewer_session(caller)?.streams.get(&id)?;
         self.entities.viewer_streams.contains(key).then_some(key)
     }
 }

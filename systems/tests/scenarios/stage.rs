@@ -16,7 +16,7 @@ use baton_components::wire::viewer::{self, Request};
 use baton_components::wire::{TraceFormat, producer::Origin};
 use baton_systems::audit::Audit;
 use baton_systems::entities::Entities;
-use baton_systems::memory::{self, MemoryClock, MemoryNetwork, MemoryStorage, Peer};
+use baton_systems::memory::{self, MemoryChance, MemoryClock, MemoryNetwork, MemoryStorage, Peer};
 use baton_systems::settings::Settings;
 use baton_systems::tick::Relay;
 
@@ -24,6 +24,7 @@ pub struct Stage {
     pub network: MemoryNetwork,
     pub storage: MemoryStorage,
     pub clock: MemoryClock,
+    pub chance: MemoryChance,
     pub relay: Relay,
 }
 
@@ -36,11 +37,20 @@ impl Stage {
         let network = MemoryNetwork::new();
         let storage = MemoryStorage::new();
         let clock = MemoryClock::new(CREATED_S);
-        let relay = Relay::new(network.port(), storage.port(), clock.port(), settings, true);
+        let chance = MemoryChance::default();
+        let relay = Relay::new(
+            network.port(),
+            storage.port(),
+            clock.port(),
+            chance.port(),
+            settings,
+            true,
+        );
         Self {
             network,
             storage,
             clock,
+            chance,
             relay,
         }
     }

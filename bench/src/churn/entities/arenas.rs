@@ -22,7 +22,7 @@ use baton_components::viewer_stream::{Position, Readable, ViewerStream};
 use baton_components::wire::ctf_index::Version;
 use baton_systems::audit::Audit;
 use baton_systems::entities::Entities;
-use baton_systems::memory::{MemoryClock, MemoryNetwork};
+use baton_systems::memory::{MemoryChance, MemoryClock, MemoryNetwork};
 use baton_systems::ports::StoragePort;
 use baton_systems::settings::Settings;
 use baton_systems::tick::Relay;
@@ -84,6 +84,7 @@ impl Shape for Arenas {
             MemoryNetwork::new().port(),
             StoragePort(Box::new(Nowhere)),
             MemoryClock::new(0).port(),
+            MemoryChance::default().port(),
             Settings::default(),
             audited,
         );

@@ -193,7 +193,9 @@ impl Record for Index {
 impl Record for Stream {
     fn numbered(id: u64) -> Self {
         Self {
+            number: id,
             handle: id,
+            viewer_id: id,
             trace: TraceKey::default(),
             session: SessionKey::default(),
             channel: b"channel0_0".as_slice().into(),

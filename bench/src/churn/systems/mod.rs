@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use baton_systems::audit::Audit;
-use baton_systems::memory::{MemoryClock, MemoryNetwork};
+use baton_systems::memory::{MemoryChance, MemoryClock, MemoryNetwork};
 use baton_systems::ports::StoragePort;
 use baton_systems::settings::Settings;
 use baton_systems::tick::Relay;
@@ -72,6 +72,7 @@ impl Scene {
             network.port(),
             StoragePort(Box::new(Nowhere)),
             clock.port(),
+            MemoryChance::default().port(),
             Settings::default(),
             audited,
         );
