@@ -69,13 +69,7 @@ impl Reply<'_> {
                 session,
                 code,
                 path,
-            } => put_session(
-                out,
-                minor,
-                session,
-                code,
-                Some(path).filter(|it| !it.is_empty()),
-            ),
+            } => put_session(out, minor, session, code, path),
             Self::StreamAdded { stream, code } => stream_added(out, stream, code),
             Self::ChunkClosed { code, path } => chunk_closed(out, code, path),
             Self::ChunkExists { code, exists } => chunk_exists(out, code, exists),
@@ -169,12 +163,14 @@ pub fn version(out: &mut Vec<u8>) {
 /// To `CREATE_SESSION`, done. `path` is without NUL and, from minor 11, not
 /// left out even if it is empty; below 11 it has no place.
 pub fn session_created(out: &mut Vec<u8>, minor: u32, session: u64, path: &[u8]) {
-    put_session(out, minor, session, super::code::OK, Some(path));
+    put_session(out, minor, session, super::code::OK, path);
 }
 
-/// To `CREATE_SESSION`, refused.
+/// To `CREATE_SESSION`, refused. From minor 11 on with an empty path and its NUL: a
+/// session daemon reads the path before the result, and one that is told to read nothing
+/// waits for ever.
 pub fn session_refused(out: &mut Vec<u8>, minor: u32, code: u32) {
-    put_session(out, minor, 0, code, None);
+    put_session(out, minor, 0, code, &[]);
 }
 
 /// To `ADD_STREAM`.
@@ -201,11 +197,11 @@ pub fn configuration(out: &mut Vec<u8>, code: u32, flags: u64) {
     put_u64(out, flags);
 }
 
-fn put_session(out: &mut Vec<u8>, minor: u32, session: u64, code: u32, path: Option<&[u8]>) {
+fn put_session(out: &mut Vec<u8>, minor: u32, session: u64, code: u32, path: &[u8]) {
     put_u64(out, session);
     put_u32(out, code);
     if minor >= 11 {
-        put_path(out, path);
+        put_path(out, Some(path));
     }
 }
 
@@ -274,7 +270,7 @@ mod tests {
         );
         assert_eq!(
             written(|out| session_refused(out, 15, FATAL)),
-            hex("0000000000000000 00000019 00000000")
+            hex("0000000000000000 00000019 00000001 00")
         );
         assert_eq!(
             written(|out| session_refused(out, 4, FATAL)),
