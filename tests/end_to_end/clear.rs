@@ -140,6 +140,41 @@ fn a_relay_can_refuse_to_clear() {
     end([producer], relay);
 }
 
+#[test]
+fn a_viewer_of_a_session_in_which_nothing_is_left_ends_with_it() {
+    let _turn = turn::take();
+    for (buffers, workload) in [
+        (Buffers::PerUser, SILENT),
+        (Buffers::PerUser, BRIEF),
+        (Buffers::PerProcess, BRIEF),
+    ] {
+        a_viewer_of_nothing_ends(buffers, workload);
+    }
+}
+
+/// An application that comes and goes, and does nothing.
+const SILENT: Workload = Workload {
+    events_per_thread: 0,
+    ..BRIEF
+};
+
+/// A live session is stopped and cleared, and a viewer comes: it ends with the session.
+fn a_viewer_of_nothing_ends(buffers: Buffers, workload: Workload) {
+    let relay = Relay::start();
+    let producer = Producer::start();
+    let session = producer.live_session(&relay, "empty", buffers);
+
+    producer.launch(workload).finish();
+    session.stop();
+    session.clear();
+    let viewer = Viewer::attach(&relay, "empty");
+    session.destroy();
+
+    let seen = viewer.finish();
+    assert!(seen.is_empty(), "events of an empty session: {seen:?}");
+    end([producer], relay);
+}
+
 /// A live session is cleared while a viewer reads it.
 fn a_viewer_reads_on(buffers: Buffers) {
     let relay = Relay::start();

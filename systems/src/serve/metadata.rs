@@ -77,8 +77,10 @@ fn advance(entities: &mut Entities, key: ViewerStreamKey, unread: &Unread) {
     }
 }
 
-/// Once told that there is no more, the viewer does not hear of a closed stream
-/// again; unless there never was anything.
+/// Once told that there is no more, the viewer does not hear of a closed stream again;
+/// unless data streams are to come that need what it has. A stream of which nothing is
+/// left to send, such as one that was cleared, is over as well: some viewers ask until
+/// they get bytes or are told so.
 fn end_if_over(entities: &mut Entities, key: ViewerStreamKey) {
     let Some(viewer_stream) = entities.viewer_streams.get(key) else {
         return;
@@ -90,8 +92,8 @@ fn end_if_over(entities: &mut Entities, key: ViewerStreamKey) {
         .file()
         .and_then(|file| entities.trace_files.get(file));
     let waits = file.is_some_and(|file| file.waiting.is_some());
-    let is_over = closed && !waits && (sent > 0 || file.is_some_and(|file| file.cleared));
-    if is_over && !announce::is_needed(entities, viewer_stream) {
+    let is_needed = sent > 0 && announce::is_needed(entities, viewer_stream);
+    if closed && !waits && !is_needed {
         announce::end(entities, key);
     }
 }

@@ -39,7 +39,12 @@ struct Attached {
 }
 
 enum Followed {
-    Metadata { producer: usize, bytes: Vec<u8> },
+    Metadata {
+        producer: usize,
+        bytes: Vec<u8>,
+        /// It was told that there is no more.
+        is_all_told: bool,
+    },
     Data(Data),
 }
 
@@ -152,8 +157,7 @@ impl Viewer {
                 let session = scene.producers[producer].session;
                 self.ask(stage, scene, Request::NewStreams { session });
             }
-            let follows = |it: &Followed| matches!(it, Followed::Data(_));
-            if !self.streams.values().any(follows) && self.attached.values().all(|it| it.is_over) {
+            if self.streams.is_empty() && self.attached.values().all(|it| it.is_over) {
                 return;
             }
         }
@@ -304,7 +308,10 @@ impl Viewer {
                 assert!(!is_there, "the session of {number} is not over");
                 let left = self.streams.values().filter(|it| is_data(it)).count();
                 assert_eq!(left, 0, "streams of {number} are not over");
-                assert!(!self.is_told_late(scene, number), "streams are never told");
+                // Without metadata nobody could read them.
+                let is_readable = received_metadata(scene, &scene.producers[number]) > 0;
+                let is_told_late = self.is_told_late(scene, number);
+                assert!(!is_readable || !is_told_late, "streams are never told");
                 let attached = self.attached.get_mut(&number);
                 attached.unwrap().is_over = true;
             }
@@ -329,7 +336,11 @@ impl Viewer {
                 attached.metadata = Some(entry.stream);
                 let bytes = Vec::new();
                 let producer = number;
-                let metadata = Followed::Metadata { producer, bytes };
+                let metadata = Followed::Metadata {
+                    producer,
+                    bytes,
+                    is_all_told: false,
+                };
                 self.streams.insert(entry.stream, metadata);
                 continue;
             }
@@ -432,7 +443,7 @@ impl Viewer {
     /// Whether a producer has published streams that the viewer was not told of.
     fn is_told_late(&self, scene: Scene, number: usize) -> bool {
         let attached = self.attached.get(&number);
-        attached.is_some_and(|it| it.published < published(&scene.producers[number]))
+        attached.is_some_and(|it| !it.is_over && it.published < published(&scene.producers[number]))
     }
 
     fn has_new_metadata(&self, scene: Scene, handle: u64) -> bool {
@@ -449,7 +460,12 @@ impl Viewer {
     }
 
     fn check_metadata(&mut self, scene: Scene, handle: u64, status: MetadataStatus, more: &[u8]) {
-        let Some(Followed::Metadata { producer, bytes }) = self.streams.get_mut(&handle) else {
+        let Some(Followed::Metadata {
+            producer,
+            bytes,
+            is_all_told,
+        }) = self.streams.get_mut(&handle)
+        else {
             return;
         };
         let producer = &scene.producers[*producer];
@@ -457,18 +473,19 @@ impl Viewer {
             MetadataStatus::Ok => {
                 assert!(!more.is_empty(), "no bytes of metadata");
                 bytes.extend_from_slice(more);
+                *is_all_told = false;
                 let text = &producer.metadata.text;
                 assert!(text.starts_with(bytes), "other metadata");
             }
             MetadataStatus::NoNew => {
                 let is_all = received_metadata(scene, producer) <= bytes.len();
                 assert!(self.is_slow || is_all, "metadata is held back");
-                let is_over = !producer.control_open;
-                if is_over {
-                    self.streams.remove(&handle);
-                }
+                *is_all_told = true;
             }
-            MetadataStatus::Error => panic!("metadata of {handle}"),
+            MetadataStatus::Error => {
+                assert!(*is_all_told, "metadata of {handle} ends without a word");
+                self.streams.remove(&handle);
+            }
         }
     }
 }

@@ -56,7 +56,8 @@ const METADATA_STREAM: [(&str, Begun, [&str; 3]); 15] = [
     (
         "nothing was received, closed",
         || close_metadata(attached()),
-        ["RETRY", "HUP", "NO_NEW, NO_NEW, NO_NEW"],
+        // Ours: a viewer that wants metadata first is told that there is none.
+        ["RETRY", "HUP", "NO_NEW, ERR, ERR"],
     ),
     (
         "all was read, cleared and stopped",
