@@ -44,7 +44,7 @@ fn run_relay(given: &[Given]) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn run_repair(directory: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    if os::marker::is_written(directory) {
+    if os::recording::is_recorded(directory) {
         let directory = directory.display();
         return Err(format!("a relay is writing to {directory}: stop it before the repair").into());
     }
@@ -55,7 +55,9 @@ fn run_repair(directory: &Path) -> Result<(), Box<dyn std::error::Error>> {
     if repairs.is_empty() {
         say(format_args!("{}: nothing to repair\n", directory.display()));
     }
-    os::marker::forget_crashes(directory);
+    for sign in os::recording::signs_of_killed(directory)? {
+        std::fs::remove_file(sign)?;
+    }
     Ok(())
 }
 

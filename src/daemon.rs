@@ -27,10 +27,10 @@ use crate::os::busy_poll::BusyPoll;
 use crate::os::chance::KernelChance;
 use crate::os::clock::SystemClock;
 use crate::os::inherited;
-use crate::os::marker::{self, Marker};
 use crate::os::network::{Idle, SocketNetwork};
 use crate::os::own_file::OwnFile;
 use crate::os::pool::Pool;
+use crate::os::recording;
 use crate::os::root::Root;
 use crate::os::run_directory::RunDirectory;
 use crate::os::said;
@@ -42,8 +42,6 @@ use crate::os::storage::FileStorage;
 pub enum Error {
     #[error("Unable to create {}: {}", path.display(), said(reason))]
     Output { path: PathBuf, reason: io::Error },
-    #[error("cannot write to {}: {}", path.display(), said(reason))]
-    Unwritable { path: PathBuf, reason: io::Error },
     #[error("Failed to change working directory to \"{}\": {}", path.display(), said(reason))]
     WorkingDirectory { path: PathBuf, reason: io::Error },
     #[error("cannot use the run directory {}: {}", path.display(), said(reason))]
@@ -121,7 +119,6 @@ struct Started {
     stop: Stop,
     idle: Idle,
     journal: Option<Journal>,
-    _marker: Marker,
     _files: Vec<OwnFile>,
 }
 
@@ -161,19 +158,9 @@ impl Started {
                 path: socket,
                 reason,
             })?;
-        let crashed = marker::has_crashed(&config.output);
-        let marker = Marker::set(&config.output).map_err(|reason| Error::Unwritable {
-            path: config.output.clone(),
-            reason,
-        })?;
         let mut files = run_directory.write_ports(&listening).map_err(run_error)?;
         files.extend(write_pid(config.pid_file.as_deref())?);
-        if crashed {
-            tracing::warn!(
-                "an earlier relay was killed here and may have left torn packets: baton repair {}",
-                config.output.display()
-            );
-        }
+        warn_of_others(config, storage.has_company);
         if config.face == Face::Baton {
             greet(config, &listening);
         }
@@ -196,7 +183,6 @@ impl Started {
             stop,
             idle,
             journal,
-            _marker: marker,
             _files: files,
         })
     }
@@ -345,6 +331,21 @@ pub fn tick(relay: &mut Relay) -> Result<(), Error> {
             tick: audit.ticks,
             breach: breach.to_string(),
         }),
+    }
+}
+
+/// Says what other relays do in the output directory, or did.
+fn warn_of_others(config: &Config, has_company: bool) {
+    let output = config.output.display();
+    if has_company {
+        tracing::warn!("another relay writes to {output} too: each has its own sessions there");
+    }
+    // A directory that cannot be read has no signs that could be.
+    let killed = recording::signs_of_killed(&config.output).unwrap_or_default();
+    if !killed.is_empty() {
+        tracing::warn!(
+            "an earlier relay was killed here and may have left torn packets: baton repair {output}"
+        );
     }
 }
 

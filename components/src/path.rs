@@ -23,6 +23,8 @@ pub enum PathError {
     NotAName,
     #[error("it begins with '.'")]
     Hidden,
+    #[error("names that begin with '.baton-' are the relay's own")]
+    Own,
     #[error("it has a '.'")]
     Dot,
 }
@@ -187,12 +189,18 @@ impl fmt::Debug for RelativePath {
     }
 }
 
+/// What the names of the relay's own files begin with, among those of peers: the sign of
+/// a relay that records, and what a repair cuts off. They are hidden from readers, and no
+/// peer can name one.
+pub const OWN_PREFIX: &str = ".baton-";
+
 /// Whether `name` can be the name of a file: one component, not special.
 pub fn check_name(name: &[u8]) -> Result<(), PathError> {
     match name {
         b"" => Err(PathError::Empty),
         b"." | b".." => Err(PathError::NotAName),
         name if name.iter().any(|byte| matches!(byte, b'/' | 0)) => Err(PathError::NotAName),
+        name if name.starts_with(OWN_PREFIX.as_bytes()) => Err(PathError::Own),
         _ => Ok(()),
     }
 }
@@ -233,6 +241,8 @@ mod tests {
         assert_eq!(RelativePath::root().child("a/b"), Err(PathError::NotAName));
         assert_eq!(RelativePath::root().child(".."), Err(PathError::NotAName));
         assert_eq!(check_visible_name(b".hidden"), Err(PathError::Hidden));
+        assert_eq!(parsed("host/.baton-recording-0/a"), Err(PathError::Own));
+        assert_eq!(parsed("host/.baton"), Ok("host/.baton".into()));
     }
 
     #[test]

@@ -260,6 +260,14 @@ impl Storage for RecordedStorage {
         outcome
     }
 
+    fn begin_recording(&mut self, directory: &RelativePath) {
+        self.inner.begin_recording(directory);
+    }
+
+    fn end_recording(&mut self, directory: &RelativePath) {
+        self.inner.end_recording(directory);
+    }
+
     fn exists(&mut self, path: &RelativePath) -> Result<bool, StorageError> {
         let outcome = self.inner.exists(path);
         self.journal.book().record(&Record::Exists {

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,8 +36,12 @@ impl Root {
             .recursive(true)
             .mode(DIRECTORY_MODE)
             .create(path)?;
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
-        let root = rustix::fs::open(path, flags, Mode::empty())?;
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = match rustix::fs::open(path, flags, Mode::empty()) {
+            // It may be written to, and others not see by its locks that it is.
+            Err(Errno::ACCESS) => rustix::fs::open(path, flags | OFlags::PATH, Mode::empty()),
+            opened => opened,
+        }?;
         rustix::fs::accessat(
             root.as_fd(),
             ".",
@@ -50,6 +54,10 @@ impl Root {
             identity: (it.st_dev, it.st_ino),
             directories: None,
         })
+    }
+
+    pub fn handle(&self) -> BorrowedFd<'_> {
+        self.handle.as_fd()
     }
 
     /// Whether the path leads here still.

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::open_files::OpenFiles;
 use super::pipe::Pipe;
+use super::recording::{self, Recordings};
 use super::root::Root;
 use super::said;
 
@@ -24,17 +25,24 @@ pub struct FileStorage {
     root: Root,
     files: OpenFiles,
     pipe: Pipe,
+    recordings: Recordings,
+    /// Whether another relay wrote here when this one began.
+    pub has_company: bool,
 }
 
 impl FileStorage {
     /// Makes the output directory if it is not there. At most `files_max` files have a
     /// descriptor at a time.
     pub fn open(output: &Path, files_max: usize) -> io::Result<Self> {
+        let root = Root::open(output)?;
+        let has_company = announce(&root);
         Ok(Self {
             output: output.to_owned(),
-            root: Root::open(output)?,
+            root,
             files: OpenFiles::new(files_max),
             pipe: Pipe::default(),
+            recordings: Recordings::default(),
+            has_company,
         })
     }
 
@@ -43,6 +51,8 @@ impl FileStorage {
     fn find_root(&mut self) -> io::Result<()> {
         if !self.root.is_at(&self.output) {
             self.root = Root::open(&self.output)?;
+            announce(&self.root);
+            self.recordings = Recordings::default();
         }
         Ok(())
     }
@@ -69,15 +79,27 @@ impl FileStorage {
     }
 
     fn error(&self, action: &'static str, path: &RelativePath, reason: &io::Error) -> StorageError {
-        let path = self
-            .output
-            .join(Path::new(std::ffi::OsStr::from_bytes(path.as_bytes())));
         StorageError {
             action,
-            path: path.display().to_string(),
+            path: self.path(path),
             reason: said(reason),
         }
     }
+
+    /// Where that is, for people.
+    fn path(&self, path: &RelativePath) -> String {
+        let path = std::ffi::OsStr::from_bytes(path.as_bytes());
+        self.output.join(path).display().to_string()
+    }
+}
+
+/// Gives whether another relay writes here; not where that cannot be asked.
+fn announce(root: &Root) -> bool {
+    recording::announce(root.handle()).unwrap_or_else(|reason| {
+        let reason = said(&reason);
+        tracing::warn!("others cannot see that a relay writes here: {reason}");
+        false
+    })
 }
 
 impl Storage for FileStorage {
@@ -87,6 +109,20 @@ impl Storage for FileStorage {
         let made = found.and_then(|()| Ok(self.root.make_directory(path)?));
         self.let_go();
         made.map_err(|reason| self.error("make directory", path, &reason))
+    }
+
+    fn begin_recording(&mut self, directory: &RelativePath) {
+        if let Err(reason) = self.recordings.begin(&mut self.root, directory) {
+            let (path, reason) = (self.path(directory), said(&reason));
+            tracing::warn!("others cannot see that {path} is being recorded: {reason}");
+        }
+    }
+
+    fn end_recording(&mut self, directory: &RelativePath) {
+        if let Err(reason) = self.recordings.end(&self.root, directory) {
+            let (path, reason) = (self.path(directory), said(&reason));
+            tracing::warn!("others may not see that {path} is recorded no more: {reason}");
+        }
     }
 
     fn exists(&mut self, path: &RelativePath) -> Result<bool, StorageError> {

@@ -15,7 +15,6 @@ use crate::daemon::{self, Error};
 use crate::os::busy_poll::{self, BusyPoll};
 use crate::os::chance::KernelChance;
 use crate::os::clock::SystemClock;
-use crate::os::marker::Marker;
 use crate::os::network::{Idle, SocketNetwork};
 use crate::os::pool::Pool;
 use crate::os::signals::Stop;
@@ -30,7 +29,6 @@ pub struct OwnRelay {
     pub control: SocketAddr,
     pub data: SocketAddr,
     pub live: SocketAddr,
-    _marker: Marker,
 }
 
 /// Why it serves no more.
@@ -51,7 +49,6 @@ impl OwnRelay {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let pool = Pool::of(limit.unwrap_or(DESCRIPTORS_MAX));
         let storage = FileStorage::open(output, pool.files).map_err(failed)?;
-        let marker = Marker::set(output).map_err(failed)?;
         let (stop, idle) = (Stop::default(), Idle::default());
         let mut network = SocketNetwork::new(
             stop.clone(),
@@ -89,7 +86,6 @@ impl OwnRelay {
             control,
             data,
             live,
-            _marker: marker,
         })
     }
 

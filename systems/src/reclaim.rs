@@ -58,11 +58,13 @@ pub fn reclaim(
         }
         entities.release_all(&record);
     }
+    let mut recorded = Vec::new();
     while let Some((_, record)) = entities.sessions.pop_condemned() {
         directory.sessions.remove(&record.id);
         directory.leave_output(&record.directory);
         tracing::info!(session = record.id, "session {} is over", record.id);
         entities.release_all(&record);
+        recorded.push(record.directory);
     }
     while let Some((key, mut record)) = entities.chunks.pop_condemned() {
         bury(&mut entities, &mut storage, key, &mut record);
@@ -85,6 +87,9 @@ pub fn reclaim(
     }
     while let Some((key, _)) = entities.files.pop_condemned() {
         storage.close(key);
+    }
+    for directory in &recorded {
+        storage.end_recording(directory);
     }
 }
 

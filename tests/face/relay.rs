@@ -110,8 +110,8 @@ impl Relay {
             .collect();
         assert!(left.is_empty(), "left in the run directory: {left:?}");
         assert!(!pid_file(self.directory()).exists());
-        let marker = format!(".baton-running-{}", self.pid);
-        assert!(!self.output().join(marker).exists());
+        let output = fs::read_dir(self.output()).expect("an output directory");
+        assert_eq!(output.count(), 0, "left in the output directory");
     }
 }
 

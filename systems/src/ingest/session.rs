@@ -119,6 +119,7 @@ fn try_create(
         None => RelativePath::root(),
     };
 
+    ingest.storage.begin_recording(&directory);
     let session = ingest.entities.insert(Session {
         id,
         name: command.name.to_vec(),

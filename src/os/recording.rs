@@ -1,0 +1,275 @@
+//! What others see of a relay in its output directory: that it writes there, in which
+//! directories it records, and afterwards that it was killed.
+//!
+//! A relay shares a lock on the output directory while it runs. While sessions record it
+//! holds the number of each one's directory ([`range_lock`]), and a hidden file, the sign,
+//! is there. The sign's name has a number that its relay holds as well: a sign whose
+//! number nobody holds was left by a relay that was killed.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use baton_components::path::{OWN_PREFIX, RelativePath};
+use rustc_hash::FxHashMap;
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::range_lock::{self, Number};
+use super::root::Root;
+
+const SIGN: &str = "recording-";
+
+/// The directories in which this relay records.
+#[derive(Debug, Default)]
+pub struct Recordings {
+    /// The number of each, and how many sessions record there.
+    directories: FxHashMap<RelativePath, (Number, u32)>,
+    sign: Option<Number>,
+}
+
+impl Recordings {
+    /// One more session records in a directory.
+    pub fn begin(&mut self, root: &mut Root, path: &RelativePath) -> io::Result<()> {
+        if let Some((_, sessions)) = self.directories.get_mut(path) {
+            *sessions += 1;
+            return Ok(());
+        }
+        if self.sign.is_none() {
+            self.sign = Some(set_sign(root.handle())?);
+        }
+        let number = Number::of_inode(rustix::fs::fstat(root.directory(path)?)?.st_ino);
+        range_lock::hold(root.handle(), number)?;
+        self.directories.insert(path.clone(), (number, 1));
+        Ok(())
+    }
+
+    /// A session that recorded there is over. With the last of all the sign goes: one that
+    /// stays tells that the relay did not come so far.
+    pub fn end(&mut self, root: &Root, path: &RelativePath) -> io::Result<()> {
+        let Some((number, sessions)) = self.directories.get_mut(path) else {
+            return Ok(());
+        };
+        *sessions -= 1;
+        if *sessions > 0 {
+            return Ok(());
+        }
+        let number = *number;
+        self.directories.remove(path);
+        range_lock::let_go(root.handle(), number)?;
+        match self.sign.take_if(|_| self.directories.is_empty()) {
+            Some(sign) => remove_sign(root.handle(), sign),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Says that a relay writes in this directory, while the handle is open. Gives whether
+/// another does so too.
+pub fn announce(output: impl AsFd) -> io::Result<bool> {
+    let output = output.as_fd();
+    let alone = rustix::fs::flock(output, FlockOperation::NonBlockingLockExclusive);
+    rustix::fs::flock(output, FlockOperation::LockShared)?;
+    match alone {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The signs of relays that were killed while they wrote to this directory.
+pub fn signs_of_killed(output: &Path) -> io::Result<Vec<PathBuf>> {
+    let handle = open(output)?;
+    let mut signs = Vec::new();
+    for entry in fs::read_dir(output)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let sign = name.to_str().and_then(number_of);
+        if let Some(number) = sign
+            && !range_lock::is_held(&handle, number)?
+        {
+            signs.push(entry.path());
+        }
+    }
+    Ok(signs)
+}
+
+/// Whether a relay records in this directory, or in one that it is in.
+pub fn is_recorded(directory: &Path) -> bool {
+    let Ok(directory) = directory.canonicalize() else {
+        return false;
+    };
+    // What may not be read cannot be asked.
+    let chain: Vec<_> = directory
+        .ancestors()
+        .filter_map(|path| {
+            let handle = open(path).ok()?;
+            let inode = handle.metadata().ok()?.ino();
+            Some((handle, Number::of_inode(inode)))
+        })
+        .collect();
+    chain.iter().enumerate().any(|(depth, (output, _))| {
+        range_lock::is_any_held(output).unwrap_or(false)
+            && chain[..=depth]
+                .iter()
+                .any(|(_, number)| range_lock::is_held(output, *number).unwrap_or(false))
+    })
+}
+
+fn open(directory: &Path) -> io::Result<File> {
+    let flags = OFlags::DIRECTORY.bits() as i32;
+    File::options()
+        .read(true)
+        .custom_flags(flags)
+        .open(directory)
+}
+
+/// Makes a sign. Its number is held before it is there: nobody sees it without.
+fn set_sign(output: BorrowedFd<'_>) -> io::Result<Number> {
+    loop {
+        let number = fastrand::u64(..);
+        let sign = Number::from(number);
+        range_lock::hold(output, sign)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        match rustix::fs::openat(output, name_of(sign), flags, Mode::from_raw_mode(SIGN_MODE)) {
+            Ok(_) => return Ok(sign),
+            Err(Errno::EXIST) => range_lock::let_go(output, sign)?,
+            Err(error) => {
+                range_lock::let_go(output, sign)?;
+                return Err(error.into());
+            }
+        }
+    }
+}
+
+fn remove_sign(output: BorrowedFd<'_>, sign: Number) -> io::Result<()> {
+    match rustix::fs::unlinkat(output, name_of(sign), AtFlags::empty()) {
+        // The whole output directory may be gone, and the sign with it.
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    range_lock::let_go(output, sign)
+}
+
+fn name_of(sign: Number) -> String {
+    format!("{OWN_PREFIX}{SIGN}{sign}")
+}
+
+fn number_of(name: &str) -> Option<Number> {
+    let number = name.strip_prefix(OWN_PREFIX)?.strip_prefix(SIGN)?;
+    u64::from_str_radix(number, 16).ok().map(Number::from)
+}
+
+const SIGN_MODE: u32 = 0o660;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(path: &str) -> RelativePath {
+        RelativePath::parse(path.as_bytes()).unwrap()
+    }
+
+    struct Test {
+        output: tempfile::TempDir,
+        root: Root,
+        recordings: Recordings,
+    }
+
+    impl Test {
+        fn new() -> Self {
+            let output = tempfile::tempdir().unwrap();
+            let mut root = Root::open(output.path()).unwrap();
+            for path in ["host/one/ust", "host/other"] {
+                root.make_directory(&at(path)).unwrap();
+            }
+            Self {
+                output,
+                root,
+                recordings: Recordings::default(),
+            }
+        }
+
+        fn begin(&mut self, path: &str) {
+            self.recordings.begin(&mut self.root, &at(path)).unwrap();
+        }
+
+        fn end(&mut self, path: &str) {
+            self.recordings.end(&self.root, &at(path)).unwrap();
+        }
+
+        fn is_recorded(&self, path: &str) -> bool {
+            is_recorded(&self.output.path().join(path))
+        }
+
+        fn signs(&self) -> usize {
+            let entries = fs::read_dir(self.output.path()).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name());
+            names.filter(|name| name != "host").count()
+        }
+    }
+
+    #[test]
+    fn a_session_is_recorded_until_the_last_of_its_directory_is_over() {
+        let mut test = Test::new();
+        assert_eq!(test.signs(), 0);
+        test.begin("host/one");
+        test.begin("host/one");
+        assert!(test.is_recorded("host/one"));
+        assert!(test.is_recorded("host/one/ust"));
+        assert!(!test.is_recorded("host/other"));
+        assert!(!test.is_recorded("host"));
+        assert!(!test.is_recorded(""));
+        test.begin("host/other");
+        test.end("host/one");
+        assert!(test.is_recorded("host/one"));
+        test.end("host/one");
+        assert!(!test.is_recorded("host/one/ust"));
+        assert_eq!(test.signs(), 1);
+        test.end("host/other");
+        assert_eq!(test.signs(), 0);
+        // Nobody began there.
+        test.end("host/one");
+    }
+
+    #[test]
+    fn a_producer_that_may_write_everywhere_has_all_of_it() {
+        let mut test = Test::new();
+        test.begin("");
+        assert!(test.is_recorded("host/one/ust"));
+        test.end("");
+        assert!(!test.is_recorded("host/one/ust"));
+    }
+
+    #[test]
+    fn a_sign_tells_of_a_killed_relay_when_its_relay_is_gone() {
+        let mut test = Test::new();
+        test.begin("host/one");
+        assert!(signs_of_killed(test.output.path()).unwrap().is_empty());
+        // As the kernel does it for a process that is killed.
+        test.root = Root::open(test.output.path()).unwrap();
+        assert_eq!(signs_of_killed(test.output.path()).unwrap().len(), 1);
+        assert!(!test.is_recorded("host/one"));
+        test.recordings = Recordings::default();
+        test.begin("host/one");
+        test.end("host/one");
+        // Its own goes, that of the other stays.
+        assert_eq!(signs_of_killed(test.output.path()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn relays_see_each_other() {
+        let output = tempfile::tempdir().unwrap();
+        let relay = || Root::open(output.path()).unwrap();
+        let one = relay();
+        assert!(!announce(one.handle()).unwrap());
+        let other = relay();
+        assert!(announce(other.handle()).unwrap());
+        drop(one);
+        assert!(announce(relay().handle()).unwrap());
+        drop(other);
+        assert!(!announce(relay().handle()).unwrap());
+    }
+}
