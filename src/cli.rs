@@ -1,4 +1,4 @@
-//! The command line of `baton`, as it was typed. What it means is in [`crate::config`].
+//! The command line of `baton`, as it was typed. What it means is in `config`.
 
 mod replay;
 

@@ -1,6 +1,6 @@
 //! Entity churn in process: what it costs that sessions, streams and viewers come and go.
 //!
-//! Two layers. [`systems`]: peers speak to a whole relay, and its ticks are measured.
+//! Two layers. `systems`: peers speak to a whole relay, and its ticks are measured.
 //! [`entities`]: the arenas alone, beside the original's shape and a bevy world that do
 //! the same work, round by round in turn. What counts is CPU time of this thread.
 

@@ -2,7 +2,7 @@
 //!
 //! Whole programs are measured, one after another on the same machine in the same
 //! run: A B A B. Machines are noisy, so what counts is the ratio of the medians. Beside
-//! them stands what the machine could do at best ([`limits`]).
+//! them stands what the machine could do at best (`limits`).
 
 mod commands;
 mod compare;

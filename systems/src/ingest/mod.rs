@@ -1,6 +1,6 @@
 //! Ingest: what producers send becomes sessions, streams and packets.
 //!
-//! One file for each theme of the protocol; [`control`] and [`data`] read messages
+//! One file for each theme of the protocol; [`control()`] and [`data()`] read messages
 //! and call them.
 
 mod chunk;
