@@ -11,6 +11,8 @@ use std::hash::{Hash, Hasher};
 use triomphe::ThinArc;
 
 /// Why bytes from a peer are not a path or a name.
+use crate::shown::Shown;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     #[error("it is empty")]
@@ -177,13 +179,13 @@ fn append(path: &mut Vec<u8>, name: &[u8]) {
 
 impl fmt::Display for RelativePath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&String::from_utf8_lossy(self.as_bytes()))
+        Shown(self.as_bytes()).fmt(formatter)
     }
 }
 
 impl fmt::Debug for RelativePath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:?}", String::from_utf8_lossy(self.as_bytes()))
+        fmt::Debug::fmt(&Shown(self.as_bytes()), formatter)
     }
 }
 

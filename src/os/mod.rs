@@ -1,6 +1,11 @@
 //! The operating system: sockets, files, signals and clocks, behind the ports of the
 //! systems. Nothing else in the project touches them.
 
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use baton_components::shown::Shown;
+
 pub mod busy_poll;
 pub mod clock;
 pub mod directories;
@@ -19,6 +24,11 @@ pub mod storage;
 pub mod watch;
 
 /// The reason alone, without the number that Rust adds.
+/// A path, of which a part may have been named by a peer.
+pub fn shown(path: &Path) -> Shown<'_> {
+    Shown(path.as_os_str().as_bytes())
+}
+
 pub fn said(reason: &std::io::Error) -> String {
     let text = reason.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()

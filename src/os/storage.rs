@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use super::open_files::OpenFiles;
 use super::pipe::Pipe;
 use super::root::Root;
-use super::said;
+use super::{said, shown};
 
 #[derive(Debug)]
 pub struct FileStorage {
@@ -74,7 +74,7 @@ impl FileStorage {
             .join(Path::new(std::ffi::OsStr::from_bytes(path.as_bytes())));
         StorageError {
             action,
-            path: path.display().to_string(),
+            path: shown(&path).to_string(),
             reason: said(reason),
         }
     }

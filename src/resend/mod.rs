@@ -17,6 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use baton_components::connection::Port;
+use baton_components::shown::Shown;
 use baton_components::wire::TraceFormat;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -173,8 +174,8 @@ fn described(recording: &Recording) -> String {
     };
     format!(
         "session {} of {} ({needs}{}, {})",
-        recording.session,
-        recording.host,
+        Shown(recording.session.as_bytes()),
+        Shown(recording.host.as_bytes()),
         count(recording.traces.len() as u64, "trace"),
         count(recording.packets(), "packet"),
     )
@@ -190,7 +191,8 @@ fn viewer_url(live: SocketAddr, recording: &Recording) -> String {
         LIVE_PORT => String::new(),
         port => format!(":{port}"),
     };
-    let (of, session) = (&recording.host, &recording.session);
+    let shown = |name: &str| Shown(name.as_bytes()).to_string();
+    let (of, session) = (shown(&recording.host), shown(&recording.session));
     format!("net://{host}{port}/host/{of}/{session}")
 }
 
