@@ -70,6 +70,10 @@ pub const WAITING_METADATA_BYTES_MAX: u64 = 4 << 20;
 /// How often it is tried to write such metadata, if nothing else makes a tick.
 pub const WAITING_METADATA_RETRY: Duration = Duration::from_secs(1);
 
+/// How often a line of the log is written for the commands of one connection that are
+/// refused, however many they are.
+pub const REFUSALS_LOGGED_EVERY: Duration = Duration::from_secs(10);
+
 /// How long a stream whose control connection ended waits for packets that were
 /// announced, while no data connection of its session is known. The connection
 /// may be there, with its first packet unread.
