@@ -44,8 +44,6 @@ pub enum Reason {
         text: String,
         source: PathError,
     },
-    #[error("the session's path would have {0} bytes")]
-    PathTooLong(usize),
     #[error("creation time {0} s is out of the calendar's range")]
     Time(u64),
     #[error("chunk {0} is unknown")]

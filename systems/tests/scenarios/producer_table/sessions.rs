@@ -46,7 +46,7 @@ fn created(id: u64, directory: &str) -> Vec<u8> {
 }
 
 fn refused() -> Vec<u8> {
-    [id_and_code(0, FATAL), vec![0; 4]].concat()
+    [id_and_code(0, FATAL), path("")].concat()
 }
 
 fn refused_old() -> Vec<u8> {
@@ -132,7 +132,15 @@ fn lengths() -> Vec<Row> {
     const NAME_254: &[u8] = &[b'n'; 254];
     const HOST_255: &[u8] = &[b'h'; 255];
     const BASE_4095: &[u8] = &[b'b'; 4095];
+    let base_of_40_names = vec!["b".repeat(100); 40].join("/").leak().as_bytes();
     let host_255 = format!("{}/base", "h".repeat(255));
+    // What is too long for a file system ends with the hash of it all.
+    let long_name = format!("h/{}~14eec8cf3fd96ba5", "b".repeat(238));
+    let long_path = format!(
+        "h/{}~2542c9e57efa4aaf",
+        format!("{}/", "b".repeat(100)).repeat(30)
+    );
+    let stamped = format!("host/{}~83484599dfaefb5d-20261122-064435", "n".repeat(222));
     // "session" and "host" end at 63 + 8 and 63 + 8 + 5, the base path after that.
     let unterminated = |at| Sent::Patched(session(), at, vec![b'x']);
     let length = |at, length| Sent::Patched(session(), at, vec![0, 0, length, 0]);
@@ -163,19 +171,25 @@ fn lengths() -> Vec<Row> {
             named(b"s", &[b'h'; 256], b"base"),
         )
         .stays(refused()),
-        // Ours: the original dies. The base path alone is within its limit.
-        row(
-            "a path of 4096 bytes",
-            VERSION,
-            named(b"s", b"h", &BASE_4095[1..]),
-        )
-        .stays(refused()),
+        // Ours: the original cannot make the directory, or dies.
         row(
             "a base path of 4095 bytes",
             VERSION,
             named(b"s", b"h", BASE_4095),
         )
-        .stays(refused()),
+        .stays(created(1, &long_name)),
+        row(
+            "a path that is too long in names that are not",
+            VERSION,
+            named(b"s", b"h", base_of_40_names),
+        )
+        .stays(created(1, &long_path)),
+        row(
+            "a name and a time that are too long together",
+            VERSION,
+            named(NAME_254, b"host", b""),
+        )
+        .stays(created(1, &stamped)),
         row(
             "a base path of 4096 bytes",
             VERSION,
