@@ -14,6 +14,7 @@ mod daemon;
 mod detach;
 mod getopt;
 mod journal;
+mod log;
 mod options;
 mod os;
 mod producer;

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod directories;
 pub mod health;
 pub mod inherited;
+pub mod log_queue;
 pub mod marker;
 pub mod network;
 pub mod open_files;
@@ -23,12 +24,12 @@ pub mod signals;
 pub mod storage;
 pub mod watch;
 
-/// The reason alone, without the number that Rust adds.
 /// A path, of which a part may have been named by a peer.
 pub fn shown(path: &Path) -> Shown<'_> {
     Shown(path.as_os_str().as_bytes())
 }
 
+/// The reason alone, without the number that Rust adds.
 pub fn said(reason: &std::io::Error) -> String {
     let text = reason.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
