@@ -6,7 +6,7 @@
 //! written, are dropped and counted; how many they were is said where the log goes on.
 //! Only the thread touches the descriptor, and it holds no lock while it writes.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -156,7 +156,7 @@ impl LogQueue {
     /// Writes what comes, for ever.
     fn empty_into(&self, sink: impl Write) {
         let mut sink = Sink {
-            sink,
+            inner: sink,
             lost: 0,
             torn: false,
         };
@@ -188,7 +188,7 @@ impl LogQueue {
 
 /// What is written to, and what it did not take.
 struct Sink<W> {
-    sink: W,
+    inner: W,
     /// Lines that were lost since the last that was written.
     lost: u64,
     /// The last line that was written is not whole.
@@ -203,7 +203,7 @@ impl<W: Write> Sink<W> {
         } else {
             lines
         };
-        self.lost += rest.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.lost += rest.split_inclusive(|byte| *byte == b'\n').count() as u64;
         self.lost += dropped;
         if dropped > 0 && rest.is_empty() {
             self.tell_loss();
@@ -222,10 +222,8 @@ impl<W: Write> Sink<W> {
         // A clock that cannot be shown is no reason to say nothing.
         let _ = SystemTime.format_time(&mut Writer::new(&mut line));
         let noun = if self.lost == 1 { "line" } else { "lines" };
-        line += &format!(
-            "  WARN {} {noun} of the log could not be written\n",
-            self.lost
-        );
+        let lost = self.lost;
+        let _ = writeln!(line, "  WARN {lost} {noun} of the log could not be written");
         let told = self.write_some(line.as_bytes()) == line.len();
         if told {
             self.lost = 0;
@@ -237,7 +235,7 @@ impl<W: Write> Sink<W> {
     fn write_some(&mut self, bytes: &[u8]) -> usize {
         let mut written = 0;
         while written < bytes.len() {
-            match self.sink.write(&bytes[written..]) {
+            match self.inner.write(&bytes[written..]) {
                 Ok(0) | Err(_) => break,
                 Ok(count) => written += count,
             }
@@ -363,8 +361,8 @@ mod tests {
         }
         // Room is for 262 of them; one is being written.
         test.queue.flush(Duration::from_millis(1));
-        let text = test.read();
-        let lines = untimed(&text);
+        let written = test.read();
+        let lines = untimed(&written);
         assert_eq!(lines.len(), 1 + 262 + 1);
         assert_eq!(
             lines.last(),
@@ -392,7 +390,7 @@ mod tests {
         }
         test.push("again\n");
         test.push("and again\n");
-        let text = test.read();
+        let written = test.read();
         let expected = [
             "written",
             "to",
@@ -400,7 +398,7 @@ mod tests {
             "again",
             "and again",
         ];
-        assert_eq!(untimed(&text), expected);
+        assert_eq!(untimed(&written), expected);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What a relay refuses: no command of the user's hangs, they are told, and their next
 //! session records.
 
+use crate::application::Workload;
 use crate::events::assert_complete;
 use crate::full_disk::SmallDisk;
 use crate::go_between::{GoBetween, Spoil};
 use crate::layout::names;
-use crate::lttng::{Buffers, Producer};
+use crate::lttng::{Buffers, Mode, Producer, Setup};
 use crate::relay::{Relay, skipped};
 use crate::viewer::read_directory;
 use crate::{BRIEF, end, sandbox, turn};
@@ -84,6 +85,43 @@ fn a_session_on_a_disk_that_cannot_be_written_is_refused() {
     disk.remount("rw");
     assert_records(&producer, &relay, "next");
     end([producer], relay);
+}
+
+/// Each snapshot is a session of its own to the relay.
+#[test]
+fn a_snapshot_to_a_disk_that_cannot_be_written_is_refused() {
+    let _turn = turn::take();
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let relay = Relay::start_in(&disk.path().join("traces"));
+    let producer = Producer::start();
+    let session = producer.session(
+        &relay,
+        "snaps",
+        Setup::new(Mode::Snapshot, Buffers::PerUser),
+    );
+    // It fits in the ring buffer of one processor.
+    let small = Workload {
+        events_per_thread: 100,
+        ..BRIEF
+    };
+    let run = producer.launch(small).finish();
+
+    disk.remount("ro");
+    let record = ["snapshot", "record", "--session=snaps"];
+    let told = producer.attempt(&record);
+    assert!(told.is_err(), "nobody was told");
+
+    disk.remount("rw");
+    session.record_snapshot(&[]);
+    session.destroy();
+    assert_records(&producer, &relay, "next");
+    // The client does not wait until the relay has received a snapshot.
+    drop(producer);
+    relay.assert_idle();
+    assert_complete(&read_directory(&relay.trace_directory("snaps")), &[run]);
+    end([], relay);
 }
 
 #[test]

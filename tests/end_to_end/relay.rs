@@ -194,6 +194,11 @@ impl Relay {
         });
     }
 
+    /// Its world.
+    pub fn home(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// What it records of itself.
     pub fn journal(&self) -> PathBuf {
         journal(self.directory.path())

@@ -6,6 +6,7 @@ use crate::events::{self, assert_ascending, assert_complete};
 use crate::layout::read_archives;
 use crate::lttng::{Buffers, Producer};
 use crate::nonsense::{self, VERSION};
+use crate::process::eventually;
 use crate::refusals::assert_records;
 use crate::relay::{Relay, is_original, skipped};
 use crate::{BRIEF, end, turn};
@@ -19,6 +20,21 @@ use std::time::Duration;
 
 /// No system has a user of this number.
 const STRANGER: u32 = 54_321;
+
+/// For a shell that starts a relay.
+const READ_ONLY: &str = "mount --bind /run /run && mount -o remount,bind,ro /run && exec \"$@\"";
+/// The relay itself has the end from which it could be read.
+const UNREAD: &str = "mkfifo pipe; exec 3<>pipe; exec \"$@\" 2>pipe";
+/// Blocks of 512 bytes: four packets.
+const SMALL: &str = "ulimit -f 128; exec \"$@\"";
+
+/// More than four packets for each processor.
+const MUCH: Workload = Workload {
+    threads: 2,
+    events_per_thread: 3_000,
+    sleep_us: 20,
+    payload_length: 100,
+};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -58,8 +74,6 @@ fn root_records_where_the_run_directory_of_the_system_cannot_be_written() {
     if skipped("it ends, with status 0") {
         return;
     }
-    const READ_ONLY: &str =
-        "mount --bind /run /run && mount -o remount,bind,ro /run && exec \"$@\"";
     records_without_a_run_directory(|command, _| {
         let mut command = prefixed(
             &["unshare", "--mount", "sh", "-c", READ_ONLY, "sh"],
@@ -119,16 +133,11 @@ fn a_log_that_nobody_reads_stops_nobody() {
     if skipped("it waits for whoever reads its log") {
         return;
     }
-    // The relay has the end from which it could be read.
-    const UNREAD: &str = "mkfifo pipe; exec 3<>pipe; exec \"$@\" 2>pipe";
-    let home = std::sync::Mutex::default();
     let mut relay = Relay::start_surrounded(|command, directory| {
-        *home.lock().expect("a lock") = directory.to_owned();
         let mut command = prefixed(&["sh", "-c", UNREAD, "sh"], &command);
         command.current_dir(directory);
         command
     });
-    let pipe = home.into_inner().expect("a lock").join("pipe");
     let producer = Producer::start();
     // More than the pipe and the queue have room for.
     refuse_many(&relay, 300);
@@ -137,9 +146,10 @@ fn a_log_that_nobody_reads_stops_nobody() {
     // What was kept is read, and how much was not.
     let mut options = File::options();
     options.read(true).custom_flags(libc::O_NONBLOCK);
+    let pipe = relay.home().join("pipe");
     let mut reader = options.open(pipe).expect("a pipe");
     let mut log = Vec::new();
-    crate::process::eventually("a word on what is lost", PATIENCE, || {
+    eventually("a word on what is lost", PATIENCE, || {
         // It ends where there is nothing more for now.
         let _ = reader.read_to_end(&mut log);
         String::from_utf8_lossy(&log).contains("of the log could not be written")
@@ -180,14 +190,6 @@ fn files_that_may_not_grow_cost_packets_and_nothing_else() {
     if skipped("the signal ends it") {
         return;
     }
-    // Blocks of 512 bytes: four packets.
-    const SMALL: &str = "ulimit -f 128; exec \"$@\"";
-    const MUCH: Workload = Workload {
-        threads: 2,
-        events_per_thread: 3_000,
-        sleep_us: 20,
-        payload_length: 100,
-    };
     let mut relay =
         Relay::start_surrounded(|command, _| prefixed(&["sh", "-c", SMALL, "sh"], &command));
     let producer = Producer::start();
@@ -224,7 +226,11 @@ fn prefixed(words: &[&str], command: &Command) -> Command {
 /// A copy of it where its user may run it.
 fn run_by_stranger(command: &Command, home: &Path) -> Command {
     let program = home.join("program");
-    application::copy(Path::new(command.get_program()), &program);
+    if is_original() {
+        std::os::unix::fs::symlink("/usr/bin/lttng-relayd", &program).expect("a link");
+    } else {
+        application::copy(Path::new(command.get_program()), &program);
+    }
     let traces = home.join("traces");
     fs::create_dir_all(&traces).expect("an output directory");
     chown(&traces, Some(STRANGER), Some(STRANGER)).expect("an output directory of the user's");
