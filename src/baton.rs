@@ -10,9 +10,13 @@ use std::process::{Command, ExitCode};
 use crate::cli::{self, Action, Replay};
 use crate::config::{Config, Face};
 use crate::options::Given;
+use crate::os::log_queue::{self, FlushAtEnd};
+use crate::os::signals;
 use crate::{daemon, os, repair, replay, resend};
 
 pub fn main() -> ExitCode {
+    let _end = FlushAtEnd;
+    signals::outlive_full_files();
     let outcome = match cli::parse() {
         Action::Relay(given) => run_relay(&given),
         Action::Repair(directory) => run_repair(&directory),
@@ -23,7 +27,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("baton: {error}");
+            log_queue::say(format_args!("baton: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -32,15 +36,17 @@ pub fn main() -> ExitCode {
 fn run_relay(given: &[Given]) -> Result<(), Box<dyn std::error::Error>> {
     let mut warnings = Vec::new();
     let config = Config::resolve(given, Face::Baton, &mut warnings);
-    for warning in warnings {
-        eprintln!("baton: warning: {warning}");
+    for warning in &mut warnings {
+        warning.insert_str(0, "baton: warning: ");
     }
-    let config = config?;
-    if config.check {
-        say(&config);
-        return Ok(());
+    match config {
+        Ok(config) if !config.check => Ok(daemon::run(&config, &warnings)?),
+        config => {
+            daemon::say_all(&warnings);
+            say(config?);
+            Ok(())
+        }
     }
-    Ok(daemon::run(&config)?)
 }
 
 fn run_repair(directory: &Path) -> Result<(), Box<dyn std::error::Error>> {

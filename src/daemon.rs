@@ -14,28 +14,26 @@ use baton_systems::settings::{Grouping, Served};
 use baton_systems::tick::Relay;
 
 use rustix::process::{Pid, Signal};
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::{Context, SubscriberExt as _};
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{Config, Detach, Face};
 use crate::detach::{self, Split};
-use crate::journal;
 use crate::journal::block::Header;
 use crate::journal::book::Journal;
 use crate::os::busy_poll::BusyPoll;
 use crate::os::chance::KernelChance;
 use crate::os::clock::SystemClock;
 use crate::os::inherited;
+use crate::os::log_queue::{self, say};
 use crate::os::network::{Idle, SocketNetwork};
 use crate::os::own_file::OwnFile;
 use crate::os::pool::Pool;
 use crate::os::recording;
 use crate::os::root::Root;
-use crate::os::run_directory::RunDirectory;
+use crate::os::run_directory::{self, RunDirectory};
 use crate::os::said;
 use crate::os::signals::Stop;
 use crate::os::storage::FileStorage;
+use crate::{journal, log};
 
 /// Why the relay did not start, or did not end well. One line for people.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +42,6 @@ pub enum Error {
     Output { path: PathBuf, reason: io::Error },
     #[error("Failed to change working directory to \"{}\": {}", path.display(), said(reason))]
     WorkingDirectory { path: PathBuf, reason: io::Error },
-    #[error("cannot use the run directory {}: {}", path.display(), said(reason))]
-    RunDirectory { path: PathBuf, reason: io::Error },
     #[error("cannot answer for the relay's health at {}: {}", path.display(), said(reason))]
     Health { path: PathBuf, reason: io::Error },
     #[error("Failed to create PID file at path '{}': {}", path.display(), said(reason))]
@@ -75,8 +71,8 @@ pub enum Error {
 }
 
 /// Runs a relay until it is told to stop; or starts one that goes on as a daemon, and
-/// returns when that one listens.
-pub fn run(config: &Config) -> Result<(), Error> {
+/// returns when that one listens. `warnings`: lines that are to be said first.
+pub fn run(config: &Config, warnings: &[String]) -> Result<(), Error> {
     // A child would have another.
     let parent = rustix::process::getppid();
     let inherited = inherited::listeners().map_err(Error::Inherited)?;
@@ -87,13 +83,16 @@ pub fn run(config: &Config) -> Result<(), Error> {
     let readiness = if config.detach == Detach::Foreground {
         None
     } else {
-        Root::open(&config.output).map_err(output)?;
+        Root::open(&config.output)
+            .map_err(output)
+            .inspect_err(|_| say_all(warnings))?;
         match detach::split(config.detach).map_err(Error::Detach)? {
             Split::Parent(child) => return child.outcome().map_err(Error::Daemon),
             Split::Child(readiness) => Some(readiness),
         }
     };
-    start_log(config);
+    log::start(config);
+    say_all(warnings);
     let started = Started::new(config, inherited);
     let started = match (started, readiness) {
         (started, None) => {
@@ -101,10 +100,15 @@ pub fn run(config: &Config) -> Result<(), Error> {
             signal(config, parent);
             started
         }
-        (Err(error), Some(readiness)) => readiness.failed(&error.to_string()),
+        (Err(error), Some(readiness)) => {
+            log_queue::flush();
+            readiness.failed(&error.to_string())
+        }
         (Ok(started), Some(readiness)) => {
             // Before the parent ends: a shell that waits for it may end with it.
             signal(config, parent);
+            // While the console is there.
+            log_queue::flush();
             readiness.ready().map_err(Error::Detach)?;
             started
         }
@@ -133,12 +137,6 @@ impl Started {
         };
         let pool = Pool::of(config.descriptors);
         let storage = FileStorage::open(&config.output, pool.files).map_err(storage_error)?;
-        let run_error = |reason| Error::RunDirectory {
-            path: config.run_directory.clone(),
-            reason,
-        };
-        let run_directory =
-            RunDirectory::prepare(&config.run_directory, &config.group).map_err(run_error)?;
         let stop = Stop::default();
         let idle = Idle::default();
         let mut network = SocketNetwork::new(
@@ -150,15 +148,7 @@ impl Started {
         )
         .map_err(Error::Poll)?;
         let listening = listen(&mut network, config, inherited)?;
-        let socket = (config.health_socket.clone()).unwrap_or(run_directory.health_socket());
-        network
-            .answer_health(&socket)
-            .and_then(|()| run_directory.share_health_socket(&socket))
-            .map_err(|reason| Error::Health {
-                path: socket,
-                reason,
-            })?;
-        let mut files = run_directory.write_ports(&listening).map_err(run_error)?;
+        let mut files = show(&mut network, config, &listening)?;
         files.extend(write_pid(config.pid_file.as_deref())?);
         warn_of_others(config, storage.has_company);
         if config.face == Face::Baton {
@@ -195,9 +185,18 @@ impl Started {
         finish(&mut self.relay, &self.idle, self.journal.as_ref())?;
         if config.audit {
             let ticks = self.relay.world.resource::<Audit>().ticks;
-            eprintln!("baton: audit: clean after {ticks} ticks, nothing is left");
+            say(format_args!(
+                "baton: audit: clean after {ticks} ticks, nothing is left"
+            ));
         }
         Ok(())
+    }
+}
+
+/// Says what was found before there was a log.
+pub fn say_all(lines: &[String]) {
+    for line in lines {
+        say(format_args!("{line}"));
     }
 }
 
@@ -239,6 +238,49 @@ fn listen(
         listening.push((port, address));
     }
     Ok(listening)
+}
+
+/// Lets others find the relay, by its health socket and its port files. A relay that has
+/// no place for them records all the same.
+fn show(
+    network: &mut SocketNetwork,
+    config: &Config,
+    listening: &[(Port, SocketAddr)],
+) -> Result<Vec<OwnFile>, Error> {
+    let group = run_directory::group(&config.group);
+    let mut answer = |socket: &Path| {
+        network
+            .answer_health(socket)
+            .and_then(|()| run_directory::share(socket, group))
+    };
+    // One that was asked for by name is there, or the relay does not start.
+    if let Some(socket) = &config.health_socket {
+        answer(socket).map_err(|reason| Error::Health {
+            path: socket.clone(),
+            reason,
+        })?;
+    }
+    let Some(path) = &config.run_directory else {
+        tracing::warn!(
+            "no home directory is known: no health socket, no port files; \
+             choose a directory for them with LTTNG_RUNDIR"
+        );
+        return Ok(Vec::new());
+    };
+    let shown = RunDirectory::prepare(path, group).and_then(|directory| {
+        if config.health_socket.is_none() {
+            answer(&directory.health_socket())?;
+        }
+        directory.write_ports(listening)
+    });
+    Ok(shown.unwrap_or_else(|reason| {
+        let (path, reason) = (path.display(), said(&reason));
+        tracing::warn!(
+            "cannot use the run directory {path}: {reason}: no health socket, no port files; \
+             choose another with LTTNG_RUNDIR"
+        );
+        Vec::new()
+    }))
 }
 
 /// The journal of what comes in, if one is wanted.
@@ -360,14 +402,15 @@ fn greet(config: &Config, listening: &[(Port, SocketAddr)]) {
     else {
         return;
     };
-    eprintln!(
+    say(format_args!(
         "baton: producers connect to {control} (control) and {data} (data), viewers to {live}"
-    );
-    eprintln!("baton: traces are written to {}", config.output.display());
-    eprintln!(
-        "baton: try: lttng create demo --live --set-url={}",
-        producer_url(control, data)
-    );
+    ));
+    let output = config.output.display();
+    say(format_args!("baton: traces are written to {output}"));
+    let url = producer_url(control, data);
+    say(format_args!(
+        "baton: try: lttng create demo --live --set-url={url}"
+    ));
 }
 
 /// The URL that makes a producer on this machine send here.
@@ -383,41 +426,6 @@ fn producer_url(control: SocketAddr, data: SocketAddr) -> String {
     match (control.port(), data.port()) {
         (5342, 5343) => format!("{scheme}://{host}"),
         (control, data) => format!("{scheme}://{host}:{control}:{data}"),
-    }
-}
-
-fn start_log(config: &Config) {
-    let level = match (config.log.verbosity, config.face) {
-        // Scripts for the original take silence for success.
-        (0, Face::LttngRelayd) => tracing::Level::WARN,
-        (0, Face::Baton) => tracing::Level::INFO,
-        (1, _) => tracing::Level::DEBUG,
-        _ => tracing::Level::TRACE,
-    };
-    log_from(level, config.log.colored, config.log.aborts_on_error);
-}
-
-/// Logs to standard error from this level on.
-pub fn log_from(level: tracing::Level, colored: Option<bool>, aborts_on_error: bool) {
-    let to_terminal = io::IsTerminal::is_terminal(&io::stderr());
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_target(false)
-        .with_writer(io::stderr)
-        .with_ansi(colored.unwrap_or(to_terminal))
-        .finish()
-        .with(aborts_on_error.then_some(AbortOnError))
-        .init();
-}
-
-/// Ends the process where an error was logged, for whoever looks for its cause.
-struct AbortOnError;
-
-impl<S: tracing::Subscriber> Layer<S> for AbortOnError {
-    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        if *event.metadata().level() == tracing::Level::ERROR {
-            process::abort();
-        }
     }
 }
 

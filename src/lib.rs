@@ -16,6 +16,7 @@ mod daemon;
 mod detach;
 mod getopt;
 mod journal;
+mod log;
 mod options;
 mod os;
 mod repair;

@@ -10,6 +10,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::os::shown;
 use crate::trace::index_file::IndexFile;
 use crate::trace::metadata;
 
@@ -23,7 +24,7 @@ pub struct Repair {
 
 /// What could not be read or mended.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot repair {}: {reason}", path.display())]
+#[error("cannot repair {}: {reason}", shown(path))]
 pub struct RepairError {
     path: PathBuf,
     reason: io::Error,
@@ -39,7 +40,7 @@ impl fmt::Display for Repair {
         write!(
             formatter,
             "{}: cut from {from_bytes} to {to_bytes} bytes",
-            path.display()
+            shown(path)
         )
     }
 }

@@ -26,6 +26,9 @@ const OUTSIDE: [&str; 7] = [
 /// Crates that touch the operating system.
 const OUTSIDE_CRATES: [&str; 6] = ["mio", "rustix", "libc", "socket2", "signal-hook", "jiff"];
 
+/// Where files and directories are at hand that peers have named.
+const NAMED_BY_PEERS: [&str; 6] = ["os", "journal", "replay", "resend", "trace", "repair.rs"];
+
 /// Beyond it nobody sees a file as a whole.
 const LINES_MAX: usize = 600;
 const LONG: &str = "// Long because:";
@@ -167,6 +170,44 @@ fn nothing_from_a_peer_is_unwrapped() {
 }
 
 #[test]
+fn what_a_peer_named_is_escaped() {
+    let mut breaches = Breaches::default();
+    // The rest of `src` names what its own user has named.
+    for file in PURE
+        .iter()
+        .map(|it| format!("{it}/src"))
+        .chain(NAMED_BY_PEERS.map(|it| format!("src/{it}")))
+        .flat_map(|it| rust_files(&it))
+    {
+        for (number, code) in file.code_without_tests() {
+            for raw in ["from_utf8_lossy", ".display()"] {
+                if code.contains(raw) {
+                    let advice = format!("{raw}: show it through Shown, a path through os::shown");
+                    breaches.add(&file, number, &advice);
+                }
+            }
+        }
+    }
+    breaches.assert_none("no name of a peer's forges a line or rules a terminal");
+}
+
+#[test]
+fn a_relay_prints_by_its_log_alone() {
+    let mut breaches = Breaches::default();
+    for file in SOURCES.iter().flat_map(|it| rust_files(it)) {
+        for (number, code) in file.code_without_tests() {
+            for word in ["print!", "println!", "eprint!", "eprintln!"] {
+                if has(code, word.trim_end_matches('!')) && code.contains(word) {
+                    let advice = format!("{word}: it panics where nobody listens; log_queue::say");
+                    breaches.add(&file, number, &advice);
+                }
+            }
+        }
+    }
+    breaches.assert_none("who does not listen ends no relay");
+}
+
+#[test]
 fn who_panics_names_the_law() {
     let mut breaches = Breaches::default();
     for file in SOURCES.iter().flat_map(|it| rust_files(it)) {
@@ -276,6 +317,10 @@ fn rust_files(directory: &str) -> Vec<File> {
 }
 
 fn collect(directory: &Path, paths: &mut Vec<PathBuf>) {
+    if workspace().join(directory).is_file() {
+        paths.push(directory.to_owned());
+        return;
+    }
     let entries = fs::read_dir(workspace().join(directory))
         .unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     for entry in entries {

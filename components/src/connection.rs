@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::hold::Holder;
 use crate::keys::{FileKey, SessionKey, StreamKey, ViewerSessionKey};
 use crate::kinds::Id;
+use crate::limits::REFUSALS_LOGGED_EVERY;
 use crate::wire::producer::data::PacketHeader;
 
 /// The listener that a connection came through.
@@ -68,6 +69,37 @@ pub struct Control {
     pub minor: Option<u32>,
     /// The session that CREATE_SESSION made on it: at most one in its life.
     pub session: Option<SessionKey>,
+    pub refusals: Refusals,
+}
+
+/// Commands that were refused on a connection that stayed open. A peer may send any
+/// number, and the log says what it was a line for each run of them.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    /// When one was logged last.
+    logged_at: Option<Duration>,
+    /// Those since then.
+    unlogged: u64,
+}
+
+impl Refusals {
+    /// Takes one more. If it is to be logged: how many were not, before it.
+    pub fn add(&mut self, now: Duration) -> Option<u64> {
+        let run = self
+            .logged_at
+            .filter(|at| now < *at + REFUSALS_LOGGED_EVERY);
+        if run.is_some() {
+            self.unlogged += 1;
+            return None;
+        }
+        self.logged_at = Some(now);
+        Some(self.take_unlogged())
+    }
+
+    /// How many were not logged.
+    pub fn take_unlogged(&mut self) -> u64 {
+        std::mem::take(&mut self.unlogged)
+    }
 }
 
 /// A producer's data connection: packets in, nothing out.
@@ -203,5 +235,29 @@ impl Holder for Connection {
                 visit(body.file.into());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_refusals_few_are_logged() {
+        let mut refusals = Refusals::default();
+        let begin = Duration::from_secs(1);
+        assert_eq!(refusals.add(begin), Some(0));
+        for millisecond in 0..9_999 {
+            assert_eq!(
+                refusals.add(begin + Duration::from_millis(millisecond)),
+                None
+            );
+        }
+        // It goes on: that is told once in a while.
+        assert_eq!(refusals.add(begin + REFUSALS_LOGGED_EVERY), Some(9_999));
+        assert_eq!(refusals.add(begin + REFUSALS_LOGGED_EVERY), None);
+        assert_eq!(refusals.take_unlogged(), 1);
+        assert_eq!(refusals.take_unlogged(), 0);
+        assert_eq!(refusals.add(begin + 3 * REFUSALS_LOGGED_EVERY), Some(0));
     }
 }

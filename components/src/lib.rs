@@ -20,6 +20,7 @@ pub mod keys;
 pub mod limits;
 pub mod path;
 pub mod session;
+pub mod shown;
 pub mod stream;
 pub mod time;
 pub mod trace;

@@ -70,6 +70,10 @@ pub const WAITING_METADATA_BYTES_MAX: u64 = 4 << 20;
 /// How often it is tried to write such metadata, if nothing else makes a tick.
 pub const WAITING_METADATA_RETRY: Duration = Duration::from_secs(1);
 
+/// How often a line of the log is written for the commands of one connection that are
+/// refused, however many they are.
+pub const REFUSALS_LOGGED_EVERY: Duration = Duration::from_secs(10);
+
 /// How long a stream whose control connection ended waits for packets that were
 /// announced, while no data connection of its session is known. The connection
 /// may be there, with its first packet unread.
@@ -91,9 +95,9 @@ pub const HANDSHAKE_PATIENCE: Duration = Duration::from_mins(1);
 /// by whoever looks at it; the little that it holds is given back in the end.
 pub const REPLY_PATIENCE: Duration = Duration::from_mins(10);
 
-/// Largest relative path of a session's directory, in bytes without a NUL (the
-/// producer's buffer holds 4096 with it).
-pub const SESSION_PATH_BYTES_MAX: usize = 4095;
+/// Largest relative path of a session's directory, in bytes. A path has 4095 at most,
+/// and below this one are the directories of an archive and of a trace, and a file.
+pub const SESSION_PATH_BYTES_MAX: usize = 3072;
 
 /// How long a stop may go on finishing what peers had already sent.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);

@@ -4,11 +4,14 @@
 //! that what is forbidden (`..`, an absolute path, a `/` in a name, a NUL) is
 //! decided in one place.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use triomphe::ThinArc;
+
+use crate::shown::Shown;
 
 /// Why bytes from a peer are not a path or a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -129,6 +132,25 @@ impl RelativePath {
             .filter(|name| !name.is_empty())
     }
 
+    /// The path as a file system has it: names that are too long are [`shortened`], and
+    /// of a path that is longer than `bytes_max` the last names become one, `~` and the
+    /// hash of the whole path.
+    #[must_use]
+    pub fn fitted(&self, bytes_max: usize) -> Self {
+        let mut path = Vec::new();
+        for name in self.components() {
+            append(&mut path, &shortened(name, NAME_BYTES_MAX));
+        }
+        if path.len() > bytes_max {
+            let hash = hashed(self.as_bytes());
+            let room = bytes_max - 1 - hash.len();
+            let end = path[..=room].iter().rposition(|byte| *byte == b'/');
+            path.truncate(end.unwrap_or(0));
+            append(&mut path, hash.as_bytes());
+        }
+        Self::of(&path)
+    }
+
     pub fn is_root(&self) -> bool {
         self.as_bytes().is_empty()
     }
@@ -179,13 +201,13 @@ fn append(path: &mut Vec<u8>, name: &[u8]) {
 
 impl fmt::Display for RelativePath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&String::from_utf8_lossy(self.as_bytes()))
+        Shown(self.as_bytes()).fmt(formatter)
     }
 }
 
 impl fmt::Debug for RelativePath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:?}", String::from_utf8_lossy(self.as_bytes()))
+        fmt::Debug::fmt(&Shown(self.as_bytes()), formatter)
     }
 }
 
@@ -193,6 +215,32 @@ impl fmt::Debug for RelativePath {
 /// a relay that records, and what a repair cuts off. They are hidden from readers, and no
 /// peer can name one.
 pub const OWN_PREFIX: &str = ".baton-";
+/// Bytes that a file system lets a name have.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// A name, or if it has more bytes than there is room for, its begin and a hash of all of
+/// it: names that differ stay different, and the same name becomes the same again.
+pub fn shortened(name: &[u8], room: usize) -> Cow<'_, [u8]> {
+    if name.len() <= room {
+        return name.into();
+    }
+    let hash = hashed(name);
+    let mut end = room - hash.len();
+    // Not in the middle of a character.
+    while end > 0 && name[end] & 0xc0 == 0x80 {
+        end -= 1;
+    }
+    [&name[..end], hash.as_bytes()].concat().into()
+}
+
+/// What stands for the rest of a name: the 64-bit FNV-1a hash, which stays as it is in
+/// every version of this program.
+fn hashed(name: &[u8]) -> String {
+    let hash = name.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("~{hash:016x}")
+}
 
 /// Whether `name` can be the name of a file: one component, not special.
 pub fn check_name(name: &[u8]) -> Result<(), PathError> {
@@ -274,7 +322,39 @@ mod tests {
         assert_eq!(twice, Some(path("c")));
     }
 
+    #[test]
+    fn a_name_that_is_too_long_keeps_its_begin() {
+        assert_eq!(&*shortened(b"foobar", 6), b"foobar");
+        let long = [&[b'n'; 236][..], "ü".as_bytes(), &[b'n'; 20]].concat();
+        // The hash of "foobar" is known.
+        assert_eq!(hashed(b"foobar"), "~85944171f73967e8");
+        let short = shortened(&long, 254);
+        assert_eq!(short.len(), 253);
+        assert_eq!(short[..236], long[..236]);
+        assert_eq!(short[236..], *hashed(&long).as_bytes());
+        assert_eq!(shortened(&long, 255).len(), 255);
+    }
+
     proptest! {
+        #[test]
+        fn what_is_fitted_fits(
+            names in prop::collection::vec((1..600_usize, any::<bool>()), 1..20),
+            bytes_max in 600..3_000_usize,
+        ) {
+            let names: Vec<_> = names
+                .iter()
+                .map(|(length, umlaut)| if *umlaut { "ü" } else { "n" }.repeat(*length))
+                .collect();
+            let path = RelativePath::parse(names.join("/").as_bytes()).unwrap();
+            let fitted = path.fitted(bytes_max);
+            prop_assert!(fitted.as_bytes().len() <= bytes_max);
+            prop_assert!(std::str::from_utf8(fitted.as_bytes()).is_ok());
+            prop_assert!(fitted.components().all(|name| name.len() <= NAME_BYTES_MAX));
+            prop_assert_eq!(&fitted.fitted(bytes_max), &fitted);
+            let other = path.join(&RelativePath::parse(b"n").unwrap());
+            prop_assert_ne!(other.fitted(bytes_max), fitted);
+        }
+
         #[test]
         fn no_bytes_lead_out(bytes in proptest::collection::vec(
             prop_oneof![Just(b'.'), Just(b'/'), any::<u8>()], 0..40)) {

@@ -44,7 +44,8 @@ pub struct Config {
     pub working_directory: Option<PathBuf>,
     pub pid_file: Option<PathBuf>,
     pub sig_parent: bool,
-    pub run_directory: PathBuf,
+    /// None: no place is known for it.
+    pub run_directory: Option<PathBuf>,
     /// None: below the run directory, by the process id.
     pub health_socket: Option<PathBuf>,
     /// Who may use the run directory of root.
@@ -131,8 +132,6 @@ pub enum ConfigError {
     DisallowClear,
     #[error("no home directory is known to write traces to; choose a directory with --output")]
     NoHome,
-    #[error("no home directory is known for the health socket; choose one with LTTNG_RUNDIR")]
-    NoRunDirectory,
     #[error("{path:?} is not a path to use: {}", said(reason))]
     Path { path: PathBuf, reason: io::Error },
 }
@@ -196,7 +195,7 @@ impl Config {
         };
         let detach = choices.detach();
         let working_directory = choices.working_directory.map(absolute).transpose()?;
-        let run_directory = environment::run_directory().ok_or(ConfigError::NoRunDirectory)?;
+        let run_directory = environment::run_directory();
         let health_socket = variable("LTTNG_RELAYD_HEALTH").map(PathBuf::from);
         Ok(Self {
             face,
@@ -225,7 +224,7 @@ impl Config {
             },
             pid_file: choices.pid_file.map(absolute).transpose()?,
             sig_parent: choices.sig_parent,
-            run_directory: absolute(run_directory)?,
+            run_directory: run_directory.map(absolute).transpose()?,
             health_socket: health_socket.map(absolute).transpose()?,
             group: choices.group.unwrap_or_else(|| "tracing".into()),
             descriptors: descriptors(choices.fd_pool_size)?,
@@ -259,7 +258,7 @@ impl fmt::Display for Config {
         writeln!(text, "mode {mode}")?;
         writeln!(text, "working-directory {}", path(&self.working_directory))?;
         writeln!(text, "pid-file {}", path(&self.pid_file))?;
-        writeln!(text, "run-directory {}", self.run_directory.display())?;
+        writeln!(text, "run-directory {}", path(&self.run_directory))?;
         writeln!(text, "health-socket {}", path(&self.health_socket))?;
         writeln!(text, "group {}", self.group.display())?;
         writeln!(text, "descriptors {}", self.descriptors)?;

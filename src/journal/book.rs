@@ -17,7 +17,7 @@ use slotmap::SecondaryMap;
 use super::block::{Header, Payload, Writer};
 use super::lent::Lent;
 use super::record::{ConnectionId, Content, Record};
-use crate::os::said;
+use crate::os::{said, shown};
 
 /// As of trace files.
 const FILE_MODE: u32 = 0o660;
@@ -157,7 +157,7 @@ impl Book {
             return;
         };
         if let Err(reason) = writer.write(self.first_tick, &self.block) {
-            let (path, reason) = (self.path.display(), said(&reason));
+            let (path, reason) = (shown(&self.path), said(&reason));
             tracing::error!("the journal {path} ends here, it cannot be written: {reason}");
             self.writer = None;
         }

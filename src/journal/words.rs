@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use baton_components::connection::Port;
+use baton_components::shown::Shown;
 use slotmap::KeyData;
 
 use super::record::{Came, ConnectionId, Content, FileId, Left, Record};
@@ -208,5 +209,5 @@ impl Display for Left<'_> {
 }
 
 fn text(path: &[u8]) -> String {
-    String::from_utf8_lossy(path).into_owned()
+    Shown(path).to_string()
 }

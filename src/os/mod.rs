@@ -1,12 +1,18 @@
 //! The operating system: sockets, files, signals and clocks, behind the ports of the
 //! systems. Nothing else in the project touches them.
 
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use baton_components::shown::Shown;
+
 pub mod busy_poll;
 pub mod chance;
 pub mod clock;
 pub mod directories;
 pub mod health;
 pub mod inherited;
+pub mod log_queue;
 pub mod network;
 pub mod open_files;
 pub mod own_file;
@@ -19,6 +25,11 @@ pub mod run_directory;
 pub mod signals;
 pub mod storage;
 pub mod watch;
+
+/// A path, of which a part may have been named by a peer.
+pub fn shown(path: &Path) -> Shown<'_> {
+    Shown(path.as_os_str().as_bytes())
+}
 
 /// The reason alone, without the number that Rust adds.
 pub fn said(reason: &std::io::Error) -> String {

@@ -16,8 +16,6 @@ use super::own_file::OwnFile;
 pub struct RunDirectory {
     /// Where this relay puts its own.
     relay: PathBuf,
-    /// The group that may use it, where root runs the relay.
-    group: Option<u32>,
 }
 
 const ROOT_MODE: u32 = 0o755;
@@ -26,47 +24,51 @@ const USER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o666;
 const HEALTH_MODE_OF_ROOT: u32 = 0o660;
 
+/// The group that may use what root's relay shows of itself; none for other users.
+pub fn group(name: &OsStr) -> Option<u32> {
+    let is_root = rustix::process::geteuid().is_root();
+    is_root.then(|| {
+        uzers::get_group_by_name(name).map_or_else(
+            || {
+                tracing::warn!("No tracing group detected");
+                uzers::get_effective_gid()
+            },
+            |group| group.gid(),
+        )
+    })
+}
+
+/// Lets the group use the health socket, and nobody else.
+pub fn share(socket: &Path, group: Option<u32>) -> io::Result<()> {
+    if group.is_some() {
+        chown(socket, Some(0), group)?;
+        fs::set_permissions(socket, Permissions::from_mode(HEALTH_MODE_OF_ROOT))?;
+    }
+    Ok(())
+}
+
 impl RunDirectory {
     /// Makes the directories if they are not there. Those of root belong to the system:
     /// their group and mode are set again each time.
-    pub fn prepare(path: &Path, group: &OsStr) -> io::Result<Self> {
-        let is_root = rustix::process::geteuid().is_root();
-        let group = is_root.then(|| {
-            uzers::get_group_by_name(group).map_or_else(
-                || {
-                    tracing::warn!("No tracing group detected");
-                    uzers::get_effective_gid()
-                },
-                |group| group.gid(),
-            )
-        });
+    pub fn prepare(path: &Path, group: Option<u32>) -> io::Result<Self> {
         let relay = path.join("relayd");
-        let mode = if is_root { ROOT_MODE } else { USER_MODE };
+        let mode = group.map_or(USER_MODE, |_| ROOT_MODE);
         for directory in [path, &relay] {
             DirBuilder::new()
                 .recursive(true)
                 .mode(mode)
                 .create(directory)?;
-            if let Some(group) = group {
-                chown(directory, Some(0), Some(group))?;
+            if group.is_some() {
+                chown(directory, Some(0), group)?;
                 fs::set_permissions(directory, Permissions::from_mode(mode))?;
             }
         }
-        Ok(Self { relay, group })
+        Ok(Self { relay })
     }
 
     /// Where the health socket of this process is.
     pub fn health_socket(&self) -> PathBuf {
         self.relay.join(format!("health-{}", std::process::id()))
-    }
-
-    /// Lets the group use the health socket, and nobody else.
-    pub fn share_health_socket(&self, socket: &Path) -> io::Result<()> {
-        if let Some(group) = self.group {
-            chown(socket, Some(0), Some(group))?;
-            fs::set_permissions(socket, Permissions::from_mode(HEALTH_MODE_OF_ROOT))?;
-        }
-        Ok(())
     }
 
     /// Tells which ports listen.

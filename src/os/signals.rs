@@ -24,6 +24,13 @@ impl Stop {
 /// come to the wrong process.
 pub const TAKEN: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGUSR1];
 
+/// A file that may grow no more (`RLIMIT_FSIZE`) is a disk that is full: the write fails
+/// with EFBIG, and the signal that would end the process is ignored.
+pub fn outlive_full_files() {
+    // SAFETY: it changes what happens on one signal, and no handler runs.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Whether a signal asks a daemon to stop.
 pub fn stops(signal: i32) -> bool {
     matches!(signal, SIGINT | SIGTERM)

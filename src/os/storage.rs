@@ -17,7 +17,7 @@ use super::open_files::OpenFiles;
 use super::pipe::Pipe;
 use super::recording::{self, Recordings};
 use super::root::Root;
-use super::said;
+use super::{said, shown};
 
 #[derive(Debug)]
 pub struct FileStorage {
@@ -89,7 +89,7 @@ impl FileStorage {
     /// Where that is, for people.
     fn path(&self, path: &RelativePath) -> String {
         let path = std::ffi::OsStr::from_bytes(path.as_bytes());
-        self.output.join(path).display().to_string()
+        shown(&self.output.join(path)).to_string()
     }
 }
 

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use crate::journal::block::{ReadError, Reader};
 use crate::journal::record::{self, ConnectionId, Content, FileId, Record, edges};
 use crate::os::open_files::moved;
-use crate::os::said;
+use crate::os::{said, shown};
 
 /// The bytes of one tick that do not stand in its receives.
 #[derive(Debug, Default)]
@@ -96,7 +96,8 @@ impl Pieces {
             {
                 let bytes = traces.read(tick, piece.file, piece.offset, piece.length)?;
                 if edges(&bytes) != piece.edges {
-                    let path = traces.path(piece.file).display().to_string();
+                    let path = traces.path(piece.file);
+                    let path = shown(&path);
                     return Err(format!("{path} does not hold what the relay wrote to it"));
                 }
                 into.extend_from_slice(&bytes);
@@ -284,14 +285,14 @@ impl Traces {
             Some(Place {
                 gone: Some(tick), ..
             }) => {
-                let path = path.display();
+                let path = shown(&path);
                 return Err(format!(
                     "{path} had it, and the relay removed that file in tick {tick}"
                 ));
             }
             Some(_) => {}
         }
-        let failed = |reason: std::io::Error| format!("{}: {}", path.display(), said(&reason));
+        let failed = |reason: std::io::Error| format!("{}: {}", shown(&path), said(&reason));
         if let Some(at) = self.open.iter().position(|(open, _)| *open == file) {
             self.open.swap(0, at);
         } else {
@@ -302,7 +303,7 @@ impl Traces {
         let (_, open) = &self.open[0];
         let size = open.metadata().map_err(failed)?.len();
         if size < offset.saturating_add(length as u64) {
-            let path = path.display();
+            let path = shown(&path);
             return Err(format!(
                 "{path} ends before byte {}",
                 offset + length as u64

@@ -36,8 +36,8 @@ use self::script::{Cue, Script};
 use self::watch::Watch;
 use crate::journal::block::{Header, Payload, ReadError};
 use crate::os::pool::Pool;
-use crate::os::said;
 use crate::os::storage::FileStorage;
+use crate::os::{said, shown};
 
 /// What is to be replayed, and what is to be seen of it.
 #[derive(Clone, Debug, Default)]
@@ -73,17 +73,17 @@ pub enum Format {
 /// Why a replay did not come to its end. One line for people.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot read the journal {}: {reason}", path.display())]
+    #[error("cannot read the journal {}: {reason}", shown(path))]
     Journal { path: PathBuf, reason: ReadError },
-    #[error("the journal {} is sound up to tick {tick}: {reason}", path.display())]
+    #[error("the journal {} is sound up to tick {tick}: {reason}", shown(path))]
     Ends {
         path: PathBuf,
         tick: u64,
         reason: ReadError,
     },
-    #[error("cannot write to {}: {}", path.display(), said(reason))]
+    #[error("cannot write to {}: {}", shown(path), said(reason))]
     Output { path: PathBuf, reason: io::Error },
-    #[error("{} is not empty: choose another directory for the replay", .0.display())]
+    #[error("{} is not empty: choose another directory for the replay", shown(.0))]
     NotEmpty(PathBuf),
     #[error("differs in tick {tick}: recorded was `{recorded}`, now `{now}`")]
     Differs {

@@ -17,6 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use baton_components::connection::Port;
+use baton_components::shown::Shown;
 use baton_components::wire::TraceFormat;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -27,11 +28,12 @@ use self::send::Sender;
 use self::serve::{End, OwnRelay};
 use crate::config::url::{Url, UrlError};
 use crate::config::{default_port, environment};
-use crate::daemon;
+use crate::os::log_queue::say;
 use crate::os::said;
 use crate::producer::Client;
 use crate::trace::TraceError;
 use crate::trace::recording::Recording;
+use crate::{daemon, log};
 
 /// What is to be replayed, and to whom.
 #[derive(Clone, Debug)]
@@ -106,7 +108,10 @@ fn send(recording: &Recording, score: Score, speed: Speed, url: &str) -> Result<
     let (control, data) = resolve(url, Url::resolve_producer)?;
     let client = Client::connect(control, data)?;
     let sender = Sender::announce(client, recording, progress(recording))?;
-    eprintln!("baton: {} is sent to {url}", described(recording));
+    say(format_args!(
+        "baton: {} is sent to {url}",
+        described(recording)
+    ));
     play(score, speed, sender)
 }
 
@@ -119,7 +124,7 @@ fn serve(
     viewers: usize,
     output: &Path,
 ) -> Result<(), Error> {
-    daemon::log_from(tracing::Level::WARN, environment::colored(), false);
+    log::start_from(tracing::Level::WARN, environment::colored(), false);
     let relay = OwnRelay::start(output, live)?;
     let client = Client::connect(relay.control, relay.data)?;
     let url = viewer_url(relay.live, &recording);
@@ -131,8 +136,10 @@ fn serve(
             1 => "begins when a viewer attaches".to_owned(),
             _ => format!("begins when {viewers} viewers are attached"),
         };
-        eprintln!("baton: {} {awaited}:", described(&recording));
-        eprintln!("baton: babeltrace2 --input-format=lttng-live {url}");
+        say(format_args!("baton: {} {awaited}:", described(&recording)));
+        say(format_args!(
+            "baton: babeltrace2 --input-format=lttng-live {url}"
+        ));
         if started.recv().is_err() {
             // The relay has stopped: there is nobody to send to.
             return Ok(());
@@ -173,8 +180,8 @@ fn described(recording: &Recording) -> String {
     };
     format!(
         "session {} of {} ({needs}{}, {})",
-        recording.session,
-        recording.host,
+        Shown(recording.session.as_bytes()),
+        Shown(recording.host.as_bytes()),
         count(recording.traces.len() as u64, "trace"),
         count(recording.packets(), "packet"),
     )
@@ -190,7 +197,8 @@ fn viewer_url(live: SocketAddr, recording: &Recording) -> String {
         LIVE_PORT => String::new(),
         port => format!(":{port}"),
     };
-    let (of, session) = (&recording.host, &recording.session);
+    let shown = |name: &str| Shown(name.as_bytes()).to_string();
+    let (of, session) = (shown(&recording.host), shown(&recording.session));
     format!("net://{host}{port}/host/{of}/{session}")
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use baton_components::shown::Shown;
 use baton_components::wire::TraceFormat;
 use baton_components::wire::producer::data::PacketHeader;
 use baton_components::wire::producer::{
@@ -111,8 +112,7 @@ impl Sender {
     fn add_stream(&mut self, channel: &[u8], path: &Path) -> Result<u64, Error> {
         let path = path.as_os_str().as_bytes();
         if path.len() > PATH_BYTES_MAX {
-            let path = String::from_utf8_lossy(path).into_owned();
-            return Err(Error::LongPath(path));
+            return Err(Error::LongPath(Shown(path).to_string()));
         }
         Ok(self.client.add_stream(AddStream {
             channel,

@@ -18,11 +18,11 @@ mod tsdl;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::os::said;
+use crate::os::{said, shown};
 
 /// What cannot be read, and why. One line for people.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read {}: {reason}", path.display())]
+#[error("cannot read {}: {reason}", shown(path))]
 pub struct TraceError {
     path: PathBuf,
     reason: String,

@@ -27,12 +27,6 @@ pub fn rows() -> Vec<Row> {
         fails("lttng-relayd -w {}/none", "Error: Failed to change working directory to \"{}/none\": No such file or directory"),
         fails("lttng-relayd -b -w {}/none", "Error: Failed to change working directory to \"{}/none\": No such file or directory"),
         fails("lttng-relayd -d -w none", "Error: Failed to change working directory to \"{}/none\": No such file or directory"),
-        fails("lttng-relayd", "Error: cannot use the run directory {}/file: File exists")
-            .file("file", "")
-            .variable("LTTNG_RUNDIR", "{}/file"),
-        fails("lttng-relayd -d", "Error: cannot use the run directory {}/file: File exists")
-            .file("file", "")
-            .variable("LTTNG_RUNDIR", "{}/file"),
         fails("lttng-relayd --dynamic-port-allocation -P {}/none/pid", "Error: Failed to create PID file at path '{}/none/pid': No such file or directory")
             .variable("LTTNG_RUNDIR", "{}/run"),
         fails("lttng-relayd -b --dynamic-port-allocation -P none/pid", "Error: Failed to create PID file at path '{}/none/pid': No such file or directory")

@@ -193,11 +193,11 @@ fn stream(line: &str) -> Option<&str> {
 
 /// A file system in memory with little room.
 #[derive(Debug)]
-struct SmallDisk(TempDir);
+pub struct SmallDisk(TempDir);
 
 impl SmallDisk {
     /// None, and a word on the reason, where that is not allowed.
-    fn mount() -> Option<Self> {
+    pub fn mount() -> Option<Self> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", DISK, "tmpfs"])
@@ -216,8 +216,16 @@ impl SmallDisk {
         None
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    /// Lets nothing be written on it, or lets it again: `ro` or `rw`.
+    pub fn remount(&self, mode: &str) {
+        let options = format!("remount,{mode}");
+        let mut mount = Command::new("mount");
+        mount.args(["-o", &options]).arg(self.path());
+        assert!(mount.status().expect("the program mount").success());
     }
 
     /// Leaves no room on it. Gives the file that is in the way.

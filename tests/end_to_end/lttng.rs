@@ -7,11 +7,15 @@ use crate::relay::Relay;
 use crate::sandbox;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
 /// Longer than any healthy command takes; the client itself would wait for ever.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How soon a user is to know what was refused.
+const ATTEMPT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Period of live sessions, in microseconds: short, so that the cases are.
 const LIVE_TIMER_US: u32 = 100_000;
@@ -67,8 +71,19 @@ pub struct Producer {
 impl Producer {
     pub fn start() -> Self {
         let home = sandbox::home();
+        let command = sandbox::command("lttng-sessiond", home.path());
+        Self::start_with(home, command)
+    }
+
+    /// One on a machine of another name; none where this one cannot be given another.
+    pub fn start_on(host: &str) -> Option<Self> {
+        let home = sandbox::home();
+        let command = sandbox::command_on(host, "lttng-sessiond", home.path())?;
+        Some(Self::start_with(home, command))
+    }
+
+    fn start_with(home: TempDir, mut command: Command) -> Self {
         application::install(&home.path().join("app"));
-        let mut command = sandbox::command("lttng-sessiond", home.path());
         command.arg("--no-kernel");
         let sessiond = Process::spawn(&mut command, home.path(), "sessiond");
         let producer = Self { sessiond, home };
@@ -144,6 +159,11 @@ impl Producer {
             .expect("a consumer daemon")
     }
 
+    /// Runs a command of the client, which may fail and may not hang. Returns what it said.
+    pub fn attempt(&self, arguments: &[&str]) -> Result<String, String> {
+        self.try_lttng_within(ATTEMPT_PATIENCE, arguments)
+    }
+
     /// Runs a command of the client; it must succeed. Returns its output.
     fn lttng(&self, arguments: &[&str]) -> String {
         self.try_lttng(arguments)
@@ -151,8 +171,12 @@ impl Producer {
     }
 
     fn try_lttng(&self, arguments: &[&str]) -> Result<String, String> {
+        self.try_lttng_within(PATIENCE, arguments)
+    }
+
+    fn try_lttng_within(&self, within: Duration, arguments: &[&str]) -> Result<String, String> {
         let mut client = self.client(arguments, "lttng");
-        if client.wait(PATIENCE).success() {
+        if client.wait(within).success() {
             Ok(client.output())
         } else {
             Err(client.output() + &client.errors())

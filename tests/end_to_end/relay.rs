@@ -11,7 +11,7 @@ use crate::process::{Process, retry};
 use crate::sandbox;
 use std::collections::HashSet;
 use std::io::{self, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -30,6 +30,9 @@ const CHOICE: &str = "BATON_TEST_RELAY";
 /// `no`: relays keep no journals.
 const JOURNAL: &str = "BATON_TEST_JOURNAL";
 const ORIGINAL: &str = "lttng-relayd";
+
+/// For control, data and viewers.
+const LISTENERS: usize = 3;
 
 /// The state of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
@@ -62,13 +65,41 @@ impl Relay {
         Self::start_at(sandbox::home(), output.to_owned(), &[])
     }
 
+    /// Starts one in odd surroundings: `surround` makes the command that starts it, from
+    /// that of a relay and its home. It keeps no journal.
+    pub fn start_surrounded(surround: impl Fn(Command, &Path) -> Command) -> Self {
+        let directory = sandbox::home();
+        let output = directory.path().join("traces");
+        let mut attempts = 0..ATTEMPTS;
+        loop {
+            let ports = Ports::free();
+            let command = without_journal(ports, &output, directory.path());
+            let command = surround(command, directory.path());
+            match listening(command, directory.path()) {
+                Ok(process) => {
+                    return Self {
+                        process,
+                        ports,
+                        output,
+                        options: Vec::new(),
+                        directory,
+                    };
+                }
+                Err(errors) if attempts.next().is_none() => panic!("no relay starts:\n{errors}"),
+                Err(_) => {}
+            }
+        }
+    }
+
     fn start_at(directory: TempDir, output: PathBuf, options: &[&str]) -> Self {
         let options: Vec<_> = options.iter().map(ToString::to_string).collect();
         // Somebody else may take a port before the relay does.
         let mut attempts = 0..ATTEMPTS;
         loop {
             let ports = Ports::free();
-            match listening(ports, &output, &options, directory.path()) {
+            let mut command = command(ports, &output, directory.path());
+            command.args(&options);
+            match listening(command, directory.path()) {
                 Ok(process) => {
                     return Self {
                         process,
@@ -93,7 +124,9 @@ impl Relay {
     /// Starts another one in its place, after it has ended: same ports, options and output.
     pub fn restart(&mut self) {
         let home = self.directory.path();
-        self.process = listening(self.ports, &self.output, &self.options, home)
+        let mut command = command(self.ports, &self.output, home);
+        command.args(&self.options);
+        self.process = listening(command, home)
             .unwrap_or_else(|errors| panic!("no relay starts again:\n{errors}"));
     }
 
@@ -161,6 +194,11 @@ impl Relay {
         });
     }
 
+    /// Its world.
+    pub fn home(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// What it records of itself.
     pub fn journal(&self) -> PathBuf {
         journal(self.directory.path())
@@ -170,6 +208,12 @@ impl Relay {
     /// it keeps one, must do the same. Its traces stay until it is dropped.
     pub fn terminate(&mut self) {
         self.terminate_within(PATIENCE);
+    }
+
+    /// Ends one whose log says nothing.
+    pub fn end_without_log(&mut self) {
+        self.process.signal("TERM");
+        self.process.wait_for_success(PATIENCE);
     }
 
     pub fn terminate_within(&mut self, within: Duration) {
@@ -185,7 +229,7 @@ impl Relay {
                 "the audit at the end of the relay: {audit:#?}"
             );
         }
-        if keeps_journal() {
+        if self.journal().exists() {
             journal::assert_replays(&self.journal(), &self.output());
         }
     }
@@ -221,7 +265,7 @@ impl Relay {
         let (listening, connected): (Vec<_>, Vec<_>) = tcp_sockets(self.process.pid())
             .into_iter()
             .partition(|socket| socket.state == LISTEN);
-        if listening.len() != 3 {
+        if listening.len() != LISTENERS {
             held.push(format!("{} listening sockets", listening.len()));
         }
         held.extend(connected.into_iter().map(|socket| socket.line));
@@ -264,6 +308,14 @@ fn keeps_journal() -> bool {
 
 /// The command line of a relay that writes to `output`, as the user whose home is `home`.
 pub fn command(ports: Ports, output: &Path, home: &Path) -> Command {
+    let mut command = without_journal(ports, output, home);
+    if keeps_journal() {
+        command.arg("--journal").arg(journal(home));
+    }
+    command
+}
+
+fn without_journal(ports: Ports, output: &Path, home: &Path) -> Command {
     if is_original() {
         original(ports, output, home)
     } else {
@@ -279,9 +331,6 @@ pub fn command(ports: Ports, output: &Path, home: &Path) -> Command {
         command.args(["--data-port", &url(ports.data)]);
         command.args(["--live-port", &url(ports.live)]);
         command.arg("--output").arg(output).env("LTTNG_HOME", home);
-        if keeps_journal() {
-            command.arg("--journal").arg(journal(home));
-        }
         command
     }
 }
@@ -300,22 +349,12 @@ fn journal(home: &Path) -> PathBuf {
 }
 
 /// Starts a relay, and waits until it listens. If it ends instead, what it said.
-fn listening(
-    ports: Ports,
-    output: &Path,
-    options: &[String],
-    home: &Path,
-) -> Result<Process, String> {
-    let mut command = command(ports, output, home);
-    command.args(options);
+fn listening(mut command: Command, home: &Path) -> Result<Process, String> {
     let mut process = Process::spawn(&mut command, home, "relay");
-    let all = [ports.control, ports.data, ports.live];
-    let accepts = |port: &u16| TcpStream::connect(ports::local(*port)).is_ok();
     let listens = retry(PATIENCE, || {
         let runs = process.is_running();
         // A relay that cannot listen ends; another one may listen there.
-        let own = listening_sockets(process.pid()) == all.len();
-        let listens = own && all.iter().all(accepts);
+        let listens = listening_sockets(process.pid()) == LISTENERS;
         (listens || !runs)
             .then_some(listens)
             .ok_or("the relay accepts connections")

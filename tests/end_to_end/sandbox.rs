@@ -15,6 +15,9 @@ use tempfile::TempDir;
 /// "nobody", on every Linux system.
 const UNPRIVILEGED: u32 = 65_534;
 
+/// A host may have names that the program `hostname` refuses.
+const CALL_HOST: &str = "echo \"$1\" >/proc/sys/kernel/hostname && shift && exec \"$@\"";
+
 /// A new directory that belongs to the user that the tools run as.
 pub fn home() -> TempDir {
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -41,6 +44,22 @@ pub fn command(program: impl AsRef<Path>, home: &Path) -> Command {
         command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
     }
     command
+}
+
+/// As [`command`], on a machine that is called `host`; none without the right to that.
+pub fn command_on(host: &str, program: &str, home: &Path) -> Option<Command> {
+    if !run_by_root() {
+        return None;
+    }
+    let user = UNPRIVILEGED.to_string();
+    let mut command = command("unshare", home);
+    command
+        .uid(0)
+        .gid(0)
+        .args(["--uts", "sh", "-c", CALL_HOST])
+        .args(["sh", host, "setpriv", "--clear-groups"])
+        .args(["--reuid", &user, "--regid", &user, program]);
+    Some(command)
 }
 
 /// The name of this machine, as producers announce it.

@@ -7,6 +7,7 @@ use baton_components::index::{Half, Index};
 use baton_components::kinds::Id;
 use baton_components::path::RelativePath;
 use baton_components::session::Session;
+use baton_components::shown::Shown;
 use baton_components::stream::Stream;
 use baton_components::trace::Trace;
 use baton_components::trace_file::TraceFile;
@@ -67,7 +68,7 @@ impl Described for Index {
 
 impl Described for Stream {
     fn label(&self) -> String {
-        let name = String::from_utf8_lossy(&self.channel);
+        let name = Shown(&self.channel);
         let closed = if self.closed { ", closed" } else { "" };
         let Self { number, handle, .. } = self;
         format!("{name}, number {number}, handle {handle}{closed}")
@@ -90,8 +91,8 @@ impl Described for Trace {
 
 impl Described for Session {
     fn label(&self) -> String {
-        let name = String::from_utf8_lossy(&self.name);
-        let host = String::from_utf8_lossy(&self.host);
+        let name = Shown(&self.name);
+        let host = Shown(&self.host);
         let directory = place(&self.directory);
         format!("{name}@{host}, number {}, {directory}", self.id)
     }

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use baton_components::chunk::{Chunk, ChunkId, CloseCommand, Place};
 use baton_components::keys::{ChunkKey, SessionKey};
-use baton_components::limits::SESSION_PATH_BYTES_MAX;
 use baton_components::path::{PathError, RelativePath};
 use baton_components::session::Session;
 use baton_components::wire::producer::{
@@ -148,7 +147,7 @@ pub fn close(
         }
         Err(reason) => {
             let code = match &reason {
-                Reason::UnknownChunk(_) | Reason::PathTooLong(_) => code::NOMEM,
+                Reason::UnknownChunk(_) => code::NOMEM,
                 Reason::CloseCommand(_) => code::INVALID,
                 Reason::ClearDisallowed | Reason::ChunkClosing(_) => code::INVALID_PROTOCOL,
                 _ => code::UNKNOWN_ERR,
@@ -180,12 +179,6 @@ fn try_close(
     let Ingest {
         entities, storage, ..
     } = &mut *ingest;
-    // Checked before anything is moved: its path with the time of its end.
-    let archived = entities.chunks.get(chunk).map(chunks::archived);
-    let size = archived.map_or(0, |path| path.as_bytes().len()) + 1 + end.len();
-    if size >= SESSION_PATH_BYTES_MAX {
-        return Err(Reason::PathTooLong(size));
-    }
     if let Some(next) = current.filter(|current| *current != chunk)
         && let Some(next) = entities
             .chunks

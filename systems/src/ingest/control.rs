@@ -1,6 +1,6 @@
 //! Control connections: whole messages out of their bytes, one after another.
 
-use baton_components::connection::{Connection, Ending};
+use baton_components::connection::{Connection, Ending, Role};
 use baton_components::keys::{ConnectionKey, SessionKey};
 use baton_components::limits::UNSENT_BYTES_MAX;
 use baton_components::wire::codec::WireError;
@@ -70,23 +70,39 @@ fn converse(ingest: &mut Ingest, key: ConnectionKey, input: &[u8], replies: &mut
 
 /// Logs a fault with its peer and command, and ends the connection if it must.
 fn report(ingest: &mut Ingest, key: ConnectionKey, command: u32, fault: &Fault) -> Then {
-    if let Some(connection) = ingest.entities.connections.get_mut(key) {
-        let command = CommandKind::from_number(command).map_or("command", CommandKind::name);
-        let consequence = match fault.then {
-            Then::Stay => "refused",
-            Then::Abort => "connection closed",
-        };
-        tracing::warn!(
-            peer = connection.peer,
-            "control connection: {command}: {}; {consequence}",
-            fault.reason
-        );
-        if fault.then == Then::Abort {
+    let Some(connection) = ingest.entities.connections.get_mut(key) else {
+        return fault.then;
+    };
+    let command = CommandKind::from_number(command).map_or("command", CommandKind::name);
+    let (peer, reason) = (&connection.peer, &fault.reason);
+    match fault.then {
+        Then::Abort => {
+            tracing::warn!(
+                peer,
+                "control connection: {command}: {reason}; connection closed"
+            );
             connection.end(Ending::Abort);
             ingest.agenda.ending.push(key);
         }
+        Then::Stay => {
+            let Role::Control(control) = &mut connection.role else {
+                return fault.then;
+            };
+            if let Some(before) = control.refusals.add(ingest.now.monotonic) {
+                report_more(peer, before);
+                tracing::warn!(peer, "control connection: {command}: {reason}; refused");
+            }
+        }
     }
     fault.then
+}
+
+/// Logs how many commands were refused without a line of their own.
+pub fn report_more(peer: &str, count: u64) {
+    if count > 0 {
+        let noun = if count == 1 { "command" } else { "commands" };
+        tracing::warn!(peer, "control connection: {count} more {noun} refused");
+    }
 }
 
 fn execute(

@@ -1,6 +1,7 @@
 //! Why a producer's message was not done, and what becomes of its connection.
 
 use baton_components::path::PathError;
+use baton_components::shown::Shown;
 use baton_components::wire::codec::WireError;
 
 use crate::ports::StorageError;
@@ -37,14 +38,12 @@ pub enum Reason {
     Major(u32),
     #[error("needs protocol 2.11, the session speaks 2.{0}")]
     TooOld(u32),
-    #[error("the {what} {text:?} is refused: {source}")]
+    #[error("the {what} \"{text}\" is refused: {source}")]
     Name {
         what: &'static str,
         text: String,
         source: PathError,
     },
-    #[error("the session's path would have {0} bytes")]
-    PathTooLong(usize),
     #[error("creation time {0} s is out of the calendar's range")]
     Time(u64),
     #[error("chunk {0} is unknown")]
@@ -95,7 +94,7 @@ impl Reason {
     pub fn name(what: &'static str, bytes: &[u8], source: PathError) -> Self {
         Self::Name {
             what,
-            text: String::from_utf8_lossy(bytes).into_owned(),
+            text: Shown(bytes).to_string(),
             source,
         }
     }

@@ -21,7 +21,7 @@ use baton_components::keys::{SessionKey, StreamKey};
 use baton_components::time::Now;
 use bevy_ecs::system::{Res, ResMut, SystemParam};
 
-pub use control::control;
+pub use control::{control, report_more};
 pub use data::data;
 
 use crate::agenda::Agenda;

@@ -2,7 +2,7 @@
 
 use baton_components::directory::Occupied;
 use baton_components::limits::SESSION_PATH_BYTES_MAX;
-use baton_components::path::RelativePath;
+use baton_components::path::{NAME_BYTES_MAX, RelativePath, shortened};
 use baton_components::session::Origin;
 use baton_components::wire::producer::CreateSession;
 
@@ -13,7 +13,8 @@ use crate::settings::Grouping;
 /// The directory that a session asks for.
 ///
 /// By host: `HOST/BASE`, or `HOST/NAME` with the time of creation, which automatic
-/// names carry already. By session: `NAME/HOST-TIME`, and `BASE` below it.
+/// names carry already. By session: `NAME/HOST-TIME`, and `BASE` below it. What is too long
+/// for a file system is shortened.
 pub fn directory(
     ingest: &Ingest,
     command: &CreateSession,
@@ -24,7 +25,11 @@ pub fn directory(
         .clock
         .civil(created_s)
         .ok_or(Reason::Time(created_s))?;
-    let stamped = |name: &[u8]| [name, b"-", time.session_stamp().as_bytes()].concat();
+    let stamp = time.session_stamp();
+    let stamped = |name: &[u8]| {
+        let room = NAME_BYTES_MAX - 1 - stamp.len();
+        [&shortened(name, room), &b"-"[..], stamp.as_bytes()].concat()
+    };
     let path = match ingest.settings.grouping {
         Grouping::Host if !base.is_root() => name(command.host)?.join(base),
         Grouping::Host if command.name_holds_time => name(command.host)?.join(&name(command.name)?),
@@ -33,12 +38,7 @@ pub fn directory(
             .join(&name(&stamped(command.host))?)
             .join(base),
     };
-    let size = path.as_bytes().len();
-    if size > SESSION_PATH_BYTES_MAX {
-        Err(Reason::PathTooLong(size))
-    } else {
-        Ok(path)
-    }
+    Ok(path.fitted(SESSION_PATH_BYTES_MAX))
 }
 
 /// Takes a directory for a session, and makes it. Nothing recorded is ever written
@@ -86,7 +86,9 @@ fn is_free(
 fn numbered(path: &RelativePath, number: u32) -> Result<RelativePath, Reason> {
     let last = path.components().last().unwrap_or_default();
     let parent = path.parent().unwrap_or_default();
-    Ok(parent.join(&name(&[last, format!("-{number}").as_bytes()].concat())?))
+    let number = format!("-{number}");
+    let last = shortened(last, NAME_BYTES_MAX - number.len());
+    Ok(parent.join(&name(&[&last, number.as_bytes()].concat())?))
 }
 
 fn name(bytes: &[u8]) -> Result<RelativePath, Reason> {

@@ -7,6 +7,7 @@ use baton_components::connection::Connection;
 use baton_components::keys::{ChunkKey, ConnectionKey};
 use baton_components::path::{RelativePath, check_visible_name};
 use baton_components::session::{Origin, Session};
+use baton_components::shown::Shown;
 use baton_components::wire::producer::{CreateSession, GetConfiguration, Version, code, reply};
 
 use super::fault::{Fault, Reason};
@@ -170,8 +171,8 @@ fn try_create(
     tracing::info!(
         session = id,
         "session {}@{} created in {directory}",
-        String::from_utf8_lossy(command.name),
-        String::from_utf8_lossy(command.host),
+        Shown(command.name),
+        Shown(command.host),
     );
     Ok((id, directory))
 }

@@ -1,11 +1,12 @@
 //! ADD_STREAM, STREAMS_SENT, CLOSE_STREAM: the life of a stream as its producer
 //! tells it.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use baton_components::directory::Lot;
 use baton_components::keys::{ChunkKey, SessionKey, TraceKey};
-use baton_components::path::{PathError, RelativePath, check_name};
+use baton_components::path::{NAME_BYTES_MAX, PathError, RelativePath, check_name, shortened};
 use baton_components::stream::{Closing, FileLimit, Kind, Stream, TraceFiles};
 use baton_components::trace::Trace;
 use baton_components::wire::producer::{AddStream, CloseStream, NONE, code, reply};
@@ -14,12 +15,24 @@ use super::fault::{Fault, Reason};
 use super::{Ingest, old_paths};
 use crate::chance;
 use crate::record::closing;
-use crate::record::trace_files;
+use crate::record::trace_files::{self, INDEX_ENDING};
 use crate::serve::announce;
 use crate::settings::Grouping;
 
 /// The name that makes a stream a trace's metadata.
 const METADATA: &[u8] = b"metadata";
+
+/// The name of the stream and its files: short enough for a file system with what is put
+/// behind it, the number of a trace file and the ending of an index.
+fn name<'a>(command: &AddStream<'a>) -> Cow<'a, [u8]> {
+    let number = match (command.tracefile_size, command.tracefile_count) {
+        (0, _) => String::new(),
+        // As many as there may be, where their number has no limit.
+        (_, count) => format!("_{}", count.wrapping_sub(1)),
+    };
+    let behind = number.len() + INDEX_ENDING.len();
+    shortened(command.channel, NAME_BYTES_MAX - behind)
+}
 
 /// Adds a stream. Its file exists, empty, when the reply leaves; viewers see the
 /// stream with the next STREAMS_SENT.
@@ -89,7 +102,8 @@ fn try_add(
             file_number: 0,
         })
     });
-    refuse_foreign(ingest, chunk, &path, command.channel, limit.is_some())?;
+    let channel = name(command);
+    refuse_foreign(ingest, chunk, &path, &channel, limit.is_some())?;
     let trace = find_or_make_trace(ingest, own, path);
     let Ingest {
         directory, chance, ..
@@ -104,7 +118,7 @@ fn try_add(
         viewer_id,
         trace,
         session: own,
-        channel: command.channel.into(),
+        channel: (*channel).into(),
         kind: if command.channel == METADATA {
             Kind::Metadata
         } else {

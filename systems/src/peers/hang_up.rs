@@ -12,6 +12,7 @@ use bevy_ecs::system::{Res, ResMut, SystemParam};
 
 use crate::agenda::{Agenda, Timer};
 use crate::entities::Entities;
+use crate::ingest::report_more;
 use crate::ports::{NetworkPort, StoragePort};
 use crate::record::closing;
 use crate::record::trace_files;
@@ -61,9 +62,12 @@ pub fn hang_up_all(mut hang_up: HangUp) {
 }
 
 fn end(hang_up: &mut HangUp, key: ConnectionKey) {
-    let Some(connection) = hang_up.entities.connections.get(key) else {
+    let Some(connection) = hang_up.entities.connections.get_mut(key) else {
         return;
     };
+    if let Role::Control(control) = &mut connection.role {
+        report_more(&connection.peer, control.refusals.take_unlogged());
+    }
     let aborted = connection.ending == Some(Ending::Abort);
     let session = connection.session();
     let is_control = connection.control().is_some();

@@ -21,6 +21,7 @@ use crate::record::waiting_metadata;
 
 /// Directory of index files, beside the data files.
 const INDEX_DIRECTORY: &[u8] = b"index";
+pub const INDEX_ENDING: &[u8] = b".idx";
 
 /// Makes the next data file of a stream, in its chunk, and its directory.
 pub fn begin(
@@ -350,7 +351,7 @@ impl Place {
     /// From a data file to the index beside it.
     fn make_index(&mut self) {
         self.directory = named(&self.directory, INDEX_DIRECTORY);
-        self.name.extend_from_slice(b".idx");
+        self.name.extend_from_slice(INDEX_ENDING);
     }
 
     /// Below the chunk's directory.

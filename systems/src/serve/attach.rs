@@ -1,6 +1,7 @@
 //! ATTACH_SESSION and DETACH_SESSION.
 
 use baton_components::keys::{SessionKey, StreamKey, ViewerSessionKey};
+use baton_components::shown::Shown;
 use baton_components::viewer_session::{Attachment, ViewerSession};
 use baton_components::viewer_stream::ViewerStream;
 use baton_components::wire::viewer::{
@@ -27,7 +28,7 @@ pub fn attach(serve: &mut Serve, caller: Caller, id: u64, seek: u32, replies: &m
     record.viewers.push(viewer);
     let kept = record.kept_streams.iter();
     let readable: Vec<StreamKey> = kept.chain(&record.open_streams).copied().collect();
-    let name = String::from_utf8_lossy(&record.name).into_owned();
+    let name = Shown(&record.name).to_string();
     announce::prepare(entities, viewer, session, &readable, seek);
     let announced = announce::announce(entities, viewer, id);
     reply::attached(

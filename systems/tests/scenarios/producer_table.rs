@@ -130,8 +130,6 @@ enum Step {
     RefusedStream,
     /// A chunk with a name of its own.
     NamedChunk(u64, &'static str),
-    /// A session whose path is as long as it may be.
-    LongSession,
 }
 
 use Step::{

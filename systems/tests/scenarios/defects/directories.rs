@@ -1,6 +1,6 @@
 //! Directories: what others left in them, and sessions that want the same one.
 
-use baton_components::wire::producer::{Command, code};
+use baton_components::wire::producer::{Command, Origin, code};
 
 use super::*;
 use crate::stage::DIRECTORY;
@@ -117,6 +117,39 @@ fn two_living_sessions_have_two_directories() {
     let path = format!("{DIRECTORY}-2/ust/chan_0");
     assert_eq!(stage.file(&path), stage::payload(data, 0));
     end(stage, &[first, second]);
+}
+
+/// The original makes no directory for such a name.
+#[test]
+fn sessions_with_the_same_long_name_have_two_directories() {
+    let mut stage = Stage::new();
+    let name = "n".repeat(254);
+    let of_origin = |number| {
+        let mut session = stage::session(&name);
+        session.origin = session.origin.map(|origin| Origin {
+            session: number,
+            ..origin
+        });
+        session
+    };
+    let first = Producer::create(&mut stage, 15, of_origin(0));
+    let second = Producer::create(&mut stage, 15, of_origin(1));
+    let directory = |id| stage.session(id).expect("a session").directory.clone();
+    let names = [directory(1), directory(2)].map(|path| {
+        let name = path.components().last().expect("a name");
+        String::from_utf8(name.to_vec()).expect("a name in ASCII")
+    });
+    let (begin, end) = ("n".repeat(222), "-20261122-064435");
+    assert!(
+        names[0].starts_with(&begin) && names[0].ends_with(end),
+        "{names:?}"
+    );
+    assert!(
+        names[1].starts_with(&begin[..220]) && names[1].ends_with("-2"),
+        "{names:?}"
+    );
+    assert_eq!(names.map(|name| name.len()), [255, 255]);
+    self::end(stage, &[first, second]);
 }
 
 /// In the original the earlier trace is written over without a word.

@@ -30,18 +30,6 @@ impl Cast {
                 let reply = producer.ask(stage, &stage::add_stream("trace", "chan_0"));
                 assert_eq!(reply[8..], UNKNOWN_ERR.to_be_bytes());
             }
-            Step::LongSession => {
-                let base_path = &[b'b'; 4090];
-                let session = stage::session("session");
-                create(
-                    stage,
-                    producer,
-                    producer::CreateSession {
-                        base_path,
-                        ..session
-                    },
-                );
-            }
             Step::NamedChunk(chunk, name) => {
                 let named = producer::CreateTraceChunk {
                     chunk,

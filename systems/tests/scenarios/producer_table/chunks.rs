@@ -338,13 +338,6 @@ fn close_refused() -> Vec<Row> {
         .aborts(failed(UNKNOWN_ERR)),
         // Ours: the original dies.
         row("CLOSE_TRACE_CHUNK beyond the calendar", BUSY, late).aborts(failed(UNKNOWN_ERR)),
-        row(
-            "CLOSE_TRACE_CHUNK, the path is too long",
-            VERSION,
-            close(0, Some(0)),
-        )
-        .after(&[Step::LongSession, Chunk(0)])
-        .aborts(failed(NOMEM)),
     ]
 }
 

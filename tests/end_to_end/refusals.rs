@@ -1,0 +1,204 @@
+//! What a relay refuses: no command of the user's hangs, they are told, and their next
+//! session records.
+
+use crate::application::Workload;
+use crate::events::assert_complete;
+use crate::full_disk::SmallDisk;
+use crate::go_between::{GoBetween, Spoil};
+use crate::layout::names;
+use crate::lttng::{Buffers, Mode, Producer, Setup};
+use crate::relay::{Relay, skipped};
+use crate::viewer::read_directory;
+use crate::{BRIEF, end, sandbox, turn};
+use baton_components::wire::producer::CommandKind;
+
+/// What is said of a refusal to the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Something,
+    /// Nothing that they asked for failed.
+    Nothing,
+}
+
+fn a_command_is_refused(spoil: Spoil, told: Told) {
+    let _turn = turn::take();
+    if skipped("it ends at commands that no producer sends") {
+        return;
+    }
+    let relay = Relay::start();
+    let go_between = GoBetween::start(&relay, spoil);
+    let producer = Producer::start();
+
+    let failed = try_session(&producer, &go_between.producer_url(), "refused");
+
+    assert!(go_between.spoilt() > 0, "nothing was spoilt");
+    let warned = relay.log().contains("WARN control connection");
+    assert!(warned, "nothing was refused:\n{}", relay.log());
+    let something = if failed.is_empty() {
+        Told::Nothing
+    } else {
+        Told::Something
+    };
+    assert_eq!(something, told, "{failed:#?}");
+    assert_records(&producer, &relay, "next");
+    end([producer], relay);
+}
+
+macro_rules! refused {
+    ($($name:ident: $spoil:expr, $told:ident;)*) => {$(
+        #[test]
+        fn $name() {
+            a_command_is_refused($spoil, Told::$told);
+        }
+    )*};
+}
+
+refused! {
+    a_version_is_refused: Spoil::FirstNumber(CommandKind::Version), Something;
+    a_configuration_is_refused: Spoil::FirstNumber(CommandKind::GetConfiguration), Something;
+    a_malformed_session_is_refused: Spoil::FirstNumber(CommandKind::CreateSession), Something;
+    a_stream_is_refused: Spoil::StreamPath, Something;
+    a_malformed_stream_is_refused: Spoil::FirstNumber(CommandKind::AddStream), Something;
+    metadata_is_refused: Spoil::FirstNumber(CommandKind::SendMetadata), Something;
+    an_index_is_refused: Spoil::FirstNumber(CommandKind::SendIndex), Something;
+    a_reset_of_metadata_is_refused: Spoil::FirstNumber(CommandKind::ResetMetadata), Something;
+    a_rotation_is_refused: Spoil::FirstNumber(CommandKind::RotateStreams), Something;
+    a_chunk_is_refused: Spoil::FirstNumber(CommandKind::CreateTraceChunk), Something;
+    the_end_of_a_chunk_is_refused: Spoil::FirstNumber(CommandKind::CloseTraceChunk), Something;
+    a_question_about_data_is_refused: Spoil::FirstNumber(CommandKind::DataPending), Something;
+    the_end_of_a_stream_is_refused: Spoil::FirstNumber(CommandKind::CloseStream), Nothing;
+}
+
+#[test]
+fn a_session_on_a_disk_that_cannot_be_written_is_refused() {
+    let _turn = turn::take();
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let relay = Relay::start_in(&disk.path().join("traces"));
+    let producer = Producer::start();
+    disk.remount("ro");
+
+    let failed = try_session(&producer, &relay.producer_url(), "refused");
+    assert!(!failed.is_empty(), "nobody was told");
+
+    disk.remount("rw");
+    assert_records(&producer, &relay, "next");
+    end([producer], relay);
+}
+
+/// Each snapshot is a session of its own to the relay.
+#[test]
+fn a_snapshot_to_a_disk_that_cannot_be_written_is_refused() {
+    let _turn = turn::take();
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let relay = Relay::start_in(&disk.path().join("traces"));
+    let producer = Producer::start();
+    let session = producer.session(
+        &relay,
+        "snaps",
+        Setup::new(Mode::Snapshot, Buffers::PerUser),
+    );
+    // It fits in the ring buffer of one processor.
+    let small = Workload {
+        events_per_thread: 100,
+        ..BRIEF
+    };
+    let run = producer.launch(small).finish();
+
+    disk.remount("ro");
+    let record = ["snapshot", "record", "--session=snaps"];
+    let told = producer.attempt(&record);
+    assert!(told.is_err(), "nobody was told");
+
+    disk.remount("rw");
+    session.record_snapshot(&[]);
+    session.destroy();
+    assert_records(&producer, &relay, "next");
+    // The client does not wait until the relay has received a snapshot.
+    drop(producer);
+    relay.assert_idle();
+    assert_complete(&read_directory(&relay.trace_directory("snaps")), &[run]);
+    end([], relay);
+}
+
+#[test]
+fn a_session_of_a_host_with_a_hidden_name_is_refused() {
+    let _turn = turn::take();
+    let Some(producer) = Producer::start_on(".hidden") else {
+        return;
+    };
+    let relay = Relay::start();
+    let failed = try_session(&producer, &relay.producer_url(), "refused");
+    assert!(!failed.is_empty(), "nobody was told");
+    drop(producer);
+    let producer = Producer::start();
+    assert_records(&producer, &relay, "next");
+    end([producer], relay);
+}
+
+/// A file system has no names of more than 255 bytes, and the time of its creation is a
+/// part of that of a session's directory.
+#[test]
+fn sessions_with_long_names_are_recorded() {
+    let _turn = turn::take();
+    if skipped("it refuses them, and the consumer daemon hangs") {
+        return;
+    }
+    for grouping in ["--group-output-by-host", "--group-output-by-session"] {
+        let relay = Relay::start_with(&[grouping]);
+        let producer = Producer::start();
+        let mut runs = Vec::new();
+        for name in ["n".repeat(240), "n".repeat(254), "n".repeat(253) + "m"] {
+            let session = producer.recorded_session(&relay, &name, Buffers::PerUser);
+            runs.push(producer.launch(BRIEF).finish());
+            session.destroy();
+        }
+        let mut directory = relay.output();
+        if grouping.ends_with("host") {
+            directory = directory.join(sandbox::host());
+        }
+        let mut names = names(&directory);
+        names.retain(|name| name.starts_with('n'));
+        assert_eq!(names.len(), 3, "{names:#?}");
+        assert_complete(&read_directory(&relay.output()), &runs);
+        end([producer], relay);
+    }
+}
+
+/// What a user does with a session, as far as it goes. Gives what failed.
+fn try_session(producer: &Producer, url: &str, name: &str) -> Vec<String> {
+    let url = format!("--set-url={url}");
+    let session = format!("--session={name}");
+    let enable = ["enable-channel", "--userspace", &session, "ticks"];
+    let size = ["--subbuf-size=16k", "--num-subbuf=4"];
+    let event = ["enable-event", "--userspace", &session, "--channel=ticks"];
+    let mut failed = Vec::new();
+    let mut attempt = |words: &[&str]| {
+        if let Err(said) = producer.attempt(words) {
+            failed.push(format!("lttng {}: {said}", words.join(" ")));
+        }
+    };
+    attempt(&["create", name, &url]);
+    attempt(&[&enable[..], &size].concat());
+    attempt(&[&event[..], &["baton:*"]].concat());
+    attempt(&["start", name]);
+    producer.launch(BRIEF).finish();
+    attempt(&["list"]);
+    attempt(&["regenerate", "metadata", &session]);
+    attempt(&["rotate", name]);
+    attempt(&["clear", name]);
+    attempt(&["stop", name]);
+    attempt(&["destroy", name]);
+    failed
+}
+
+/// A session is recorded, whatever was before.
+pub fn assert_records(producer: &Producer, relay: &Relay, name: &str) {
+    let session = producer.recorded_session(relay, name, Buffers::PerUser);
+    let run = producer.launch(BRIEF).finish();
+    session.destroy();
+    assert_complete(&read_directory(&relay.trace_directory(name)), &[run]);
+}
