@@ -12,12 +12,13 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::bench::{churn, wire};
 use crate::options::{Given, Id, OPTIONS, Spec};
+use crate::repair;
 
 /// What is to be done.
 #[derive(Debug)]
 pub enum Action {
     Relay(Vec<Given>),
-    Repair(PathBuf),
+    Repair(repair::Plan),
     Replay(Replay),
     BenchWire(wire::Plan),
     BenchChurn(churn::Plan),
@@ -45,6 +46,18 @@ pub fn command() -> Command {
                 .value_name("DIRECTORY")
                 .value_parser(value_parser!(PathBuf))
                 .help("A trace, or a directory with traces at any depth"),
+        )
+        .arg(
+            Arg::new("dry-run")
+                .long("dry-run")
+                .action(ArgAction::SetTrue)
+                .help("Say what would be done, and do nothing"),
+        )
+        .arg(
+            Arg::new("discard")
+                .long("discard")
+                .action(ArgAction::SetTrue)
+                .help("Keep nothing of what is cut off, and remove what earlier repairs kept"),
         );
     Command::new("baton")
         .about("A relay daemon for LTTng traces: records them to disk and serves them live")
@@ -95,7 +108,11 @@ fn action(matches: &ArgMatches) -> Action {
     match matches.subcommand() {
         Some(("repair", matches)) => {
             let directory = matches.get_one::<PathBuf>("directory");
-            Action::Repair(directory.cloned().unwrap_or_default())
+            Action::Repair(repair::Plan {
+                directory: directory.cloned().unwrap_or_default(),
+                dry_run: matches.get_flag("dry-run"),
+                discard: matches.get_flag("discard"),
+            })
         }
         Some(("replay", matches)) => Action::Replay(replay::plan(matches)),
         Some(("bench", matches)) => bench::action(matches),

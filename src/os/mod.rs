@@ -18,6 +18,7 @@ pub mod run_directory;
 pub mod signals;
 pub mod storage;
 pub mod watch;
+pub mod writers;
 
 /// The reason alone, without the number that Rust adds.
 pub fn said(reason: &std::io::Error) -> String {
