@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use crate::cli::{self, Action, Replay};
@@ -19,7 +18,7 @@ pub fn main() -> ExitCode {
     signals::outlive_full_files();
     let outcome = match cli::parse() {
         Action::Relay(given) => run_relay(&given),
-        Action::Repair(directory) => run_repair(&directory),
+        Action::Repair(plan) => run_repair(&plan),
         Action::Replay(Replay::Journal(plan)) => run_replay(&plan),
         Action::Replay(Replay::Trace(plan)) => resend::run(&plan).map_err(Into::into),
         Action::Bench(words) => run_bench(&words),
@@ -49,22 +48,33 @@ fn run_relay(given: &[Given]) -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-fn run_repair(directory: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    if os::recording::is_recorded(directory) {
-        let directory = directory.display();
-        return Err(format!("a relay is writing to {directory}: stop it before the repair").into());
+fn run_repair(plan: &repair::Plan) -> Result<(), Box<dyn std::error::Error>> {
+    let outcome = repair::repair(plan, &mut Told);
+    let directory = os::shown(&plan.directory);
+    match outcome.failures {
+        0 if outcome.traces == 0 => Err(format!("there is no trace in {directory}").into()),
+        0 => {
+            if outcome.repairs == 0 {
+                say(format_args!("{directory}: nothing to repair\n"));
+            }
+            Ok(())
+        }
+        1 => Err(format!("one thing in {directory} is not repaired").into()),
+        more => Err(format!("{more} things in {directory} are not repaired").into()),
     }
-    let repairs = repair::repair(directory)?;
-    for repair in &repairs {
+}
+
+/// Repairs are told as they are done.
+struct Told;
+
+impl repair::Listener for Told {
+    fn done(&mut self, repair: &repair::Repair) {
         say(format_args!("{repair}\n"));
     }
-    if repairs.is_empty() {
-        say(format_args!("{}: nothing to repair\n", directory.display()));
+
+    fn failed(&mut self, failure: &repair::Failure) {
+        eprintln!("baton: {failure}");
     }
-    for sign in os::recording::signs_of_killed(directory)? {
-        std::fs::remove_file(sign)?;
-    }
-    Ok(())
 }
 
 fn run_replay(plan: &replay::Plan) -> Result<(), Box<dyn std::error::Error>> {

@@ -10,12 +10,13 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::options::{Given, Id, OPTIONS, Spec};
+use crate::repair;
 
 /// What is to be done.
 #[derive(Debug)]
 pub enum Action {
     Relay(Vec<Given>),
-    Repair(PathBuf),
+    Repair(repair::Plan),
     Replay(Replay),
     /// The words after `bench`, for the program that measures.
     Bench(Vec<OsString>),
@@ -43,6 +44,18 @@ pub fn command() -> Command {
                 .value_name("DIRECTORY")
                 .value_parser(value_parser!(PathBuf))
                 .help("A trace, or a directory with traces at any depth"),
+        )
+        .arg(
+            Arg::new("dry-run")
+                .long("dry-run")
+                .action(ArgAction::SetTrue)
+                .help("Say what would be done, and do nothing"),
+        )
+        .arg(
+            Arg::new("discard")
+                .long("discard")
+                .action(ArgAction::SetTrue)
+                .help("Keep nothing of what is cut off, and remove what earlier repairs kept"),
         );
     // A program of its own, which has its own help.
     let bench = Command::new("bench")
@@ -105,7 +118,11 @@ fn action(matches: &ArgMatches) -> Action {
     match matches.subcommand() {
         Some(("repair", matches)) => {
             let directory = matches.get_one::<PathBuf>("directory");
-            Action::Repair(directory.cloned().unwrap_or_default())
+            Action::Repair(repair::Plan {
+                directory: directory.cloned().unwrap_or_default(),
+                dry_run: matches.get_flag("dry-run"),
+                discard: matches.get_flag("discard"),
+            })
         }
         Some(("replay", matches)) => Action::Replay(replay::plan(matches)),
         Some(("bench", matches)) => {

@@ -25,6 +25,7 @@ pub mod run_directory;
 pub mod signals;
 pub mod storage;
 pub mod watch;
+pub mod writers;
 
 /// A path, of which a part may have been named by a peer.
 pub fn shown(path: &Path) -> Shown<'_> {

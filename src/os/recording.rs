@@ -6,6 +6,7 @@
 //! is there. The sign's name has a number that its relay holds as well: a sign whose
 //! number nobody holds was left by a relay that was killed.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -81,16 +82,19 @@ pub fn announce(output: impl AsFd) -> io::Result<bool> {
 
 /// The signs of relays that were killed while they wrote to this directory.
 pub fn signs_of_killed(output: &Path) -> io::Result<Vec<PathBuf>> {
-    let handle = open(output)?;
+    let names = fs::read_dir(output)?.map(|entry| Ok(entry?.file_name()));
+    let names = names.collect::<io::Result<Vec<_>>>()?;
+    signs_among(output, &names)
+}
+
+/// Which of the names in a directory are signs of relays that were killed.
+pub fn signs_among(output: &Path, names: &[OsString]) -> io::Result<Vec<PathBuf>> {
     let mut signs = Vec::new();
-    for entry in fs::read_dir(output)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let sign = name.to_str().and_then(number_of);
-        if let Some(number) = sign
-            && !range_lock::is_held(&handle, number)?
+    for name in names {
+        if let Some(number) = name.to_str().and_then(number_of)
+            && !range_lock::is_held(open(output)?, number)?
         {
-            signs.push(entry.path());
+            signs.push(output.join(name));
         }
     }
     Ok(signs)

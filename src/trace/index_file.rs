@@ -1,5 +1,6 @@
 //! Index files of a trace: where the packets of a data file are.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -15,7 +16,7 @@ pub struct IndexFile<'f> {
 }
 
 impl<'f> IndexFile<'f> {
-    /// None if not even its header is whole.
+    /// None if it does not begin as an index does.
     pub fn open(file: &'f File) -> io::Result<Option<Self>> {
         let size = file.metadata()?.len();
         if size < HEADER_SIZE as u64 {
@@ -23,13 +24,16 @@ impl<'f> IndexFile<'f> {
         }
         let mut header = [0; HEADER_SIZE];
         file.read_exact_at(&mut header, 0)?;
-        let version = Version::from_header(&header)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        Ok(Some(Self {
+        let version = Version::from_header(&header).ok();
+        Ok(version.map(|version| Self {
             file,
             version,
             size,
         }))
+    }
+
+    pub fn version(&self) -> Version {
+        self.version
     }
 
     /// Where a record begins.
@@ -48,6 +52,36 @@ impl<'f> IndexFile<'f> {
                 .expect("law: a record is read from as many bytes as it has")
         };
         Ok(bytes.chunks_exact(record_size).map(decode).collect())
+    }
+}
+
+/// The records of an index, one after another.
+#[derive(Debug)]
+pub struct Records<'f> {
+    /// None: it has no records.
+    index: Option<IndexFile<'f>>,
+    batch: VecDeque<IndexRecord>,
+    read: u64,
+}
+
+impl<'f> Records<'f> {
+    pub fn of(index: Option<IndexFile<'f>>) -> Self {
+        Self {
+            index,
+            batch: VecDeque::new(),
+            read: 0,
+        }
+    }
+
+    /// The next whole record; none after the last.
+    pub fn next(&mut self) -> io::Result<Option<IndexRecord>> {
+        if self.batch.is_empty()
+            && let Some(index) = &self.index
+        {
+            self.batch = index.read(self.read)?.into();
+            self.read += self.batch.len() as u64;
+        }
+        Ok(self.batch.pop_front())
     }
 }
 

@@ -58,20 +58,16 @@ impl Role {
         ("events_discarded", Self::Discarded),
     ];
 
+    /// Without these a packet cannot be found.
+    const OF_ANY: [Self; 2] = [Self::Magic, Self::PacketSize];
+
     /// Without these a packet cannot be described.
-    const NEEDED: [Self; 6] = [
-        Self::Magic,
-        Self::Class,
-        Self::Begin,
-        Self::End,
-        Self::ContentSize,
-        Self::PacketSize,
-    ];
+    const OF_LTTNG: [Self; 4] = [Self::Class, Self::Begin, Self::End, Self::ContentSize];
 }
 
 impl Layout {
     /// The layout of packets whose header and context have these fields. None if it
-    /// lacks what a description needs, or has it in places that are no whole bytes.
+    /// lacks what finding them needs, or has it in places that are no whole bytes.
     pub fn of(header: &[Field], context: &[Field]) -> Option<Self> {
         let mut fields = Vec::new();
         let mut at_bits = 0_u64;
@@ -97,8 +93,18 @@ impl Layout {
         }
         let size = fields.iter().map(|field| field.offset + field.size).max()?;
         let layout = Self { fields, size };
-        let has_all = Role::NEEDED.iter().all(|role| layout.has(*role));
-        (has_all && size <= SIZE_MAX).then_some(layout)
+        (layout.has_all(&Role::OF_ANY) && size <= SIZE_MAX).then_some(layout)
+    }
+
+    /// Whether packets are described in full, as tracers of LTTng do it. What another says
+    /// of a packet is 0 but for its place and size.
+    pub fn is_lttng(&self) -> bool {
+        self.has_all(&Role::OF_LTTNG)
+    }
+
+    /// Whether packets are numbered, as since LTTng 2.8.
+    pub fn has_numbers(&self) -> bool {
+        self.has_all(&[Role::Instance, Role::Sequence])
     }
 
     /// Bytes of a packet that [`Layout::describe`] needs.
@@ -115,18 +121,32 @@ impl Layout {
         Some(IndexRecord {
             offset_bytes,
             packet_size_bits: number(Role::PacketSize)?,
-            content_size_bits: number(Role::ContentSize)?,
-            timestamp_begin: number(Role::Begin)?,
-            timestamp_end: number(Role::End)?,
+            content_size_bits: number(Role::ContentSize).unwrap_or(0),
+            timestamp_begin: number(Role::Begin).unwrap_or(0),
+            timestamp_end: number(Role::End).unwrap_or(0),
             events_discarded: number(Role::Discarded).unwrap_or(0),
-            class: number(Role::Class)?,
+            class: number(Role::Class).unwrap_or(0),
             instance: number(Role::Instance).unwrap_or(NONE),
             packet_sequence: number(Role::Sequence).unwrap_or(NONE),
         })
     }
 
-    fn has(&self, role: Role) -> bool {
-        self.fields.iter().any(|field| field.role == role)
+    /// Whether a packet may begin with these bytes, however few.
+    pub fn may_begin(&self, bytes: &[u8]) -> bool {
+        let mut fields = self.fields.iter();
+        fields.any(|field| {
+            let mut magic = MAGIC.to_be_bytes()[8 - field.size..].to_vec();
+            if !field.big_endian {
+                magic.reverse();
+            }
+            let there = bytes.iter().skip(field.offset);
+            field.role == Role::Magic && there.zip(&magic).all(|(byte, it)| byte == it)
+        })
+    }
+
+    fn has_all(&self, roles: &[Role]) -> bool {
+        let has = |role| self.fields.iter().any(|field| field.role == role);
+        roles.iter().all(|role| has(*role))
     }
 
     fn number(&self, role: Role, bytes: &[u8]) -> Option<u64> {

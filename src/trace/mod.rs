@@ -7,10 +7,11 @@ pub mod index_file;
 pub mod metadata;
 pub mod recording;
 
+pub mod layout;
+pub mod packets;
+pub mod slices;
+
 mod json;
-mod layout;
-mod packets;
-mod slices;
 #[cfg(test)]
 pub mod testing;
 mod tsdl;

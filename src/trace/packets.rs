@@ -123,32 +123,32 @@ impl DataFile {
     ) -> Result<Vec<IndexRecord>, TraceError> {
         let file = File::open(&self.path).map_err(TraceError::io(&self.path))?;
         let mut records = Vec::new();
-        let mut header = vec![0; layout.size()];
-        while *place < self.bytes && (records.len() as u64) < BATCH {
-            match file.read_exact_at(&mut header, *place) {
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Err(self.torn(*place));
+        let mut headers = Headers::new(&file, layout, self.bytes);
+        headers.end = *place;
+        while headers.end < self.bytes && (records.len() as u64) < BATCH {
+            let found = headers.find().map_err(TraceError::io(&self.path))?;
+            let record = match found {
+                Found::Packet(record) => record,
+                Found::Torn => return Err(self.torn(headers.end)),
+                Found::NoPacket => {
+                    let reason = format!("no packet begins at byte {}", headers.end);
+                    return Err(TraceError::new(&self.path, reason));
                 }
-                read => read.map_err(TraceError::io(&self.path))?,
-            }
-            let record = layout.describe(&header, *place).ok_or_else(|| {
-                let reason = format!("no packet begins at byte {place}");
-                TraceError::new(&self.path, reason)
-            })?;
-            *place += self.packet_size(&record)?;
+            };
+            headers.end += self.packet_size(&record)?;
             records.push(record);
         }
+        *place = headers.end;
         Ok(records)
     }
 
     /// Bytes of a packet that is whole.
     fn packet_size(&self, packet: &IndexRecord) -> Result<u64, TraceError> {
         let at = packet.offset_bytes;
-        let bytes = packet.packet_size_bits / 8;
-        if bytes == 0 || bytes > u64::from(u32::MAX) {
+        let bytes = size_of(packet).ok_or_else(|| {
             let reason = format!("the packet at byte {at} has no size that a packet may have");
-            return Err(TraceError::new(&self.path, reason));
-        }
+            TraceError::new(&self.path, reason)
+        })?;
         if at.checked_add(bytes).is_none_or(|end| end > self.bytes) {
             return Err(self.torn(at));
         }
@@ -159,6 +159,74 @@ impl DataFile {
         let reason = format!("the packet at byte {at} is torn; baton repair cuts it off");
         TraceError::new(&self.path, reason)
     }
+}
+
+/// Packets of a data file, found by their headers.
+#[derive(Debug)]
+pub struct Headers<'f> {
+    file: &'f File,
+    layout: &'f Layout,
+    size: u64,
+    /// Where the packets end that were found.
+    pub end: u64,
+    header: Vec<u8>,
+}
+
+/// What is where a packet should begin.
+enum Found {
+    Packet(IndexRecord),
+    /// Less than a header.
+    Torn,
+    NoPacket,
+}
+
+impl<'f> Headers<'f> {
+    /// Of a file of that size.
+    pub fn new(file: &'f File, layout: &'f Layout, size: u64) -> Self {
+        Self {
+            file,
+            layout,
+            size,
+            end: 0,
+            header: vec![0; layout.size()],
+        }
+    }
+
+    /// The next packet that is whole; none where the next is not, or nothing is left.
+    pub fn next_whole(&mut self) -> io::Result<Option<IndexRecord>> {
+        let Found::Packet(packet) = self.find()? else {
+            return Ok(None);
+        };
+        let end = size_of(&packet).and_then(|size| self.end.checked_add(size));
+        let Some(end) = end.filter(|end| *end <= self.size) else {
+            return Ok(None);
+        };
+        self.end = end;
+        Ok(Some(packet))
+    }
+
+    /// Whether what follows may be the beginning of a packet.
+    pub fn may_be_torn(&mut self) -> io::Result<bool> {
+        let left = (self.size - self.end).min(self.header.len() as u64) as usize;
+        self.file
+            .read_exact_at(&mut self.header[..left], self.end)?;
+        Ok(self.layout.may_begin(&self.header[..left]))
+    }
+
+    fn find(&mut self) -> io::Result<Found> {
+        match self.file.read_exact_at(&mut self.header, self.end) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Found::Torn),
+            read => read?,
+        }
+        let packet = self.layout.describe(&self.header, self.end);
+        Ok(packet.map_or(Found::NoPacket, Found::Packet))
+    }
+}
+
+/// Bytes of a packet; none if no packet may have so many.
+pub fn size_of(packet: &IndexRecord) -> Option<u64> {
+    let bytes = packet.packet_size_bits / 8;
+    (bytes > 0 && bytes <= u64::from(u32::MAX)).then_some(bytes)
 }
 
 /// The packets of files that follow each other. Snapshots may have the same packets: what

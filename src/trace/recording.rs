@@ -17,6 +17,7 @@ use baton_components::wire::producer::NONE;
 pub use super::packets::{Packet, Packets};
 
 use super::TraceError;
+use super::layout::Layout;
 use super::metadata::Clock;
 use super::packets::DataFile;
 use super::slices::{Slice, find_slices, put_together};
@@ -120,7 +121,8 @@ impl Trace {
         let (clock, metadata) = (fullest.description.clock, fullest.metadata());
         let mut streams: BTreeMap<Identity, Vec<Named>> = BTreeMap::new();
         for slice in slices {
-            let layout = slice.description.layout.clone().map(Arc::new);
+            let layout = slice.description.layout.clone();
+            let layout = layout.filter(Layout::is_lttng).map(Arc::new);
             for name in &slice.files {
                 let index = slice.index(name);
                 let path = slice.directory.join(name);

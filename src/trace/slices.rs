@@ -130,27 +130,62 @@ fn trace_path(directory: &Path, below: &Path, belongs: fn(&OsStr) -> bool) -> Pa
 /// `BEGIN-END-NUMBER`, `NAME-DATE-TIME-NUMBER`, one that gathers them, or one that is
 /// there while a session rotates.
 fn is_chunk(name: &OsStr) -> bool {
-    const MOMENT: &str = "00000000T000000+0000-";
     const DATE: &str = "-00000000-000000-";
-    if is_hidden_chunk(name) || name == "archives" {
+    if is_hidden_chunk(name) || name == ARCHIVES || chunk_number(name).is_some() {
         return true;
     }
     let Some((begin, number)) = name.to_str().and_then(|name| name.rsplit_once('-')) else {
         return false;
     };
     let begin = format!("{begin}-");
-    let is_snapshot = begin
-        .len()
-        .checked_sub(DATE.len())
-        .and_then(|at| begin.get(at..))
-        .is_some_and(|end| has_shape(end, DATE));
-    number.bytes().all(|it| it.is_ascii_digit())
-        && (is_snapshot || has_shape(&begin, MOMENT) || has_shape(&begin, &MOMENT.repeat(2)))
+    let date = begin.len().checked_sub(DATE.len());
+    let date = date.and_then(|at| begin.get(at..));
+    number.bytes().all(|it| it.is_ascii_digit()) && date.is_some_and(|it| has_shape(it, DATE))
+}
+
+/// The number in the name of a chunk, `BEGIN-NUMBER` or `BEGIN-END-NUMBER`.
+pub fn chunk_number(name: &OsStr) -> Option<u64> {
+    const MOMENT: &str = "00000000T000000+0000-";
+    let name = name.to_str()?;
+    let at = name.rfind('-')? + 1;
+    let (begin, number) = name.split_at(at);
+    let is_chunk = has_shape(begin, MOMENT) || has_shape(begin, &MOMENT.repeat(2));
+    number.parse().ok().filter(|_| is_chunk)
 }
 
 fn is_hidden_chunk(name: &OsStr) -> bool {
-    name == ".tmp_old_chunk" || name == ".tmp_new_chunk"
+    hidden_chunk(name).is_some()
 }
+
+/// Which of the two chunks that there are while a session rotates has this name; an
+/// earlier one that was left behind has a number after it.
+pub fn hidden_chunk(name: &OsStr) -> Option<HiddenChunk> {
+    let name = name.to_str()?;
+    let chunks = [
+        (".tmp_old_chunk", HiddenChunk::Old),
+        (".tmp_new_chunk", HiddenChunk::New),
+    ];
+    chunks.into_iter().find_map(|(stem, chunk)| {
+        let rest = name.strip_prefix(stem)?;
+        let is_it = match rest.strip_prefix('-') {
+            Some(number) => number.parse::<u32>().is_ok(),
+            None => rest.is_empty(),
+        };
+        is_it.then_some(chunk)
+    })
+}
+
+/// A chunk in the middle of a rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HiddenChunk {
+    /// About to be archived.
+    Old,
+    /// It follows the old one.
+    New,
+}
+
+/// Where the archived chunks of a session are.
+pub const ARCHIVES: &str = "archives";
 
 /// Whether `text` is `shape`, with any digit for each zero and either sign.
 fn has_shape(text: &str, shape: &str) -> bool {
@@ -162,7 +197,7 @@ fn has_shape(text: &str, shape: &str) -> bool {
     text.len() == shape.len() && text.bytes().zip(shape.bytes()).all(fits)
 }
 
-const METADATA: &str = "metadata";
+pub const METADATA: &str = "metadata";
 /// Where the path of a trace begins.
 const DOMAINS: [&str; 2] = ["ust", "kernel"];
 
@@ -175,6 +210,7 @@ mod tests {
         for name in [
             "archives",
             ".tmp_old_chunk",
+            ".tmp_new_chunk-2",
             "20261122T070020+0000-3",
             "20261122T070017+0000-20261122T070018-0100-12",
             "snapshot-1-20261122-070017-0",
@@ -183,6 +219,8 @@ mod tests {
         }
         for name in [
             "kernel",
+            ".tmp_old_chunks",
+            ".tmp_old_chunk2",
             "20261122-070020",
             "demo-20261122-070017",
             "app-88-20261122-070017",

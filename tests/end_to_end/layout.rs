@@ -68,6 +68,32 @@ pub fn files(directory: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Copies all files of a directory into another.
+pub fn copy(from: &Path, to: &Path) {
+    for file in files(from) {
+        let below = file.strip_prefix(from).expect("a file below it");
+        let copy = to.join(below);
+        fs::create_dir_all(copy.parent().expect("a directory")).expect("a directory");
+        fs::copy(&file, copy).expect("a copy");
+    }
+}
+
+/// Cuts data files after the last packet that their indexes know.
+pub fn cut_to_described(directory: &Path) {
+    let mut indexes = files(directory);
+    indexes.retain(|file| file.extension().is_some_and(|it| it == "idx"));
+    for index in indexes {
+        let bytes = fs::read(&index).expect("an index");
+        let record = bytes[16..].chunks(72).last().expect("a record");
+        let number = |at: usize| u64::from_be_bytes(record[at..at + 8].try_into().expect("eight"));
+        let trace = index.ancestors().nth(2).expect("the directory of a trace");
+        let data = trace.join(index.file_stem().expect("a name"));
+        let data = fs::File::options().write(true).open(data);
+        let end = number(0) + number(8) / 8;
+        data.expect("a data file").set_len(end).expect("a cut");
+    }
+}
+
 /// The archived chunks of a session, in the order in which they were recorded.
 ///
 /// Nothing else may be among them, and each holds nothing but user-space traces.

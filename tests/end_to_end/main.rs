@@ -345,21 +345,11 @@ fn a_killed_producer_leaves_a_readable_trace() {
     assert!(!seen.is_empty(), "a viewer that has seen nothing");
     if !skipped("a viewer loses what it has not read when the producer goes") {
         // A packet may have come whole, and its producer died before it described it:
-        // readers of the file find it, viewers do not. Repair cuts a copy back to the
-        // packets that were described: those, and exactly those, were seen.
+        // readers of the file find it, viewers do not. A copy has the packets that were
+        // described, and no others: those, and exactly those, were seen.
         let copy = tempfile::tempdir().expect("a directory");
-        let run = |command: &mut std::process::Command| {
-            assert!(command.status().expect("a command").success());
-        };
-        let trace = relay.trace_directory("cut");
-        run(std::process::Command::new("cp")
-            .arg("-r")
-            .arg(trace)
-            .arg(copy.path()));
-        let baton = env!("CARGO_BIN_EXE_baton");
-        run(std::process::Command::new(baton)
-            .arg("repair")
-            .arg(copy.path()));
+        layout::copy(&relay.trace_directory("cut"), copy.path());
+        layout::cut_to_described(copy.path());
         let described = read_directory(copy.path());
         assert_eq!(seen.len(), described.len(), "seen live, and described");
     }

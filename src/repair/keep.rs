@@ -1,0 +1,183 @@
+//! Files change in one step, and what is cut off is kept: in a hidden file beside, whose
+//! name tells of which file it is, and from which byte on.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, fchown};
+use std::path::{Path, PathBuf};
+
+use baton_components::path::OWN_PREFIX;
+use rustix::io::Errno;
+use tempfile::NamedTempFile;
+
+use super::open;
+
+#[derive(Debug)]
+pub struct Keeper {
+    /// Nothing is kept.
+    pub discard: bool,
+}
+
+/// Whether a repair keeps something under that name, or was about to.
+pub fn is_kept(name: &OsStr) -> bool {
+    let own = name.as_bytes().strip_prefix(OWN_PREFIX.as_bytes());
+    own.is_some_and(|own| own.starts_with(CUT.as_bytes()) || own.starts_with(NEW.as_bytes()))
+}
+
+impl Keeper {
+    /// Keeps a file's bytes from an offset on.
+    pub fn keep(&self, path: &Path, file: &File, offset: u64) -> io::Result<()> {
+        if self.discard {
+            return Ok(());
+        }
+        let size = file.metadata()?.len();
+        let mut kept = new_beside(path)?;
+        copy(file, offset, size, kept.as_file_mut())?;
+        imitate(kept.as_file(), file)?;
+        kept.as_file().sync_all()?;
+        self.persist_kept(path, offset, kept)
+    }
+
+    /// Cuts a file, and keeps the rest.
+    pub fn cut(&self, path: &Path, size: u64) -> io::Result<()> {
+        let file = File::options().read(true).write(true).open(path)?;
+        self.keep(path, &file, size)?;
+        file.set_len(size)?;
+        file.sync_all()
+    }
+
+    /// Cuts a file and puts other bytes there.
+    pub fn mend_end(&self, path: &Path, size: u64, end: &[u8]) -> io::Result<()> {
+        if end.is_empty() {
+            return self.cut(path, size);
+        }
+        let old = open(path)?;
+        self.replace(path, |new| {
+            copy(&old, 0, size, &mut &*new)?;
+            new.write_all_at(end, size)
+        })
+    }
+
+    /// Puts a file in the place of another, of which it keeps what differs.
+    pub fn replace(
+        &self,
+        path: &Path,
+        write: impl FnOnce(&File) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let old = open(path)?;
+        let new = new_beside(path)?;
+        write(new.as_file())?;
+        imitate(new.as_file(), &old)?;
+        new.as_file().sync_all()?;
+        let same = common(&old, new.as_file())?;
+        if same < old.metadata()?.len() {
+            self.keep(path, &old, same)?;
+        }
+        new.persist(path)?;
+        sync_directory(path)
+    }
+
+    /// Gives a file a hidden name, or removes it.
+    pub fn set_aside(&self, path: &Path) -> io::Result<()> {
+        if self.discard {
+            fs::remove_file(path)?;
+        } else {
+            let kept = free_name(path, 0)?;
+            fs::rename(path, kept)?;
+        }
+        sync_directory(path)
+    }
+
+    fn persist_kept(&self, path: &Path, offset: u64, kept: NamedTempFile) -> io::Result<()> {
+        kept.persist(free_name(path, offset)?)?;
+        sync_directory(path)
+    }
+}
+
+/// A name for what was in a file from an offset on, that nothing has.
+fn free_name(path: &Path, offset: u64) -> io::Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    let name = &name[..name.len().min(NAME_BYTES_MAX)];
+    let stem = [OWN_PREFIX.as_bytes(), CUT.as_bytes(), name].concat();
+    let mut count = 1;
+    loop {
+        let number = match count {
+            1 => String::new(),
+            _ => format!("-{count}"),
+        };
+        let end = format!("-{offset}{number}");
+        let name = [&stem[..], end.as_bytes()].concat();
+        let kept = path.with_file_name(OsStr::from_bytes(&name));
+        if !kept.try_exists()? {
+            return Ok(kept);
+        }
+        count += 1;
+    }
+}
+
+fn new_beside(path: &Path) -> io::Result<NamedTempFile> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    tempfile::Builder::new()
+        .prefix(&format!("{OWN_PREFIX}{NEW}"))
+        .tempfile_in(directory)
+}
+
+/// Copies a part of a file; holes stay holes.
+fn copy(from: &File, begin: u64, end: u64, to: &mut (impl Write + Seek)) -> io::Result<()> {
+    let mut at = begin;
+    while at < end {
+        let data = match rustix::fs::seek(from, rustix::fs::SeekFrom::Data(at)) {
+            Ok(data) => data.min(end),
+            Err(Errno::NXIO) => end,
+            Err(error) => return Err(error.into()),
+        };
+        if data == end {
+            break;
+        }
+        let hole = rustix::fs::seek(from, rustix::fs::SeekFrom::Hole(data))?.min(end);
+        to.seek(SeekFrom::Start(data - begin))?;
+        rustix::fs::seek(from, rustix::fs::SeekFrom::Start(data))?;
+        let copied = io::copy(&mut from.take(hole - data), to)?;
+        if copied < hole - data {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        at = hole;
+    }
+    Ok(())
+}
+
+/// Gives a file the mode and the owner of another; the owner only if that is allowed.
+fn imitate(new: &File, old: &File) -> io::Result<()> {
+    let it = old.metadata()?;
+    let _ = fchown(new, Some(it.uid()), Some(it.gid()));
+    new.set_permissions(it.permissions())
+}
+
+/// How many bytes two files have in common at their beginning.
+fn common(one: &File, other: &File) -> io::Result<u64> {
+    let [mut left, mut right] = [(); 2].map(|()| vec![0; BLOCK]);
+    let mut same = 0;
+    loop {
+        let size = one.read_at(&mut left, same)?;
+        let count = other.read_at(&mut right[..size], same)?;
+        let pairs = left[..count].iter().zip(&right[..count]);
+        let equal = pairs.take_while(|(left, right)| left == right).count();
+        same += equal as u64;
+        if equal < count || count == 0 {
+            return Ok(same);
+        }
+    }
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()
+}
+
+const CUT: &str = "cut-";
+const NEW: &str = "new-";
+const BLOCK: usize = 64 * 1024;
+/// File systems have names of 255 bytes: this leaves room for what is added.
+const NAME_BYTES_MAX: usize = 200;

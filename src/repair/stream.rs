@@ -1,0 +1,207 @@
+//! A data file and its index: made to end together with a whole packet.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use baton_components::wire::ctf_index::{HEADER_SIZE, Version};
+
+use super::{Change, Reason, Walk, open};
+use crate::trace::index_file::{IndexFile, Records};
+use crate::trace::layout::Layout;
+use crate::trace::packets::{Headers, size_of};
+
+/// Where the index of a data file is, if it has one.
+pub fn index_path(data: &Path) -> PathBuf {
+    let mut name = data.file_name().map(OsString::from).unwrap_or_default();
+    name.push(".idx");
+    data.with_file_name("index").join(name)
+}
+
+/// What is wrong with a data file and its index.
+#[derive(Debug, PartialEq, Eq)]
+struct Ends {
+    packets: u64,
+    /// Bytes of the whole packets.
+    data: u64,
+    index: Index,
+}
+
+/// What becomes of an index.
+#[derive(Debug, PartialEq, Eq)]
+enum Index {
+    /// It tells of the whole packets, and of nothing else; or there is none.
+    Fits,
+    CutTo(u64),
+    Anew(Version),
+    SetAside,
+}
+
+impl Walk<'_> {
+    /// Cuts a data file after its last whole packet, and makes its index tell of all of
+    /// them.
+    pub fn repair_stream(&mut self, path: &Path, layout: Option<&Layout>) -> Result<(), Reason> {
+        let data = open(path)?;
+        let size = data.metadata()?.len();
+        let index_path = index_path(path);
+        let index = match open(&index_path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            opened => Some(opened?),
+        };
+        let ends = match layout {
+            Some(layout) => ends_by_headers(&data, size, index.as_ref(), layout)?,
+            None => ends_by_index(size, index.as_ref())?,
+        };
+        // The data file is kept before the index changes, and cut after that: readers
+        // make do without an index, and not with a torn packet.
+        let applies = !self.plan.dry_run;
+        if applies && ends.data < size {
+            self.keeper.keep(path, &data, ends.data)?;
+        }
+        let from = index
+            .as_ref()
+            .map_or(Ok(0), |it| it.metadata().map(|it| it.len()))?;
+        match ends.index {
+            Index::Fits => {}
+            Index::CutTo(to) => {
+                if applies {
+                    self.keeper.cut(&index_path, to)?;
+                }
+                self.done(&index_path, Change::Cut { from, to });
+            }
+            Index::SetAside => {
+                if applies {
+                    self.keeper.set_aside(&index_path)?;
+                }
+                self.done(&index_path, Change::SetAside);
+            }
+            Index::Anew(version) => {
+                if applies && let Some(layout) = layout {
+                    self.keeper.replace(&index_path, |file| {
+                        write_index(file, version, &mut Headers::new(&data, layout, size))
+                    })?;
+                }
+                let packets = ends.packets;
+                self.done(&index_path, Change::Written { packets });
+            }
+        }
+        if ends.data < size {
+            if applies {
+                keep_cut(path, ends.data)?;
+            }
+            let (from, to) = (size, ends.data);
+            self.done(path, Change::Cut { from, to });
+        }
+        Ok(())
+    }
+}
+
+/// Goes over the packets by their headers, and over the index beside them.
+fn ends_by_headers(
+    data: &File,
+    size: u64,
+    index: Option<&File>,
+    layout: &Layout,
+) -> Result<Ends, Reason> {
+    let mut headers = Headers::new(data, layout, size);
+    let fit = index.map_or(Ok(None), IndexFile::open)?;
+    let version = fit.as_ref().map(IndexFile::version);
+    let mut records = Records::of(fit);
+    let (mut packets, mut told) = (0, 0);
+    while let Some(packet) = headers.next_whole()? {
+        if told == packets
+            && let Some(record) = records.next()?
+        {
+            let place = (packet.offset_bytes, packet.packet_size_bits);
+            told += u64::from(place == (record.offset_bytes, record.packet_size_bits));
+        }
+        packets += 1;
+    }
+    if packets == 0 && size > 0 && index.is_none() && !headers.may_be_torn()? {
+        return Err(Reason::NoData);
+    }
+    let index = match (index, version) {
+        (None, _) => Index::Fits,
+        (Some(index), Some(version)) if told == packets => cut_to(
+            index,
+            HEADER_SIZE as u64 + told * version.record_size() as u64,
+        )?,
+        (Some(index), None) if packets == 0 => cut_to(index, 0)?,
+        (Some(_), version) if layout.is_lttng() => {
+            let usual = if layout.has_numbers() {
+                Version::V1_1
+            } else {
+                Version::V1_0
+            };
+            Index::Anew(version.unwrap_or(usual))
+        }
+        (Some(_), _) => Index::SetAside,
+    };
+    Ok(Ends {
+        packets,
+        data: headers.end,
+        index,
+    })
+}
+
+/// Packets whose headers cannot be read are where the index says. A packet that it names
+/// and that is torn ends the file; what it does not name may be one that is whole.
+fn ends_by_index(size: u64, index: Option<&File>) -> Result<Ends, Reason> {
+    let fit = index.map_or(Ok(None), IndexFile::open)?;
+    let (Some(file), Some(index)) = (index, fit) else {
+        return Err(Reason::NoHeaders);
+    };
+    let record_size = index.version().record_size() as u64;
+    let mut records = Records::of(Some(index));
+    let (mut packets, mut end) = (0, 0);
+    let mut is_torn = false;
+    while let Some(record) = records.next()? {
+        let after = size_of(&record).and_then(|bytes| bytes.checked_add(end));
+        if record.offset_bytes != end {
+            break;
+        }
+        match after {
+            Some(after) if after <= size => end = after,
+            after => {
+                is_torn = after.is_some();
+                break;
+            }
+        }
+        packets += 1;
+    }
+    if end < size && !is_torn {
+        return Err(Reason::NoHeaders);
+    }
+    Ok(Ends {
+        packets,
+        data: end,
+        index: cut_to(file, HEADER_SIZE as u64 + packets * record_size)?,
+    })
+}
+
+fn cut_to(index: &File, size: u64) -> io::Result<Index> {
+    Ok(if index.metadata()?.len() > size {
+        Index::CutTo(size)
+    } else {
+        Index::Fits
+    })
+}
+
+fn keep_cut(path: &Path, size: u64) -> io::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    file.set_len(size)?;
+    file.sync_all()
+}
+
+fn write_index(file: &File, version: Version, headers: &mut Headers<'_>) -> io::Result<()> {
+    let mut writer = BufWriter::new(file);
+    writer.write_all(&version.header())?;
+    let mut bytes = Vec::new();
+    while let Some(packet) = headers.next_whole()? {
+        bytes.clear();
+        packet.encode(version, &mut bytes);
+        writer.write_all(&bytes)?;
+    }
+    writer.flush()
+}
