@@ -73,7 +73,7 @@ impl repair::Listener for Told {
     }
 
     fn failed(&mut self, failure: &repair::Failure) {
-        eprintln!("baton: {failure}");
+        log_queue::say(format_args!("baton: {failure}"));
     }
 }
 

@@ -1,3 +1,5 @@
+//! Traces as a power loss leaves them, and what repair makes of them.
+
 use std::process::{Child, Command, Stdio};
 
 use baton_components::path::RelativePath;
