@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use crate::chunk::ChunkId;
 use crate::keys::{ChunkKey, SessionKey, StreamKey, TraceKey};
 use crate::path::RelativePath;
-use crate::session::Origin;
+use crate::places::Places;
 
 #[derive(Debug, Default, Resource)]
 pub struct Directory {
@@ -23,32 +23,13 @@ pub struct Directory {
     pub streams: FxHashMap<u64, StreamKey>,
     pub traces: FxHashMap<(SessionKey, RelativePath), TraceKey>,
     pub chunks: FxHashMap<ChunkId, ChunkKey>,
-    /// Directories that living sessions write to.
-    pub outputs: FxHashMap<RelativePath, Occupied>,
+    /// Where which sessions write.
+    pub places: Places,
     pub session_ids: Counter,
     pub stream_ids: Counter,
     pub trace_ids: Counter,
     /// What CONNECT tells a viewer; refers to nothing.
     pub viewer_ids: Counter,
-}
-
-impl Directory {
-    /// A session that wrote to `path` is over.
-    pub fn leave_output(&mut self, path: &RelativePath) {
-        if let Some(occupied) = self.outputs.get_mut(path) {
-            occupied.sessions -= 1;
-            if occupied.sessions == 0 {
-                self.outputs.remove(path);
-            }
-        }
-    }
-}
-
-/// Who writes to a session's directory: the sessions of one origin.
-#[derive(Clone, Copy, Debug)]
-pub struct Occupied {
-    pub origin: Origin,
-    pub sessions: u32,
 }
 
 /// Gives 1, 2, 3 …

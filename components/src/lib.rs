@@ -15,6 +15,7 @@ pub mod index;
 pub mod keys;
 pub mod limits;
 pub mod path;
+pub mod places;
 pub mod session;
 pub mod stream;
 pub mod time;

@@ -17,6 +17,7 @@ pub mod entities;
 mod hang_up;
 mod ingest;
 pub mod memory;
+mod places;
 mod poll;
 pub mod ports;
 mod receive;

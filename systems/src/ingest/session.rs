@@ -6,11 +6,13 @@ use baton_components::chunk::{Chunk, ChunkId};
 use baton_components::connection::Connection;
 use baton_components::keys::{ChunkKey, ConnectionKey};
 use baton_components::path::{RelativePath, check_visible_name};
+use baton_components::places::Owner;
 use baton_components::session::{Origin, Session};
 use baton_components::wire::producer::{CreateSession, GetConfiguration, Version, code, reply};
 
 use super::fault::{Fault, Reason};
 use super::{Ingest, output};
+use crate::places;
 use crate::settings::Served;
 
 /// The reply always is our own version; both sides then use the lower minor.
@@ -113,7 +115,17 @@ fn try_create(
     let directory = match origin {
         Some(origin) => {
             let wanted = output::directory(ingest, command, &base, created_s)?;
-            output::occupy(ingest, wanted, origin, command.snapshot)?
+            let owner = if command.snapshot {
+                Owner::Snapshots {
+                    daemon: origin.daemon,
+                }
+            } else {
+                Owner::Origin(origin)
+            };
+            let Ingest {
+                directory, storage, ..
+            } = &mut *ingest;
+            places::occupy(directory, storage, &wanted, owner)?
         }
         // Streams of older producers bring the whole path.
         None => RelativePath::root(),
@@ -125,6 +137,7 @@ fn try_create(
         host: command.host.to_vec(),
         origin,
         directory: directory.clone(),
+        places: origin.iter().map(|_| directory.clone()).collect(),
         created_s,
         minor,
         trace_format: command.trace_format,
