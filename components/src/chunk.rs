@@ -34,8 +34,8 @@ pub struct Chunk {
     pub end: Option<String>,
     /// What becomes of its files when nobody uses it any more.
     pub close: Option<CloseCommand>,
-    /// Directories that were made directly in it, such as `ust`.
-    pub tops: BTreeSet<Vec<u8>>,
+    /// Directories that were made in it, relative to its own.
+    pub directories: BTreeSet<RelativePath>,
     /// Files that were made in it, relative to its directory, and by which stream.
     pub files: BTreeMap<RelativePath, StreamKey>,
 }
@@ -51,6 +51,16 @@ pub enum Place {
     Named(RelativePath),
     /// In the directory that its producer named, for good.
     Overridden(RelativePath),
+}
+
+impl Place {
+    /// The name of the directory in that of the session; none if it is that itself.
+    pub fn name_mut(&mut self) -> Option<&mut RelativePath> {
+        match self {
+            Self::Session => None,
+            Self::Temporary(name) | Self::Named(name) | Self::Overridden(name) => Some(name),
+        }
+    }
 }
 
 /// What a producer asks for when it closes a chunk.
@@ -73,7 +83,7 @@ impl Chunk {
             begin: String::new(),
             end: None,
             close: None,
-            tops: BTreeSet::new(),
+            directories: BTreeSet::new(),
             files: BTreeMap::new(),
         }
     }
@@ -102,11 +112,51 @@ impl Chunk {
         }
     }
 
+    /// Directories that were made directly in it, such as `ust`.
+    pub fn tops(&self) -> impl Iterator<Item = &RelativePath> {
+        let directories = self.directories.iter();
+        directories.filter(|path| path.components().nth(1).is_none())
+    }
+
     pub fn is_overridden(&self) -> bool {
         matches!(self.place, Place::Overridden(_))
     }
 }
 
+/// Whether a chunk may have that name (see [`Chunk::name`]): it begins with a time.
+pub fn is_name(name: &[u8]) -> bool {
+    const PATTERN: &[u8] = b"00000000T000000+0000-";
+    let fits = |(byte, pattern): (&u8, &u8)| match pattern {
+        b'0' => byte.is_ascii_digit(),
+        b'+' => matches!(byte, b'+' | b'-'),
+        other => byte == other,
+    };
+    name.len() > PATTERN.len() && name.iter().zip(PATTERN).all(fits)
+}
+
 impl Holder for Chunk {
     fn holds(&self, _: &mut dyn FnMut(Id)) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_chunks_are_known() {
+        let mut chunk = Chunk::anonymous();
+        chunk.begin = "20261122T064435-0330".to_owned();
+        assert!(is_name(chunk.name().as_bytes()));
+        chunk.end = Some("20261122T064535+0000".to_owned());
+        assert!(is_name(chunk.name().as_bytes()));
+        for name in [
+            "ust",
+            "",
+            "20261122T064435+0000-",
+            "auto-20261122-064435",
+            "20261122T064435",
+        ] {
+            assert!(!is_name(name.as_bytes()), "{name}");
+        }
+    }
 }

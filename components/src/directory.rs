@@ -14,7 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::chunk::ChunkId;
 use crate::keys::{ChunkKey, SessionKey, StreamKey, TraceKey};
 use crate::path::RelativePath;
-use crate::session::Origin;
+use crate::places::Places;
 
 #[derive(Debug, Default, Resource)]
 pub struct Directory {
@@ -24,25 +24,13 @@ pub struct Directory {
     pub streams: FxHashMap<u64, StreamKey>,
     pub traces: FxHashMap<(SessionKey, RelativePath), TraceKey>,
     pub chunks: FxHashMap<ChunkId, ChunkKey>,
-    /// Directories that living sessions write to.
-    pub outputs: FxHashMap<RelativePath, Occupied>,
+    /// Where which sessions write.
+    pub places: Places,
     pub session_ids: Counter,
     pub stream_numbers: Counter,
     pub trace_ids: Counter,
     /// Drawn ids of streams that exist, those that only viewers still read included.
     pub drawn: FxHashSet<(Lot, u64)>,
-}
-
-impl Directory {
-    /// A session that wrote to `path` is over.
-    pub fn leave_output(&mut self, path: &RelativePath) {
-        if let Some(occupied) = self.outputs.get_mut(path) {
-            occupied.sessions -= 1;
-            if occupied.sessions == 0 {
-                self.outputs.remove(path);
-            }
-        }
-    }
 }
 
 /// What an id is drawn for. Ids of different lots never meet.
@@ -54,13 +42,6 @@ pub enum Lot {
     ViewerStream,
     /// A viewer's connection; refers to nothing.
     Viewer,
-}
-
-/// Who writes to a session's directory: the sessions of one origin.
-#[derive(Clone, Copy, Debug)]
-pub struct Occupied {
-    pub origin: Origin,
-    pub sessions: u32,
 }
 
 /// Gives 1, 2, 3 …

@@ -19,6 +19,7 @@ pub mod index;
 pub mod keys;
 pub mod limits;
 pub mod path;
+pub mod places;
 pub mod session;
 pub mod shown;
 pub mod stream;

@@ -87,6 +87,10 @@ pub const KEPT_SESSIONS: usize = 32;
 /// a session may see thousands of short-lived processes.
 pub const KEPT_STREAMS_PER_SESSION: usize = 256;
 
+/// Directories of snapshots whose sessions are over that are still known as those of
+/// their session daemon. A snapshot of one that was forgotten gets a new directory.
+pub const SNAPSHOT_PLACES: usize = 256;
+
 /// How long a control or live connection may be there without a word. Producers and
 /// viewers begin at once.
 pub const HANDSHAKE_PATIENCE: Duration = Duration::from_mins(1);

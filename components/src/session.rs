@@ -3,7 +3,7 @@
 //! One for each consumer daemon of a session that a person sees, so up to three of
 //! them share an [`Origin`], and through it their chunks.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::hold::Holder;
 use crate::keys::{ChunkKey, StreamKey, ViewerSessionKey};
@@ -31,6 +31,8 @@ pub struct Session {
     pub origin: Option<Origin>,
     /// Its directory, below the relay's output directory.
     pub directory: RelativePath,
+    /// The directories that are its own, or shared with its like (see [`crate::places`]).
+    pub places: BTreeSet<RelativePath>,
     /// When it was created, in seconds since 1970: by its producer's clock, or by ours
     /// for producers before 2.11.
     pub created_s: u64,

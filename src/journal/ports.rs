@@ -268,10 +268,32 @@ impl Storage for RecordedStorage {
         self.inner.end_recording(directory);
     }
 
+    fn claim_directory(&mut self, path: &RelativePath) -> Result<bool, StorageError> {
+        let outcome = self.inner.claim_directory(path);
+        self.journal.book().record(&Record::ClaimDirectory {
+            path: path.as_bytes(),
+            answer: answer(&outcome),
+        });
+        outcome
+    }
+
     fn exists(&mut self, path: &RelativePath) -> Result<bool, StorageError> {
         let outcome = self.inner.exists(path);
         self.journal.book().record(&Record::Exists {
             path: path.as_bytes(),
+            answer: answer(&outcome),
+        });
+        outcome
+    }
+
+    fn has_name(
+        &mut self,
+        directory: &RelativePath,
+        is_sought: fn(&[u8]) -> bool,
+    ) -> Result<bool, StorageError> {
+        let outcome = self.inner.has_name(directory, is_sought);
+        self.journal.book().record(&Record::HasName {
+            path: directory.as_bytes(),
             answer: answer(&outcome),
         });
         outcome

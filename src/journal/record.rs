@@ -161,6 +161,18 @@ pub enum Record<'a> {
     },
     /// A number was drawn.
     Draw(u64),
+    /// A directory was to be made: whether there was nothing of that name.
+    ClaimDirectory {
+        #[serde(serialize_with = "as_bytes")]
+        path: &'a [u8],
+        answer: Result<bool, Failure<'a>>,
+    },
+    /// It was asked whether a directory has a name of some kind.
+    HasName {
+        #[serde(serialize_with = "as_bytes")]
+        path: &'a [u8],
+        answer: Result<bool, Failure<'a>>,
+    },
 }
 
 /// The key of a connection.
@@ -295,7 +307,9 @@ impl<'a> Record<'a> {
             | Self::Read { failure, .. }
             | Self::Resize { failure, .. }
             | Self::Take { failure, .. } => failure.as_ref(),
-            Self::Exists { answer, .. } => answer.as_ref().err(),
+            Self::Exists { answer, .. }
+            | Self::ClaimDirectory { answer, .. }
+            | Self::HasName { answer, .. } => answer.as_ref().err(),
             Self::SendFile { answer, .. } => answer.as_ref().err(),
             _ => None,
         }

@@ -220,6 +220,14 @@ fn records<'a>(numbers: [u64; 3], bytes: &'a [u8], text: &'a str) -> Vec<Record<
             path: bytes,
             answer: Ok(true),
         },
+        Record::ClaimDirectory {
+            path: bytes,
+            answer: Ok(false),
+        },
+        Record::HasName {
+            path: bytes,
+            answer: Err(failure(text)),
+        },
         Record::Rename {
             from: bytes,
             to: bytes,

@@ -103,6 +103,20 @@ impl Record<'_> {
                 answer: Ok(false),
             } => write!(to, "{} does not exist", text(path)),
             Self::Exists { path, .. } => write!(to, "{} exists", text(path)),
+            Self::ClaimDirectory {
+                path,
+                answer: Ok(false),
+            } => write!(to, "directory {} is taken", text(path)),
+            Self::ClaimDirectory { path, .. } => {
+                write!(to, "directory {} is made newly", text(path))
+            }
+            Self::HasName {
+                path,
+                answer: Ok(true),
+            } => write!(to, "{} has a name that is looked for", text(path)),
+            Self::HasName { path, .. } => {
+                write!(to, "{} has no name that is looked for", text(path))
+            }
             Self::Rename { from, to: name, .. } => {
                 write!(to, "{} is renamed to {}", text(from), text(name))
             }

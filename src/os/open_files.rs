@@ -55,11 +55,14 @@ impl OpenFiles {
         &self.files.get(key).expect(HELD).path
     }
 
-    /// Makes a file there. One of that name loses it to the new one.
+    /// Makes a file there.
     pub fn create(&mut self, key: FileKey, path: &RelativePath, root: &mut Root) -> io::Result<()> {
-        self.keep_nameless(path, root)?;
         self.make_room();
         let file = root.create_file(path)?;
+        if let Some(gone) = self.named(path) {
+            // Somebody else took its name away.
+            self.unname(gone);
+        }
         self.files.insert(
             key,
             Open {
@@ -222,6 +225,11 @@ mod tests {
             key
         }
 
+        fn remove(&mut self, path: &str) {
+            self.files.keep_nameless(&at(path), &mut self.root).unwrap();
+            fs::remove_file(self.directory.path().join(path)).unwrap();
+        }
+
         fn write(&mut self, key: FileKey, offset: u64, text: &str) {
             let file = self.files.file(key, &mut self.root).unwrap();
             file.write_all_at(text.as_bytes(), offset).unwrap();
@@ -282,6 +290,7 @@ mod tests {
         test.write(old, 0, "old");
         test.create("other");
         assert!(!test.has_descriptor(old));
+        test.remove("file");
         let new = test.create("file");
         test.write(new, 0, "new");
         for path in ["x", "y"] {

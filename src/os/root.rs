@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use baton_components::path::RelativePath;
-use rustix::fs::{Access, AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Access, AtFlags, Dir, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::directories::Directories;
@@ -105,13 +105,44 @@ impl Root {
             Err(Errno::NOENT) => {}
             opened => return opened.map(drop),
         }
+        if !self.claim_directory(path)? {
+            self.directory(path)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a directory and those above it; false if there is something of its name.
+    pub fn claim_directory(&mut self, path: &RelativePath) -> Result<bool, Errno> {
         let (above, name) = split(path).ok_or(Errno::NOENT)?;
         self.make_directory(&above)?;
         let above = self.directory(&above)?;
         match rustix::fs::mkdirat(&above, name, Mode::from_raw_mode(DIRECTORY_MODE)) {
-            Err(Errno::EXIST) => self.directory(path).map(drop),
-            made => made,
+            Err(Errno::EXIST) => Ok(false),
+            made => made.map(|()| true),
         }
+    }
+
+    /// Whether one of the first `count` names in a directory is sought.
+    pub fn has_name(
+        &mut self,
+        directory: &RelativePath,
+        count: usize,
+        is_sought: fn(&[u8]) -> bool,
+    ) -> Result<bool, Errno> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let opened = self
+            .directory(directory)
+            .and_then(|it| rustix::fs::openat(it, ".", flags, Mode::empty()));
+        let opened = match opened {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(false),
+            opened => opened?,
+        };
+        for entry in Dir::new(opened)?.take(count) {
+            if is_sought(entry?.file_name().to_bytes()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub fn exists(&mut self, path: &RelativePath) -> Result<bool, Errno> {
@@ -125,6 +156,7 @@ impl Root {
         }
     }
 
+    /// Gives something another name, if nothing has that.
     pub fn rename(&mut self, from: &RelativePath, to: &RelativePath) -> Result<(), Errno> {
         let (old_parent, old) = self.parent_of(from)?;
         let (new_parent, new) = self.parent_of(to)?;
@@ -132,7 +164,17 @@ impl Root {
             known.forget(from);
             known.forget(to);
         }
-        rustix::fs::renameat(old_parent, old, new_parent, new)
+        let flags = RenameFlags::NOREPLACE;
+        match rustix::fs::renameat_with(&old_parent, old, &new_parent, new, flags) {
+            // Some file systems, NFS among them, cannot be asked for that.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                if self.exists(to)? {
+                    return Err(Errno::EXIST);
+                }
+                rustix::fs::renameat(old_parent, old, new_parent, new)
+            }
+            renamed => renamed,
+        }
     }
 
     /// Removes a name; none of that name is fine.
@@ -146,16 +188,9 @@ impl Root {
         }
     }
 
-    /// Makes a file anew, whatever was there.
+    /// Makes a file, if there is nothing of that name.
     pub fn create_file(&mut self, path: &RelativePath) -> Result<File, Errno> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        match self.file(path, flags) {
-            Err(Errno::EXIST) => {
-                self.unlink(path, AtFlags::empty())?;
-                self.file(path, flags)
-            }
-            made => made,
-        }
+        self.file(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)
     }
 
     /// Opens a file that is there.

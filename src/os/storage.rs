@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
-use baton_systems::ports::{Storage, StorageError, Taken};
+use baton_systems::ports::{NAMES_LOOKED_AT, Storage, StorageError, Taken};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
@@ -125,17 +125,34 @@ impl Storage for FileStorage {
         }
     }
 
+    fn claim_directory(&mut self, path: &RelativePath) -> Result<bool, StorageError> {
+        let found = self.find_root();
+        self.root.keep_directories(true);
+        let claimed = found.and_then(|()| Ok(self.root.claim_directory(path)?));
+        self.let_go();
+        claimed.map_err(|reason| self.error("make directory", path, &reason))
+    }
+
     fn exists(&mut self, path: &RelativePath) -> Result<bool, StorageError> {
         self.root
             .exists(path)
             .map_err(|reason| self.error("look at", path, &reason.into()))
     }
 
+    fn has_name(
+        &mut self,
+        directory: &RelativePath,
+        is_sought: fn(&[u8]) -> bool,
+    ) -> Result<bool, StorageError> {
+        self.root
+            .has_name(directory, NAMES_LOOKED_AT, is_sought)
+            .map_err(|reason| self.error("look at", directory, &reason.into()))
+    }
+
     fn rename(&mut self, from: &RelativePath, to: &RelativePath) -> Result<(), StorageError> {
-        self.files
-            .keep_nameless(to, &mut self.root)
-            .and_then(|()| Ok(self.root.rename(from, to)?))
-            .map_err(|reason| self.error("rename", from, &reason))?;
+        self.root
+            .rename(from, to)
+            .map_err(|reason| self.error("rename", from, &reason.into()))?;
         self.files.renamed(from, to);
         Ok(())
     }
@@ -273,10 +290,13 @@ mod tests {
                 .rename(&relative("chan_0"), &relative("host/x"))
                 .is_err()
         );
-        // A link where a file is to be made is replaced, not followed.
-        let key = test.create("chan_0").unwrap();
-        test.storage.write(key, 0, b"ours").unwrap();
-        assert_eq!(fs::read(test.at("chan_0")).unwrap(), b"ours");
+        // A link where a file or a directory is to be made is somebody's: nothing is made.
+        assert!(test.create("chan_0").is_err());
+        symlink("nowhere", test.at("dangling")).unwrap();
+        for path in ["host", "chan_0", "dangling"] {
+            let claimed = test.storage.claim_directory(&relative(path));
+            assert_eq!(claimed, Ok(false), "{path}");
+        }
         assert_eq!(fs::read(outside.path().join("file")).unwrap(), b"precious");
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
     }
@@ -305,10 +325,11 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_file_stays_with_whoever_has_it_open() {
+    fn a_removed_file_stays_with_whoever_has_it_open() {
         let mut test = Test::new();
         let old = test.create("file").unwrap();
         test.storage.write(old, 0, b"old").unwrap();
+        test.storage.remove_file(&relative("file")).unwrap();
         let new = test.create("file").unwrap();
         test.storage.write(new, 0, b"new").unwrap();
         let mut bytes = [0; 3];
@@ -317,6 +338,47 @@ mod tests {
         assert!(test.storage.read(old, 1, &mut bytes).is_err());
         test.storage.resize(new, 5).unwrap();
         assert_eq!(fs::read(test.at("file")).unwrap(), b"new\0\0");
+    }
+
+    #[test]
+    fn what_is_there_is_never_replaced() {
+        let mut test = Test::new();
+        fs::write(test.at("file"), "theirs").unwrap();
+        fs::create_dir_all(test.at("empty/below")).unwrap();
+        fs::remove_dir(test.at("empty/below")).unwrap();
+        test.storage.create_directory(&relative("ours")).unwrap();
+        let ours = test.create("ours/file").unwrap();
+        for there in ["file", "empty"] {
+            assert!(test.create(there).is_err());
+            assert_eq!(test.storage.claim_directory(&relative(there)), Ok(false));
+            for from in ["ours", "ours/file"] {
+                let renamed = test.storage.rename(&relative(from), &relative(there));
+                assert!(renamed.is_err(), "{from} to {there}");
+            }
+        }
+        test.storage.write(ours, 0, b"ours").unwrap();
+        assert_eq!(fs::read(test.at("file")).unwrap(), b"theirs");
+        assert_eq!(fs::read(test.at("ours/file")).unwrap(), b"ours");
+        assert_eq!(fs::read_dir(test.at("empty")).unwrap().count(), 0);
+        assert_eq!(test.storage.claim_directory(&relative("a/b")), Ok(true));
+        assert_eq!(test.storage.claim_directory(&relative("a/b")), Ok(false));
+    }
+
+    #[test]
+    fn names_are_looked_for_in_a_directory_itself() {
+        let mut test = Test::new();
+        test.storage
+            .create_directory(&relative("a/sought"))
+            .unwrap();
+        fs::write(test.at("a/file"), "").unwrap();
+        let mut has = |path| {
+            let directory = relative(path);
+            test.storage.has_name(&directory, |name| name == b"sought")
+        };
+        assert_eq!(has("a"), Ok(true));
+        for path in ["", "a/sought", "a/file", "none", "none/below"] {
+            assert_eq!(has(path), Ok(false), "{path}");
+        }
     }
 
     #[test]

@@ -230,6 +230,15 @@ impl Network for ReplayNetwork {
     }
 }
 
+/// What the recorded relay was told of a path, if it is this one.
+fn told(
+    recorded: &[u8],
+    path: &RelativePath,
+    answer: &Result<bool, Failure>,
+) -> Option<Result<bool, StorageError>> {
+    (recorded == path.as_bytes()).then(|| answer.clone().map_err(StorageError::from))
+}
+
 struct ReplayStorage {
     shared: Shared,
     inner: StoragePort,
@@ -251,8 +260,15 @@ impl ReplayStorage {
         if let Some(Some(failure)) = failure {
             return Err(failure);
         }
+        drop(script);
         let outcome = act(&mut self.inner);
+        self.done(outcome)
+    }
+
+    /// What the recorded relay could do must be done again.
+    fn done(&self, outcome: Result<(), StorageError>) -> Result<(), StorageError> {
         if let Err(error) = &outcome {
+            let mut script = self.shared.script();
             let tick = script.ticks;
             let error = error.clone();
             script.fail(Error::Storage { tick, error });
@@ -270,18 +286,45 @@ impl Storage for ReplayStorage {
         self.act(&made, |inner| inner.create_directory(path))
     }
 
+    fn claim_directory(&mut self, path: &RelativePath) -> Result<bool, StorageError> {
+        let answer = self.shared.script().ask(
+            |record| match record {
+                Record::ClaimDirectory { path: of, answer } => told(of, path, answer),
+                _ => None,
+            },
+            || format!("directory {path} is to be made newly"),
+        );
+        // Where the replay ends nobody is to look for another name.
+        let claimed = answer.unwrap_or(Ok(true))?;
+        if claimed {
+            let made = self.inner.create_directory(path);
+            self.done(made)?;
+        }
+        Ok(claimed)
+    }
+
     fn exists(&mut self, path: &RelativePath) -> Result<bool, StorageError> {
         let answer = self.shared.script().ask(
             |record| match record {
-                Record::Exists {
-                    path: recorded,
-                    answer,
-                } if *recorded == path.as_bytes() => {
-                    Some(answer.clone().map_err(StorageError::from))
-                }
+                Record::Exists { path: of, answer } => told(of, path, answer),
                 _ => None,
             },
             || format!("it is asked whether {path} exists"),
+        );
+        answer.unwrap_or(Ok(false))
+    }
+
+    fn has_name(
+        &mut self,
+        directory: &RelativePath,
+        _: fn(&[u8]) -> bool,
+    ) -> Result<bool, StorageError> {
+        let answer = self.shared.script().ask(
+            |record| match record {
+                Record::HasName { path: of, answer } => told(of, directory, answer),
+                _ => None,
+            },
+            || format!("a name is looked for in {directory}"),
         );
         answer.unwrap_or(Ok(false))
     }

@@ -124,11 +124,23 @@ pub trait Storage: Send + Sync {
     /// A session that recorded there is over, and its files are closed.
     fn end_recording(&mut self, _: &RelativePath) {}
 
+    /// Makes a directory, and those above it that are missing. False: there is something
+    /// of that name, and nothing was made.
+    fn claim_directory(&mut self, path: &RelativePath) -> Result<bool, StorageError>;
+
     /// Whether there is anything of that name.
     fn exists(&mut self, path: &RelativePath) -> Result<bool, StorageError>;
 
-    /// Gives a file or a directory another name. Open files stay open. A directory
-    /// that is not empty is not replaced.
+    /// Whether a directory is there and has a name that is looked for among its first
+    /// [`NAMES_LOOKED_AT`].
+    fn has_name(
+        &mut self,
+        directory: &RelativePath,
+        is_sought: fn(&[u8]) -> bool,
+    ) -> Result<bool, StorageError>;
+
+    /// Gives a file or a directory another name, if nothing has that. Open files stay
+    /// open.
     fn rename(&mut self, from: &RelativePath, to: &RelativePath) -> Result<(), StorageError>;
 
     /// Removes a directory if it is there and empty.
@@ -138,8 +150,8 @@ pub trait Storage: Send + Sync {
     /// it.
     fn remove_file(&mut self, path: &RelativePath) -> Result<(), StorageError>;
 
-    /// Makes an empty file, open for reading and writing. A file of that name is
-    /// unlinked first, so that whoever has it open keeps it.
+    /// Makes an empty file, open for reading and writing, if there is nothing of that
+    /// name.
     fn create_file(&mut self, key: FileKey, path: &RelativePath) -> Result<(), StorageError>;
 
     /// Writes all bytes at an offset, or fails; a failed write may leave a part.
@@ -172,6 +184,10 @@ pub trait Storage: Send + Sync {
     /// Closes the file. Its key means nothing any more.
     fn close(&mut self, key: FileKey);
 }
+
+/// How many names of a directory are looked at. Where a trace is there are few; a
+/// directory of many sessions has many.
+pub const NAMES_LOOKED_AT: usize = 1000;
 
 /// What came of moving bytes from the network to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use baton_components::chunk::{Chunk, CloseCommand};
+use baton_components::chunk::{Chunk, CloseCommand, Place};
 use baton_components::directory::{Directory, Lot};
 use baton_components::keys::{ChunkKey, StreamKey};
 use baton_components::viewer_stream::ViewerStream;
@@ -61,13 +61,18 @@ pub fn reclaim(
     let mut recorded = Vec::new();
     while let Some((_, record)) = entities.sessions.pop_condemned() {
         directory.sessions.remove(&record.id);
-        directory.leave_output(&record.directory);
+        for place in &record.places {
+            directory.places.leave(place);
+        }
         tracing::info!(session = record.id, "session {} is over", record.id);
         entities.release_all(&record);
-        recorded.push(record.directory);
+        recorded.extend(record.places);
     }
     while let Some((key, mut record)) = entities.chunks.pop_condemned() {
         bury(&mut entities, &mut storage, key, &mut record);
+        if record.close.is_none() && record.place == Place::Session {
+            directory.places.settle(&record.session);
+        }
         if let Some(id) = record.id
             && directory.chunks.get(&id) == Some(&key)
         {

@@ -15,6 +15,14 @@ impl Storage for Nowhere {
         Ok(())
     }
 
+    fn claim_directory(&mut self, _: &RelativePath) -> Result<bool, StorageError> {
+        Ok(true)
+    }
+
+    fn has_name(&mut self, _: &RelativePath, _: fn(&[u8]) -> bool) -> Result<bool, StorageError> {
+        Ok(false)
+    }
+
     fn exists(&mut self, _: &RelativePath) -> Result<bool, StorageError> {
         Ok(false)
     }

@@ -86,9 +86,9 @@ fn find_or_make(
         };
     }
     if follows && !new.is_overridden() {
-        new.place = chunks::next_place(&mut ingest.storage, &new)?;
+        new.place = chunks::next_place();
     }
-    chunks::make(&mut ingest.storage, &new)?;
+    chunks::make(&mut ingest.storage, &mut new)?;
     let chunk = ingest.entities.insert(new);
     ingest.directory.chunks.insert(id, chunk);
     Ok(chunk)
@@ -112,15 +112,26 @@ fn describe(
         begin,
         end: None,
         close: None,
-        tops: BTreeSet::new(),
+        directories: BTreeSet::new(),
         files: BTreeMap::new(),
     };
     match command.override_name {
         Some(name) => chunk.place = Place::Overridden(override_name(name)?),
-        None if session.rotated => chunk.place = chunks::named_place(&chunk),
+        // Its session's directory is that of many snapshots.
+        None if session.snapshot => {
+            chunk.place = Place::Overridden(chunks::name_of(&chunk));
+        }
+        None if session.rotated || is_settled(ingest, session) => {
+            chunk.place = chunks::named_place(&chunk)
+        }
         None => {}
     }
     Ok(chunk)
+}
+
+/// Whether a chunk that is over stays in the session's own directory.
+fn is_settled(ingest: &Ingest, session: &Session) -> bool {
+    ingest.directory.places.is_settled(&session.directory)
 }
 
 /// A name for a chunk that is not made of its times: snapshots have one.
@@ -165,6 +176,7 @@ fn try_close(
 ) -> Result<RelativePath, Reason> {
     let (id, session) = id_of(ingest, own, command.chunk)?;
     let (rotated, snapshot) = (session.rotated, session.snapshot);
+    let is_settled = is_settled(ingest, session);
     let (current, closing) = (session.chunk, session.closing_chunk);
     let chunk = ingest.directory.chunks.get(&id).copied();
     let chunk = chunk.filter(|chunk| ingest.entities.chunks.contains(*chunk));
@@ -177,7 +189,10 @@ fn try_close(
     let end = end.ok_or(Reason::Time(command.close_time_s))?.chunk_stamp();
 
     let Ingest {
-        entities, storage, ..
+        entities,
+        directory,
+        storage,
+        ..
     } = &mut *ingest;
     if let Some(next) = current.filter(|current| *current != chunk)
         && let Some(next) = entities
@@ -186,7 +201,7 @@ fn try_close(
             .filter(|next| !next.is_overridden())
     {
         // The place of what is deleted is free again.
-        let stays = asked == Some(CloseCommand::Delete) && !rotated;
+        let stays = asked == Some(CloseCommand::Delete) && !rotated && !is_settled;
         let place = if stays {
             Place::Session
         } else {
@@ -199,12 +214,15 @@ fn try_close(
         .get_mut(chunk)
         .ok_or(Reason::UnknownChunk(command.chunk))?;
     if asked.is_none() && !closed.is_overridden() {
-        let place = if rotated {
+        let place = if rotated || (is_settled && closed.place != Place::Session) {
             chunks::named_place(closed)
         } else {
             Place::Session
         };
         chunks::relocate(storage, closed, place)?;
+    }
+    if asked.is_none() && closed.place == Place::Session {
+        directory.places.settle(&closed.session);
     }
     closed.close = asked;
     closed.end = Some(end);

@@ -82,8 +82,6 @@ pub enum Reason {
     MetadataExcess(StorageError),
     #[error("the session is live: its metadata cannot be reset")]
     Live,
-    #[error("{0} was recorded by another session and is not written over")]
-    Foreign(String),
     #[error("flags {0:#x} are unknown")]
     Flags(u64),
     #[error(transparent)]

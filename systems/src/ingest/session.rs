@@ -6,12 +6,14 @@ use baton_components::chunk::{Chunk, ChunkId};
 use baton_components::connection::Connection;
 use baton_components::keys::{ChunkKey, ConnectionKey};
 use baton_components::path::{RelativePath, check_visible_name};
+use baton_components::places::Owner;
 use baton_components::session::{Origin, Session};
 use baton_components::shown::Shown;
 use baton_components::wire::producer::{CreateSession, GetConfiguration, Version, code, reply};
 
 use super::fault::{Fault, Reason};
 use super::{Ingest, output};
+use crate::places;
 use crate::settings::Served;
 
 /// The reply always is our own version; both sides then use the lower minor.
@@ -114,19 +116,29 @@ fn try_create(
     let directory = match origin {
         Some(origin) => {
             let wanted = output::directory(ingest, command, &base, created_s)?;
-            output::occupy(ingest, wanted, origin, command.snapshot)?
+            let owner = if command.snapshot {
+                Owner::Snapshots {
+                    daemon: origin.daemon,
+                }
+            } else {
+                Owner::Origin(origin)
+            };
+            let Ingest {
+                directory, storage, ..
+            } = &mut *ingest;
+            places::occupy(directory, storage, &wanted, owner)?
         }
         // Streams of older producers bring the whole path.
         None => RelativePath::root(),
     };
 
-    ingest.storage.begin_recording(&directory);
     let session = ingest.entities.insert(Session {
         id,
         name: command.name.to_vec(),
         host: command.host.to_vec(),
         origin,
         directory: directory.clone(),
+        places: origin.iter().map(|_| directory.clone()).collect(),
         created_s,
         minor,
         trace_format: command.trace_format,

@@ -14,6 +14,7 @@ use baton_components::wire::producer::{AddStream, CloseStream, NONE, code, reply
 use super::fault::{Fault, Reason};
 use super::{Ingest, old_paths};
 use crate::chance;
+use crate::places;
 use crate::record::closing;
 use crate::record::trace_files::{self, INDEX_ENDING};
 use crate::serve::announce;
@@ -103,7 +104,7 @@ fn try_add(
         })
     });
     let channel = name(command);
-    refuse_foreign(ingest, chunk, &path, &channel, limit.is_some())?;
+    occupy(ingest, own, chunk, &path)?;
     let trace = find_or_make_trace(ingest, own, path);
     let Ingest {
         directory, chance, ..
@@ -160,28 +161,33 @@ fn try_add(
     Ok(())
 }
 
-/// The paths of producers before 2.11 may lead into the directory of an earlier
-/// session, whose trace would be spoilt. (Later ones have a directory of their own.)
-fn refuse_foreign(
+/// Producers before 2.11 name whole paths: the directory of a trace becomes the
+/// session's, unless it is another's or lies in another's. (Later ones have a directory of
+/// their own.)
+fn occupy(
     ingest: &mut Ingest,
+    own: SessionKey,
     chunk: ChunkKey,
-    path: &RelativePath,
-    name: &[u8],
-    limited: bool,
+    trace: &RelativePath,
 ) -> Result<(), Reason> {
-    let Some(chunk) = ingest
-        .entities
-        .chunks
-        .get(chunk)
-        .filter(|chunk| chunk.id.is_none())
-    else {
+    let Ingest {
+        entities,
+        directory,
+        storage,
+        ..
+    } = ingest;
+    let entities = &mut **entities;
+    let (Some(session), Some(chunk)) = (
+        entities.sessions.get_mut(own),
+        entities.chunks.get_mut(chunk),
+    ) else {
         return Ok(());
     };
-    let name = trace_files::numbered(name, limited.then_some(0));
-    let file = path.child(name).expect("law: channel names were checked");
-    if !chunk.files.contains_key(&file) && ingest.storage.exists(&chunk.directory().join(&file))? {
-        return Err(Reason::Foreign(file.to_string()));
+    if chunk.id.is_some() || chunk.directories.contains(trace) {
+        return Ok(());
     }
+    places::occupy_trace(directory, storage, session, trace)?;
+    chunk.directories.insert(trace.clone());
     Ok(())
 }
 

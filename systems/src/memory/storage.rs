@@ -14,9 +14,9 @@ use std::sync::{Arc, Mutex};
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
 
-use self::disk::{Disk, Entry, Inode, NO_DIRECTORY, NO_SPACE, Open, error};
+use self::disk::{Disk, EXISTS, Entry, Inode, NO_DIRECTORY, NO_SPACE, Open, error};
 use super::lock;
-use crate::ports::{Storage, StorageError, StoragePort};
+use crate::ports::{NAMES_LOOKED_AT, Storage, StorageError, StoragePort};
 
 /// Handle of a disk; its clones are the same disk.
 #[derive(Clone, Debug, Default)]
@@ -145,10 +145,29 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
+    fn claim_directory(&mut self, path: &RelativePath) -> Result<bool, StorageError> {
+        if lock(&self.0).names.contains_key(path) {
+            lock(&self.0).begin(Operation::CreateDirectory, path)?;
+            return Ok(false);
+        }
+        self.create_directory(path).map(|()| true)
+    }
+
     fn exists(&mut self, path: &RelativePath) -> Result<bool, StorageError> {
         let mut disk = lock(&self.0);
         disk.begin(Operation::LookUp, path)?;
         Ok(path.is_root() || disk.names.contains_key(path))
+    }
+
+    fn has_name(
+        &mut self,
+        directory: &RelativePath,
+        is_sought: fn(&[u8]) -> bool,
+    ) -> Result<bool, StorageError> {
+        let mut disk = lock(&self.0);
+        disk.begin(Operation::LookUp, directory)?;
+        let mut names = disk.names_in(directory).take(NAMES_LOOKED_AT);
+        Ok(names.any(|path| path.components().last().is_some_and(is_sought)))
     }
 
     fn rename(&mut self, from: &RelativePath, to: &RelativePath) -> Result<(), StorageError> {
@@ -191,12 +210,8 @@ impl Storage for MemoryStorage {
         if !disk.has_place(path) {
             return Err(error(operation, path, NO_DIRECTORY));
         }
-        match disk.names.get(path).copied() {
-            Some(Entry::Directory) => {
-                return Err(error(operation, path, "a directory has that name"));
-            }
-            Some(Entry::File(old)) => disk.let_go(old),
-            None => {}
+        if disk.names.contains_key(path) {
+            return Err(error(operation, path, EXISTS));
         }
         disk.last_inode += 1;
         let inode = disk.last_inode;

@@ -7,71 +7,88 @@
 use baton_components::chunk::{Chunk, CloseCommand, Place};
 use baton_components::path::RelativePath;
 
+use crate::places;
 use crate::ports::{StorageError, StoragePort};
 
-/// Directory of a session's closed chunks.
-const ARCHIVES: &[u8] = b"archives";
 /// Directory of the chunk that is being closed.
-const OLD: &str = ".tmp_old_chunk";
+const OLD: &[u8] = b".tmp_old_chunk";
 /// Directory of the chunk that follows it.
-const NEW: &str = ".tmp_new_chunk";
+const NEW: &[u8] = b".tmp_new_chunk";
 
 /// Moves a chunk that is to be closed out of the way of the next.
 pub fn set_aside(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageError> {
     match chunk.place {
-        Place::Session | Place::Named(_) => {
-            let place = temporary(storage, chunk, OLD)?;
-            relocate(storage, chunk, place)
-        }
+        Place::Session | Place::Named(_) => relocate(storage, chunk, Place::Temporary(name(OLD))),
         // It is aside already, or it stays where its producer wants it.
         Place::Temporary(_) | Place::Overridden(_) => Ok(()),
     }
 }
 
-/// Makes the directory of a new chunk.
-pub fn make(storage: &mut StoragePort, chunk: &Chunk) -> Result<(), StorageError> {
-    storage.create_directory(&chunk.directory())
+/// Makes the directory of a new chunk: newly, unless it is that of the session.
+pub fn make(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageError> {
+    if let Some(name) = chunk.place.name_mut() {
+        let made = places::claim(storage, &chunk.session, name.as_bytes())?;
+        *name = last(&made);
+        Ok(())
+    } else {
+        storage.create_directory(&chunk.session)
+    }
 }
 
 /// The place of a chunk that begins before the one before it is closed.
-pub fn next_place(storage: &mut StoragePort, chunk: &Chunk) -> Result<Place, StorageError> {
-    temporary(storage, chunk, NEW)
+pub fn next_place() -> Place {
+    Place::Temporary(name(NEW))
 }
 
-/// Gives a chunk's files their place.
+/// Gives a chunk's files their place. A name that is taken gets a number.
 pub fn relocate(
     storage: &mut StoragePort,
     chunk: &mut Chunk,
-    place: Place,
+    mut place: Place,
 ) -> Result<(), StorageError> {
-    let (from, to) = (chunk.directory(), chunk.directory_at(&place));
-    if from != to {
-        move_files(storage, chunk, &from, &to)?;
+    let from = chunk.directory();
+    let is_there = match (&chunk.place, &place) {
+        (Place::Session, Place::Session) | (Place::Named(_), Place::Named(_)) => true,
+        (Place::Temporary(_), Place::Temporary(_)) => true,
+        _ => false,
+    };
+    if is_there {
+        return Ok(());
+    }
+    match place.name_mut() {
+        // Into the session's directory or out of it: that directory stays, with all
+        // that is not of this chunk.
+        None => {
+            let to = chunk.session.clone();
+            storage.create_directory(&to)?;
+            move_tops(storage, chunk, &from, &to)?;
+            storage.remove_directory(&from)?;
+        }
+        Some(name) if from == chunk.session => {
+            let to = places::claim(storage, &from, name.as_bytes())?;
+            move_tops(storage, chunk, &from, &to)?;
+            *name = last(&to);
+        }
+        Some(name) => {
+            let to = places::free_name(storage, &chunk.session, name.as_bytes())?;
+            storage.rename(&from, &to)?;
+            *name = last(&to);
+        }
     }
     chunk.place = place;
     Ok(())
 }
 
-fn move_files(
+fn move_tops(
     storage: &mut StoragePort,
     chunk: &Chunk,
     from: &RelativePath,
     to: &RelativePath,
 ) -> Result<(), StorageError> {
-    if *from != chunk.session && *to != chunk.session {
-        return storage.rename(from, to);
+    for top in chunk.tops() {
+        storage.rename(&from.join(top), &to.join(top))?;
     }
-    // Into the session's directory or out of it: that directory stays, with all
-    // that is not of this chunk.
-    storage.create_directory(to)?;
-    for top in &chunk.tops {
-        storage.rename(&named(from, top), &named(to, top))?;
-    }
-    if *from == chunk.session {
-        Ok(())
-    } else {
-        storage.remove_directory(from)
-    }
+    Ok(())
 }
 
 /// Does what a chunk's close asked for. Nobody uses it any more.
@@ -79,6 +96,13 @@ pub fn bury(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageE
     match chunk.close {
         Some(CloseCommand::Archive) => archive(storage, chunk),
         Some(CloseCommand::Delete) => delete(storage, chunk),
+        // Its session ended before anything was recorded in it.
+        None if chunk.end.is_none()
+            && chunk.directories.is_empty()
+            && chunk.place != Place::Session =>
+        {
+            storage.remove_directory(&chunk.directory())
+        }
         // Its session ended in the middle of a rotation: a temporary name would hide
         // what it recorded.
         None if matches!(chunk.place, Place::Temporary(_)) => {
@@ -90,46 +114,41 @@ pub fn bury(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageE
 }
 
 fn archive(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageError> {
-    let archives = named(&chunk.session, ARCHIVES);
+    let archives = named(&chunk.session, places::ARCHIVES);
     storage.create_directory(&archives)?;
     // Out of the session's directory in one move, so that whoever looks into the
     // archives sees a chunk that is whole.
     set_aside(storage, chunk)?;
-    let path = free_name(storage, &archives, chunk.name().as_bytes())?;
+    let path = places::free_name(storage, &archives, chunk.name().as_bytes())?;
     storage.rename(&chunk.directory(), &path)
 }
 
 /// Where a chunk will be once it is archived.
 pub fn archived(chunk: &Chunk) -> RelativePath {
-    named(&named(&chunk.session, ARCHIVES), chunk.name().as_bytes())
+    named(
+        &named(&chunk.session, places::ARCHIVES),
+        chunk.name().as_bytes(),
+    )
 }
 
 /// The place that has the chunk's name.
 pub fn named_place(chunk: &Chunk) -> Place {
-    Place::Named(named(&RelativePath::root(), chunk.name().as_bytes()))
+    Place::Named(name_of(chunk))
 }
 
-/// Removes the files that the relay made, and the directories that are empty then.
-/// What others put there stays.
+pub fn name_of(chunk: &Chunk) -> RelativePath {
+    name(chunk.name().as_bytes())
+}
+
+/// Removes the files and the directories that were made in the chunk, if these are empty
+/// then. What others put there stays.
 fn delete(storage: &mut StoragePort, chunk: &Chunk) -> Result<(), StorageError> {
     let directory = chunk.directory();
-    let mut directories = std::collections::BTreeSet::new();
     for file in chunk.files.keys() {
         storage.remove_file(&directory.join(file))?;
-        let mut above = file.parent();
-        while let Some(path) = above.filter(|path| !path.is_root()) {
-            above = path.parent();
-            directories.insert(path);
-        }
     }
-    directories.extend(
-        chunk
-            .tops
-            .iter()
-            .map(|top| named(&RelativePath::root(), top)),
-    );
     // A path sorts before those below it: last to first is deepest first.
-    for path in directories.iter().rev() {
+    for path in chunk.directories.iter().rev() {
         storage.remove_directory(&directory.join(path))?;
     }
     if directory == chunk.session {
@@ -139,27 +158,12 @@ fn delete(storage: &mut StoragePort, chunk: &Chunk) -> Result<(), StorageError> 
     }
 }
 
-/// A temporary place with that name, or the next that is free: an earlier relay may
-/// have left one behind.
-fn temporary(storage: &mut StoragePort, chunk: &Chunk, name: &str) -> Result<Place, StorageError> {
-    let path = free_name(storage, &chunk.session, name.as_bytes())?;
-    let name = path.components().last().unwrap_or(name.as_bytes());
-    Ok(Place::Temporary(named(&RelativePath::root(), name)))
+fn last(path: &RelativePath) -> RelativePath {
+    name(path.components().last().unwrap_or_default())
 }
 
-/// `directory/name`, or `directory/name-2` and so on if that is taken.
-pub fn free_name(
-    storage: &mut StoragePort,
-    directory: &RelativePath,
-    name: &[u8],
-) -> Result<RelativePath, StorageError> {
-    let mut path = named(directory, name);
-    let mut count = 1;
-    while storage.exists(&path)? {
-        count += 1;
-        path = named(directory, &[name, format!("-{count}").as_bytes()].concat());
-    }
-    Ok(path)
+fn name(bytes: &[u8]) -> RelativePath {
+    named(&RelativePath::root(), bytes)
 }
 
 fn named(directory: &RelativePath, name: &[u8]) -> RelativePath {

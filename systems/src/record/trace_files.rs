@@ -6,6 +6,7 @@
 
 use std::os::fd::BorrowedFd;
 
+use baton_components::chunk::Chunk;
 use baton_components::file::File;
 use baton_components::index::{Half, Index};
 use baton_components::keys::{ChunkKey, FileKey, IndexKey, SessionKey, StreamKey, TraceFileKey};
@@ -16,6 +17,7 @@ use baton_components::trace_file::{IndexFile, TraceFile};
 use baton_components::wire::ctf_index::{IndexRecord, Version};
 
 use crate::entities::Entities;
+use crate::places;
 use crate::ports::{StorageError, StoragePort, Taken};
 use crate::record::waiting_metadata;
 
@@ -36,7 +38,7 @@ pub fn begin(
         return Ok(());
     };
     let ordinal = stream.next_ordinal;
-    remove_index(entities, storage, &place)?;
+    remove_old(entities, storage, &place)?;
     let data = create(entities, storage, &place)?;
     let file = entities.insert(TraceFile {
         stream: key,
@@ -341,6 +343,7 @@ pub fn give_up_records(storage: &mut StoragePort, file: &mut TraceFile, error: &
 #[derive(Clone)]
 struct Place {
     stream: StreamKey,
+    is_metadata: bool,
     chunk: ChunkKey,
     /// Below the chunk's directory.
     directory: RelativePath,
@@ -360,19 +363,25 @@ impl Place {
     }
 }
 
-/// A data file is made anew: the index of what it held tells nothing about it.
-fn remove_index(
+/// A data file that was made before makes room for the next of its name, and so does its
+/// index, which tells nothing about that. (Those that read them keep them.)
+fn remove_old(
     entities: &mut Entities,
     storage: &mut StoragePort,
     data: &Place,
 ) -> Result<(), StorageError> {
-    let mut place = data.clone();
-    place.make_index();
-    let Some(chunk) = entities.chunks.get_mut(place.chunk) else {
+    let mut index = data.clone();
+    index.make_index();
+    let Some(chunk) = entities.chunks.get_mut(data.chunk) else {
         return Ok(());
     };
-    if chunk.files.remove(&place.path()).is_some() {
-        storage.remove_file(&chunk.directory().join(&place.path()))?;
+    let directory = chunk.directory();
+    for (path, of_any) in [(index.path(), false), (data.path(), data.is_metadata)] {
+        let owner = chunk.files.get(&path);
+        if owner.is_some_and(|owner| of_any || *owner == data.stream) {
+            storage.remove_file(&directory.join(&path))?;
+            chunk.files.remove(&path);
+        }
     }
     Ok(())
 }
@@ -400,6 +409,7 @@ fn place(entities: &Entities, key: StreamKey) -> Option<Place> {
     }
     Some(Place {
         stream: key,
+        is_metadata: stream.is_metadata(),
         chunk,
         directory,
         name,
@@ -427,11 +437,7 @@ fn create(
         .expect("law of holds: a stream holds its chunk");
     let chunk_directory = chunk.directory();
     let directory = chunk_directory.join(&place.directory);
-    storage.create_directory(&directory)?;
-    // Whoever moves or deletes the chunk's files asks it which they are.
-    if let Some(top) = place.directory.components().next() {
-        chunk.tops.insert(top.to_vec());
-    }
+    make_directories(storage, chunk, &place.directory)?;
     let path = named(&directory, &place.name);
     let key = entities.insert(File { path: path.clone() });
     match storage.create_file(key, &path) {
@@ -448,6 +454,30 @@ fn create(
             Err(error)
         }
     }
+}
+
+/// Makes the directories of a chunk down to this one. Those that were made before are
+/// made again if they are gone.
+fn make_directories(
+    storage: &mut StoragePort,
+    chunk: &mut Chunk,
+    directory: &RelativePath,
+) -> Result<(), StorageError> {
+    let mut missing = Vec::new();
+    let mut above = Some(directory.clone());
+    while let Some(path) = above.filter(|path| !path.is_root() && !chunk.directories.contains(path))
+    {
+        above = path.parent();
+        missing.push(path);
+    }
+    if missing.is_empty() {
+        return storage.create_directory(&chunk.directory().join(directory));
+    }
+    for path in missing.into_iter().rev() {
+        places::make_own(storage, &chunk.directory().join(&path))?;
+        chunk.directories.insert(path);
+    }
+    Ok(())
 }
 
 fn named(directory: &RelativePath, name: &[u8]) -> RelativePath {

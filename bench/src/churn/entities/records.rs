@@ -262,6 +262,7 @@ impl Record for Session {
             host: b"host".to_vec(),
             origin: Some(origin(id)),
             directory: directory(),
+            places: BTreeSet::new(),
             created_s: 0,
             minor: 15,
             trace_format: TraceFormat::Ctf1,
@@ -320,7 +321,7 @@ impl Record for Chunk {
             begin: "20261122T101632+0000".to_owned(),
             end: None,
             close: None,
-            tops: BTreeSet::new(),
+            directories: BTreeSet::new(),
             files: BTreeMap::new(),
         }
     }

@@ -69,8 +69,19 @@ impl Disk {
             .filter(|name| tail(name, directory).is_some_and(|tail| !tail.is_root()))
     }
 
+    /// The names that stand directly in a directory, with its own path before them.
+    pub fn names_in<'a>(
+        &'a self,
+        directory: &'a RelativePath,
+    ) -> impl Iterator<Item = &'a RelativePath> {
+        self.below(directory)
+            .filter(|name| name.parent().as_ref() == Some(directory))
+    }
+
     pub fn rename(&mut self, from: &RelativePath, to: &RelativePath) -> Result<(), &'static str> {
-        let moved = *self.names.get(from).ok_or("it does not exist")?;
+        if !self.names.contains_key(from) {
+            return Err("it does not exist");
+        }
         if !self.has_place(to) {
             return Err(NO_DIRECTORY);
         }
@@ -80,12 +91,8 @@ impl Disk {
         if tail(to, from).is_some() {
             return Err("it cannot go below itself");
         }
-        match (moved, self.names.get(to).copied()) {
-            (Entry::Directory, Some(Entry::File(_))) => return Err("a file has that name"),
-            (Entry::File(_), Some(Entry::Directory)) => return Err("a directory has that name"),
-            (_, Some(Entry::Directory)) if !self.is_empty(to) => return Err(NOT_EMPTY),
-            (_, Some(Entry::File(replaced))) => self.let_go(replaced),
-            _ => {}
+        if self.names.contains_key(to) {
+            return Err(EXISTS);
         }
         let names: Vec<RelativePath> = self.below(from).cloned().collect();
         for name in names.iter().chain([from]) {
@@ -159,4 +166,4 @@ pub fn error(operation: Operation, path: &RelativePath, reason: &str) -> Storage
 
 pub const NO_SPACE: &str = "no space left on the disk";
 pub const NO_DIRECTORY: &str = "its directory does not exist";
-const NOT_EMPTY: &str = "the directory is not empty";
+pub const EXISTS: &str = "something has that name";

@@ -75,10 +75,13 @@ fn directories_come_first() {
 }
 
 #[test]
-fn a_file_of_the_same_name_leaves_the_old_one_to_its_readers() {
+fn a_removed_file_stays_with_its_readers() {
     let mut test = Test::new();
     let old = test.create("file");
     test.port.write(old, 0, b"old").unwrap();
+    let key = test.keys.insert(());
+    assert!(test.port.create_file(key, &path("file")).is_err());
+    test.port.remove_file(&path("file")).unwrap();
     let new = test.create("file");
     test.port.write(new, 0, b"n").unwrap();
     let mut into = [0; 3];
@@ -105,8 +108,28 @@ fn names_change_and_go() {
     assert!(test.port.rename(&path("a"), &path("a/b/c")).is_err());
     assert!(test.port.rename(&path("none"), &path("d")).is_err());
     assert!(test.port.rename(&path("a"), &path("none/a")).is_err());
+    assert!(test.port.rename(&path("a"), &path("ab")).is_err());
+    test.port.remove_directory(&path("ab")).unwrap();
     test.port.rename(&path("a"), &path("ab")).unwrap();
     assert!(!test.port.exists(&path("a")).unwrap());
+    for (name, claimed) in [
+        ("ab", false),
+        ("ab/b/file", false),
+        ("d/e", true),
+        ("d", false),
+    ] {
+        assert_eq!(
+            test.port.claim_directory(&path(name)),
+            Ok(claimed),
+            "{name}"
+        );
+    }
+    test.port.remove_directory(&path("d/e")).unwrap();
+    test.port.remove_directory(&path("d")).unwrap();
+    for (name, has) in [("ab", true), ("ab/b", false), ("", false), ("none", false)] {
+        let found = test.port.has_name(&path(name), |name| name == b"b");
+        assert_eq!(found, Ok(has), "{name}");
+    }
     assert_eq!(test.content("ab/b/file"), b"x");
     test.port.create_directory(&path("c")).unwrap();
     assert!(test.port.rename(&path("c"), &path("ab")).is_err());
