@@ -14,7 +14,6 @@ pub mod entities;
 mod ingest;
 pub mod memory;
 mod peers;
-mod places;
 mod poll;
 pub mod ports;
 mod reclaim;

@@ -13,7 +13,7 @@ use baton_components::wire::producer::{CreateSession, GetConfiguration, Version,
 
 use super::fault::{Fault, Reason};
 use super::{Ingest, output};
-use crate::places;
+use crate::record::places;
 use crate::settings::Served;
 
 /// The reply always is our own version; both sides then use the lower minor.

@@ -14,8 +14,8 @@ use baton_components::wire::producer::{AddStream, CloseStream, NONE, code, reply
 use super::fault::{Fault, Reason};
 use super::{Ingest, old_paths};
 use crate::chance;
-use crate::places;
 use crate::record::closing;
+use crate::record::places;
 use crate::record::trace_files::{self, INDEX_ENDING};
 use crate::serve::announce;
 use crate::settings::Grouping;

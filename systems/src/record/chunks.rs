@@ -7,8 +7,8 @@
 use baton_components::chunk::{Chunk, CloseCommand, Place};
 use baton_components::path::RelativePath;
 
-use crate::places;
 use crate::ports::{StorageError, StoragePort};
+use crate::record::places;
 
 /// Directory of the chunk that is being closed.
 const OLD: &[u8] = b".tmp_old_chunk";

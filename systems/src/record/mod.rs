@@ -3,5 +3,6 @@
 pub mod chunks;
 pub mod closing;
 pub mod commit;
+pub mod places;
 pub mod trace_files;
 pub mod waiting_metadata;

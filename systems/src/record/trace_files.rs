@@ -17,8 +17,8 @@ use baton_components::trace_file::{IndexFile, TraceFile};
 use baton_components::wire::ctf_index::{IndexRecord, Version};
 
 use crate::entities::Entities;
-use crate::places;
 use crate::ports::{StorageError, StoragePort, Taken};
+use crate::record::places;
 use crate::record::waiting_metadata;
 
 /// Directory of index files, beside the data files.

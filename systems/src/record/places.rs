@@ -154,26 +154,20 @@ fn numbered(directory: &RelativePath, name: &[u8], number: u32) -> RelativePath 
 }
 
 /// Whether somebody recorded in that directory, perhaps in another life of the relay:
-/// it is that of a trace, of a chunk, of a session, or of its archives.
+/// it is that of a trace, of a session, or of its archives. A host's directory, or that of
+/// a session's name, may have very many names; neither chunks are in it, nor is it listed.
 fn is_recording(storage: &mut StoragePort, directory: &RelativePath) -> Result<bool, StorageError> {
-    for name in [None, Some(KERNEL), Some(USER_SPACE), Some(ARCHIVES)] {
-        let sought = match name {
-            Some(USER_SPACE) => is_of_user_space,
-            _ => is_of_recording,
-        };
-        let directory = match name {
-            Some(name) => numbered(directory, name, 1),
-            None => directory.clone(),
-        };
-        if storage.has_name(&directory, sought)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let below = |name: &[u8]| numbered(directory, name, 1);
+    let is_session = directory.components().nth(1).is_some();
+    Ok(storage.exists(&below(METADATA))?
+        || (is_session && storage.has_name(directory, is_of_chunks)?)
+        || storage.has_name(&below(USER_SPACE), is_of_user_space)?
+        || storage.exists(&below(KERNEL).join(&numbered(&RelativePath::root(), METADATA, 1)))?
+        || storage.has_name(&below(ARCHIVES), is_of_chunks)?)
 }
 
-fn is_of_recording(name: &[u8]) -> bool {
-    name == METADATA || chunk::is_name(name) || name.starts_with(TEMPORARY)
+fn is_of_chunks(name: &[u8]) -> bool {
+    chunk::is_name(name) || name.starts_with(TEMPORARY)
 }
 
 fn is_of_user_space(name: &[u8]) -> bool {
