@@ -58,7 +58,7 @@ pub enum Role {
 pub enum Ending {
     /// In order: streams that still wait for announced packets may get them.
     Close,
-    /// By a fault: the session is over at once, nothing is waited for.
+    /// By a fault. A control connection's session is over at once, nothing is waited for.
     Abort,
 }
 

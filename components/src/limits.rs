@@ -74,9 +74,9 @@ pub const WAITING_METADATA_RETRY: Duration = Duration::from_secs(1);
 /// refused, however many they are.
 pub const REFUSALS_LOGGED_EVERY: Duration = Duration::from_secs(10);
 
-/// How long a stream whose control connection ended waits for packets that were
-/// announced, while no data connection of its session is known. The connection
-/// may be there, with its first packet unread.
+/// How long a session waits for packets that were announced, after its control connection
+/// or its last data connection ended and while no data connection of it is known. One may
+/// be there, with its first packet unread.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(10);
 
 /// Sessions that are over and can still be read, where viewers may read all. Each

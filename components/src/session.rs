@@ -63,8 +63,9 @@ pub struct Session {
 
     /// Its control connection has ended.
     pub producer_gone: bool,
-    /// A producer's connection ended by a fault: streams wait for nothing.
-    pub aborted: bool,
+    /// No packet is waited for: its producer broke the protocol, or its data connections
+    /// have ended and no other came.
+    pub given_up: bool,
     /// Data connections that brought packets for it and are open.
     pub data_connections: u32,
 

@@ -190,6 +190,7 @@ fn begin_packet(
     let stream = ingest.directory.streams.get(&header.stream).copied();
     let stream = stream.ok_or(Reason::UnknownStream(header.stream))?;
     let session = session_of(ingest, key, stream, header.stream)?;
+    refuse_second(ingest, stream)?;
     current_file(ingest, stream, header.stream)?;
     let room = waiting_metadata::check(&ingest.entities, stream).and_then(|()| {
         trace_files::make_room(
@@ -220,6 +221,16 @@ fn begin_packet(
         });
     }
     Ok(())
+}
+
+/// A stream is in the middle of one packet at a time: the bytes of another would stand
+/// among those of the first.
+fn refuse_second(ingest: &Ingest, key: StreamKey) -> Result<(), Reason> {
+    let stream = ingest.entities.streams.get(key);
+    match stream.filter(|stream| stream.arriving.is_some()) {
+        Some(stream) => Err(Reason::Arriving(stream.number)),
+        None => Ok(()),
+    }
 }
 
 /// The session of a data stream, which must be the connection's if it has one.
@@ -265,6 +276,7 @@ fn bind(ingest: &mut Ingest, key: ConnectionKey, session: SessionKey) {
     });
     if let Some(session) = ingest.entities.sessions.get_mut(session) {
         session.data_connections += 1;
+        session.given_up = false;
     }
 }
 
@@ -322,6 +334,7 @@ fn complete_packet(
             report_recovery(ingest, key);
             if has_indexes(ingest, key) {
                 index::packet_came(ingest, key, sequence, place)?;
+                index::give_up_before(ingest, key, sequence);
             }
         }
         None => index::packet_was_lost(ingest, key, sequence),

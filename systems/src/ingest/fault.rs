@@ -60,6 +60,8 @@ pub enum Reason {
     CloseCommand(u32),
     #[error("stream {0} is unknown")]
     UnknownStream(u64),
+    #[error("stream {0} is in the middle of a packet that another connection brings")]
+    Arriving(u64),
     #[error("stream {0} is a metadata stream")]
     IsMetadata(u64),
     #[error("stream {0} is not a metadata stream")]

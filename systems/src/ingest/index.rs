@@ -57,13 +57,15 @@ fn take(ingest: &mut Ingest, key: StreamKey, description: SendIndex) -> Result<(
         return Ok(());
     }
     described.beacon = None;
-    description_came(ingest, key, description)
+    let session = stream.session;
+    description_came(ingest, key, session, description)
 }
 
 /// The description of a packet has come: its record is complete, or it waits.
 fn description_came(
     ingest: &mut Ingest,
     key: StreamKey,
+    session: SessionKey,
     description: SendIndex,
 ) -> Result<(), Reason> {
     let sequence = description.sequence;
@@ -79,7 +81,12 @@ fn description_came(
             rotation::try_rotate(ingest, key)
         }
         Meeting::Alone { passed: false } => {
-            wait(ingest, key, sequence, Half::Description(description))
+            wait(ingest, key, sequence, Half::Description(description))?;
+            if ingest.has_given_up(session) {
+                give_up(ingest, key);
+                rotation::try_rotate(ingest, key)?;
+            }
+            Ok(())
         }
     }
 }
@@ -113,6 +120,47 @@ pub fn packet_was_lost(ingest: &mut Ingest, key: StreamKey, sequence: u64) {
     if let Meeting::With(Half::Description(description)) = meet(ingest, key, sequence) {
         stop_waiting(ingest, key, sequence);
         account(ingest, key, &description);
+    }
+}
+
+/// The packets of a stream come in order: those before `sequence` that were described and
+/// did not come will not.
+pub fn give_up_before(ingest: &mut Ingest, key: StreamKey, sequence: u64) {
+    while let Some(description) = oldest(ingest, key)
+        && description.sequence != sequence
+        && reached(Some(sequence), description.sequence)
+    {
+        stop_waiting(ingest, key, description.sequence);
+        account(ingest, key, &description);
+    }
+}
+
+/// No packet that was described will come.
+pub fn give_up(ingest: &mut Ingest, key: StreamKey) {
+    let Some(stream) = ingest.entities.streams.get(key) else {
+        return;
+    };
+    let halves = stream.pending.iter();
+    let descriptions: Vec<SendIndex> = halves
+        .filter_map(
+            |(_, index)| match ingest.entities.indexes.get(*index)?.half {
+                Half::Description(description) => Some(description),
+                Half::Packet(_) => None,
+            },
+        )
+        .collect();
+    for description in descriptions {
+        stop_waiting(ingest, key, description.sequence);
+        account(ingest, key, &description);
+    }
+}
+
+/// The half that waits for longest, if it is a description.
+fn oldest(ingest: &Ingest, key: StreamKey) -> Option<SendIndex> {
+    let (_, index) = ingest.entities.streams.get(key)?.pending.front()?;
+    match ingest.entities.indexes.get(*index)?.half {
+        Half::Description(description) => Some(description),
+        Half::Packet(_) => None,
     }
 }
 

@@ -8,6 +8,7 @@ mod control;
 mod data;
 mod fault;
 mod index;
+mod loss;
 mod metadata;
 mod old_paths;
 mod output;
@@ -23,6 +24,7 @@ use bevy_ecs::system::{Res, ResMut, SystemParam};
 
 pub use control::{control, report_more};
 pub use data::data;
+pub use loss::{cut_torn, give_up};
 
 use crate::agenda::Agenda;
 use crate::entities::Entities;
@@ -39,7 +41,7 @@ pub struct Ingest<'w> {
     pub agenda: ResMut<'w, Agenda>,
     clock: Res<'w, ClockPort>,
     chance: ResMut<'w, ChancePort>,
-    now: Res<'w, Now>,
+    pub now: Res<'w, Now>,
     settings: Res<'w, Settings>,
 }
 
@@ -58,5 +60,11 @@ impl Ingest<'_> {
                     .is_some_and(|s| s.session == session)
             })
             .ok_or(Reason::UnknownStream(handle))
+    }
+
+    /// Whether no packet of that session is waited for.
+    fn has_given_up(&self, session: SessionKey) -> bool {
+        let session = self.entities.sessions.get(session);
+        session.is_some_and(|session| session.given_up)
     }
 }

@@ -6,7 +6,6 @@
 //! nor END looks at the streams.
 
 use baton_components::keys::{SessionKey, StreamKey};
-use baton_components::session::Session;
 use baton_components::stream::{Stream, reached};
 use baton_components::wire::producer::{
     BeginDataPending, DataPending, EndDataPending, NONE, QuiescentControl, code, reply,
@@ -14,6 +13,7 @@ use baton_components::wire::producer::{
 
 use super::Ingest;
 use super::fault::Fault;
+use crate::entities::Entities;
 
 pub fn begin(
     ingest: &mut Ingest,
@@ -42,13 +42,13 @@ pub fn ask(
         reason.abort()
     })?;
     check(ingest, key);
-    let sessions = &ingest.entities.sessions;
-    let indexed = sessions.get(own).is_some_and(Session::has_indexes);
-    let pending = ingest
-        .entities
-        .streams
-        .get(key)
-        .is_some_and(|stream| is_pending(stream, indexed, command.last_sequence));
+    let Entities {
+        sessions, streams, ..
+    } = &*ingest.entities;
+    let (session, stream) = (sessions.get(own), streams.get(key));
+    let pending = session.zip(stream).is_some_and(|(session, stream)| {
+        !session.given_up && is_pending(stream, session.has_indexes(), command.last_sequence)
+    });
     reply::code(
         replies,
         if pending {

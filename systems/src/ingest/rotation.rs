@@ -44,12 +44,9 @@ pub fn try_rotate(ingest: &mut Ingest, key: StreamKey) -> Result<(), Reason> {
     let Some(stream) = ingest.entities.streams.get(key) else {
         return Ok(());
     };
-    let Some(rotation) = stream
-        .rotation
-        .as_deref()
-        .copied()
-        .filter(|rotation| is_due(stream, rotation.position))
-    else {
+    let Some(rotation) = stream.rotation.as_deref().copied().filter(|rotation| {
+        is_due(stream, rotation.position) || ingest.has_given_up(stream.session)
+    }) else {
         return Ok(());
     };
     let excess = excess(ingest, stream);

@@ -153,7 +153,7 @@ fn try_create(
         pending_round: 1,
         unchecked: 0,
         producer_gone: false,
-        aborted: false,
+        given_up: false,
         data_connections: 0,
         kept_streams: VecDeque::new(),
         viewers: Vec::new(),

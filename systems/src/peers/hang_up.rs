@@ -3,66 +3,62 @@
 use std::cmp::Reverse;
 
 use baton_components::connection::{Connection, Ending, Role};
-use baton_components::directory::Directory;
-use baton_components::keys::{ConnectionKey, SessionKey, StreamKey};
+use baton_components::keys::{ConnectionKey, SessionKey};
 use baton_components::limits::DRAIN_GRACE;
 use baton_components::session::Session;
-use baton_components::time::Now;
-use bevy_ecs::system::{Res, ResMut, SystemParam};
+use bevy_ecs::system::{ResMut, SystemParam};
 
-use crate::agenda::{Agenda, Timer};
-use crate::entities::Entities;
-use crate::ingest::report_more;
-use crate::ports::{NetworkPort, StoragePort};
+use crate::agenda::Timer;
+use crate::ingest::{self, Ingest, report_more};
+use crate::ports::NetworkPort;
 use crate::record::closing;
-use crate::record::trace_files;
 
 /// What the end of a connection touches.
 #[derive(SystemParam)]
 pub struct HangUp<'w> {
-    pub entities: ResMut<'w, Entities>,
-    directory: ResMut<'w, Directory>,
-    storage: ResMut<'w, StoragePort>,
+    pub ingest: Ingest<'w>,
     network: ResMut<'w, NetworkPort>,
-    pub agenda: ResMut<'w, Agenda>,
-    pub now: Res<'w, Now>,
 }
 
 /// Closes the connections that ended in this tick.
 pub fn hang_up(mut hang_up: HangUp) {
-    let mut ending = std::mem::take(&mut hang_up.agenda.ending);
+    let mut ending = std::mem::take(&mut hang_up.ingest.agenda.ending);
     for key in ending.drain(..) {
         end(&mut hang_up, key);
     }
-    hang_up.agenda.ending = ending;
+    hang_up.ingest.agenda.ending = ending;
 }
 
-/// Closes every connection, as if each had failed, and lets go of what is kept: the
-/// relay stops.
+/// Closes every connection, as if each had failed, and lets go of what is kept or waits:
+/// the relay stops.
 pub fn hang_up_all(mut hang_up: HangUp) {
-    let mut keys: Vec<ConnectionKey> = hang_up
-        .entities
-        .connections
-        .iter()
-        .map(|(key, _)| key)
-        .collect();
+    let connections = hang_up.ingest.entities.connections.iter();
+    let mut keys: Vec<ConnectionKey> = connections.map(|(key, _)| key).collect();
     keys.sort_unstable();
     for key in keys {
-        if let Some(connection) = hang_up.entities.connections.get_mut(key) {
+        if let Some(connection) = hang_up.ingest.entities.connections.get_mut(key) {
             connection.end(Ending::Abort);
         }
         end(&mut hang_up, key);
     }
-    while !hang_up.agenda.kept.is_empty() {
-        let HangUp {
+    let Ingest { entities, .. } = &hang_up.ingest;
+    let sessions = entities.sessions.iter();
+    let mut lingering: Vec<SessionKey> = sessions.map(|(key, _)| key).collect();
+    lingering.sort_unstable();
+    for key in lingering {
+        ingest::give_up(&mut hang_up.ingest, key);
+    }
+    while !hang_up.ingest.agenda.kept.is_empty() {
+        let Ingest {
             entities, agenda, ..
-        } = &mut hang_up;
+        } = &mut hang_up.ingest;
         closing::forget_oldest_session(entities, &mut agenda.kept);
     }
 }
 
 fn end(hang_up: &mut HangUp, key: ConnectionKey) {
-    let Some(connection) = hang_up.entities.connections.get_mut(key) else {
+    let HangUp { ingest, network } = hang_up;
+    let Some(connection) = ingest.entities.connections.get_mut(key) else {
         return;
     };
     if let Role::Control(control) = &mut connection.role {
@@ -76,7 +72,7 @@ fn end(hang_up: &mut HangUp, key: ConnectionKey) {
     } else {
         None
     };
-    if !aborted && (packet.is_some() || !hang_up.network.input(key).is_empty()) {
+    if !aborted && (packet.is_some() || !network.input(key).is_empty()) {
         tracing::warn!(
             peer = connection.peer,
             "{} connection ended in the middle of a message",
@@ -84,85 +80,69 @@ fn end(hang_up: &mut HangUp, key: ConnectionKey) {
         );
     }
     if let Some(packet) = packet {
-        cut_torn(hang_up, packet.stream);
+        ingest::cut_torn(ingest, packet.stream);
     }
-    if let Some(session) = session {
-        end_producer(hang_up, session, is_control, aborted);
+    match session {
+        Some(session) if is_control => end_control(ingest, session, aborted),
+        Some(session) => end_data(ingest, session),
+        None => {}
     }
-    hang_up.network.close(key);
-    hang_up.entities.disown::<Connection>(key);
+    network.close(key);
+    ingest.entities.disown::<Connection>(key);
 }
 
-/// A packet that was arriving will not be complete.
-fn cut_torn(hang_up: &mut HangUp, stream: StreamKey) {
-    let Some(stream) = hang_up.entities.streams.get_mut(stream) else {
+/// A session's control connection is gone: no stream is added, and nothing is described,
+/// any more. After a fault nothing is waited for either.
+fn end_control(ingest: &mut Ingest, key: SessionKey, aborted: bool) {
+    let Some(session) = ingest.entities.sessions.get_mut(key) else {
         return;
     };
-    stream.arriving = None;
-    let file = stream.current_file();
-    if let Some(file) = file.and_then(|file| hang_up.entities.trace_files.get_mut(file)) {
-        trace_files::cut(&mut hang_up.storage, file);
-    }
-}
-
-/// One of a session's two connections is gone. Whatever still can come is waited for.
-fn end_producer(hang_up: &mut HangUp, key: SessionKey, is_control: bool, aborted: bool) {
-    let Some(session) = hang_up.entities.sessions.get_mut(key) else {
-        return;
-    };
-    if is_control {
-        session.producer_gone = true;
-        tracing::info!(
-            session = session.id,
-            "the producer of session {} is gone",
-            session.id
-        );
-    } else {
-        session.data_connections -= 1;
-    }
-    if is_control {
-        // No stream is added any more. Those that are there have their chunk; other
-        // consumers of the session wait until nobody has it.
-        hang_up.entities.relink(key, |session: &mut Session| {
-            session.chunk = None;
-            session.closing_chunk = None;
-        });
-    }
-    if aborted {
-        return abort(hang_up, key);
-    }
+    session.producer_gone = true;
+    session.given_up |= aborted;
+    tracing::info!(
+        session = session.id,
+        "the producer of session {} is gone",
+        session.id
+    );
+    // Streams that are there have their chunk; other consumers of the session wait until
+    // nobody has it.
+    ingest.entities.relink(key, |session: &mut Session| {
+        session.chunk = None;
+        session.closing_chunk = None;
+    });
     closing::try_close_all(
-        &mut hang_up.entities,
-        &mut hang_up.directory,
-        &mut hang_up.storage,
+        &mut ingest.entities,
+        &mut ingest.directory,
+        &mut ingest.storage,
         key,
     );
-    closing::keep(&mut hang_up.entities, &mut hang_up.agenda.kept, key);
-    let Some(session) = hang_up.entities.sessions.get(key) else {
+    closing::keep(&mut ingest.entities, &mut ingest.agenda.kept, key);
+    expect_data(ingest, key);
+}
+
+/// One of a session's data connections is gone. Its producer may be there still, and open
+/// another one.
+fn end_data(ingest: &mut Ingest, key: SessionKey) {
+    let Some(session) = ingest.entities.sessions.get_mut(key) else {
         return;
     };
-    if session.open_streams.is_empty() || !session.producer_gone || session.data_connections > 0 {
-        return;
-    }
-    if is_control {
-        // A data connection may be there that has brought nothing yet.
-        let timer = Reverse((hang_up.now.monotonic + DRAIN_GRACE, Timer::Drain(key)));
-        hang_up.agenda.timers.push(timer);
+    session.data_connections -= 1;
+    if session.producer_gone && session.data_connections == 0 {
+        ingest::give_up(ingest, key);
     } else {
-        abort(hang_up, key);
+        expect_data(ingest, key);
     }
 }
 
-/// The session is over at once: its streams wait for nothing.
-pub fn abort(hang_up: &mut HangUp, key: SessionKey) {
-    if let Some(session) = hang_up.entities.sessions.get_mut(key) {
-        session.aborted = true;
+/// Where no data connection of a session is known there may be one that has brought
+/// nothing yet: it has some time to do so.
+fn expect_data(ingest: &mut Ingest, key: SessionKey) {
+    let session = ingest.entities.sessions.get(key);
+    let is_waiting = session.is_some_and(|session| {
+        session.data_connections == 0 && !session.given_up && !session.open_streams.is_empty()
+    });
+    if is_waiting {
+        let timer = Reverse((ingest.now.monotonic + DRAIN_GRACE, Timer::Drain(key)));
+        ingest.agenda.timers.push(timer);
     }
-    closing::try_close_all(
-        &mut hang_up.entities,
-        &mut hang_up.directory,
-        &mut hang_up.storage,
-        key,
-    );
-    closing::keep(&mut hang_up.entities, &mut hang_up.agenda.kept, key);
 }

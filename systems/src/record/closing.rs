@@ -56,8 +56,8 @@ fn must_wait(entities: &Entities, key: StreamKey) -> bool {
     let Some(session) = entities.sessions.get(stream.session) else {
         return false;
     };
-    // Metadata has no packets; and after a fault nothing is waited for.
-    if stream.is_metadata() || session.aborted {
+    // Metadata has no packets.
+    if stream.is_metadata() || session.given_up {
         return false;
     }
     let last = stream

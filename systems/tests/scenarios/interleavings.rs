@@ -11,6 +11,7 @@ mod model;
 mod producer;
 mod reader;
 mod script;
+mod stranger;
 mod viewer;
 
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};

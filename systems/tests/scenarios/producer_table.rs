@@ -280,7 +280,7 @@ impl Row {
             return;
         };
         let aborts = self.then == Then::Aborts;
-        assert_eq!(session.aborted, aborts, "the session is aborted");
+        assert_eq!(session.given_up, aborts, "the session is aborted");
         assert!(!aborts || session.open_streams.is_empty());
     }
 }

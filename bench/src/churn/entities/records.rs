@@ -277,7 +277,7 @@ impl Record for Session {
             pending_round: 1,
             unchecked: 0,
             producer_gone: false,
-            aborted: false,
+            given_up: false,
             data_connections: 1,
             kept_streams: VecDeque::new(),
             viewers: Vec::new(),

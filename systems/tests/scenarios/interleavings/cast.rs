@@ -9,6 +9,7 @@ use super::disk::Disk;
 use super::model::{self, Chunks, Close};
 use super::producer::Producer;
 use super::script::{Act, Leaving, Script, Step};
+use super::stranger;
 use super::viewer::{Scene, Viewer};
 use crate::stage::{self, Stage};
 
@@ -99,6 +100,9 @@ impl Cast {
             return;
         }
         let who = step.who % self.producers.len();
+        if let Act::Intrude(intrusion) = &step.act {
+            return stranger::intrude(&mut self.stage, &self.producers[who], intrusion);
+        }
         if who != SUFFERER {
             self.disk.mend(&self.stage);
         }
@@ -154,7 +158,7 @@ impl Cast {
                     self.advance(who, next);
                 }
             }
-            Act::Deliver(_) | Act::View(_) | Act::Fault(_) => {}
+            Act::Deliver(_) | Act::View(_) | Act::Fault(_) | Act::Intrude(_) => {}
         }
     }
 

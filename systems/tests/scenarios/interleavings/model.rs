@@ -109,8 +109,7 @@ impl Session {
         let target = &mut self.streams[stream];
         if target.closed {
             // Nobody knows that stream any more.
-            self.data_gone = true;
-            return self.abort();
+            return self.end_data();
         }
         if first {
             self.bound = true;
@@ -150,12 +149,19 @@ impl Session {
         for stream in &mut self.streams {
             stream.arriving = None;
         }
-        self.try_close();
+        if self.control_gone {
+            self.abort();
+        }
+    }
+
+    /// Whether a packet has come on its data connection.
+    pub fn is_bound(&self) -> bool {
+        self.bound
     }
 
     /// Time has passed: whose packets have no connection to come on waits no more.
     pub fn pass(&mut self) {
-        if self.control_gone && !self.bound {
+        if self.control_gone && (self.data_gone || !self.bound) {
             self.abort();
         }
     }
@@ -163,9 +169,6 @@ impl Session {
     fn try_close(&mut self) {
         for stream in &mut self.streams {
             stream.try_close();
-        }
-        if self.control_gone && self.data_gone {
-            self.abort();
         }
     }
 
@@ -180,6 +183,16 @@ impl Stream {
     /// Whether a packet up to that one lacks a half.
     pub fn is_pending(&self, last: Option<u64>) -> bool {
         last.is_some() && (self.last_data < last || self.last_index < last)
+    }
+
+    /// Whether a packet has begun to come and is not whole.
+    pub fn is_arriving(&self) -> bool {
+        self.arriving.is_some()
+    }
+
+    /// Whether its files have no limit.
+    pub fn is_endless(&self) -> bool {
+        self.limit.is_none()
     }
 
     /// Whether a packet has one half only.

@@ -7,6 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::model::{Close, Limit};
+use super::stranger::{Intrusion, intrusions};
 
 #[derive(Clone, Debug)]
 pub struct Script {
@@ -86,6 +87,8 @@ pub enum Act {
     View(View),
     /// Something goes wrong with the disk in the next steps.
     Fault(Fault),
+    /// A stranger sends packets of the producer's streams.
+    Intrude(Intrusion),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -222,8 +225,17 @@ fn step(theme: Theme) -> impl Strategy<Value = Step> {
 fn act(theme: Theme) -> BoxedStrategy<Act> {
     let producers = producer_act(theme);
     match theme {
-        Theme::Producers => producers.boxed(),
-        Theme::Viewers => prop_oneof![3 => producers, 4 => view().prop_map(Act::View)].boxed(),
+        Theme::Producers => prop_oneof![
+            9 => producers,
+            1 => intrusions().prop_map(Act::Intrude),
+        ]
+        .boxed(),
+        Theme::Viewers => prop_oneof![
+            9 => producers,
+            12 => view().prop_map(Act::View),
+            1 => intrusions().prop_map(Act::Intrude),
+        ]
+        .boxed(),
         Theme::Faults => prop_oneof![5 => producers, 1 => fault().prop_map(Act::Fault)].boxed(),
     }
 }
