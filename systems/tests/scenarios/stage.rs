@@ -33,8 +33,12 @@ impl Stage {
     }
 
     pub fn with(settings: Settings) -> Self {
+        Self::on(MemoryStorage::new(), settings)
+    }
+
+    /// A relay on that disk.
+    pub fn on(storage: MemoryStorage, settings: Settings) -> Self {
         let network = MemoryNetwork::new();
-        let storage = MemoryStorage::new();
         let clock = MemoryClock::new(CREATED_S);
         let relay = Relay::new(network.port(), storage.port(), clock.port(), settings, true);
         Self {
