@@ -14,13 +14,17 @@ use std::sync::{Arc, Mutex};
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
 
-use self::disk::{Disk, EXISTS, Entry, Inode, NO_DIRECTORY, NO_SPACE, Open, error};
+use self::disk::{Disk, EXISTS, Entry, Inode, NO_DIRECTORY, NO_SPACE, Open, Process, error};
 use super::lock;
 use crate::ports::{NAMES_LOOKED_AT, Storage, StorageError, StoragePort};
 
 /// Handle of a disk; its clones are the same disk.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryStorage(Arc<Mutex<Disk>>);
+pub struct MemoryStorage {
+    disk: Arc<Mutex<Disk>>,
+    /// Whose files the keys are of.
+    process: Process,
+}
 
 /// What a relay asks of a disk, apart from closing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +71,14 @@ impl MemoryStorage {
         Self::default()
     }
 
+    /// The same disk for another relay, whose keys are its own.
+    pub fn elsewhere(&self) -> Self {
+        Self {
+            disk: Arc::clone(&self.disk),
+            process: Process(self.process.0 + 1),
+        }
+    }
+
     /// The side that a relay writes to.
     pub fn port(&self) -> StoragePort {
         StoragePort(Box::new(self.clone()))
@@ -74,7 +86,7 @@ impl MemoryStorage {
 
     /// All that has a name: the bytes of each file, nothing for a directory.
     pub fn tree(&self) -> BTreeMap<RelativePath, Option<Vec<u8>>> {
-        let disk = lock(&self.0);
+        let disk = lock(&self.disk);
         let content = |entry: &Entry| match entry {
             Entry::Directory => None,
             Entry::File(inode) => Some(disk.inodes[inode].bytes.clone()),
@@ -87,7 +99,7 @@ impl MemoryStorage {
 
     /// The bytes of one file, if there is a file of that name.
     pub fn file(&self, path: &RelativePath) -> Option<Vec<u8>> {
-        let disk = lock(&self.0);
+        let disk = lock(&self.disk);
         match disk.names.get(path)? {
             Entry::Directory => None,
             Entry::File(inode) => Some(disk.inodes[inode].bytes.clone()),
@@ -96,23 +108,29 @@ impl MemoryStorage {
 
     /// Files that the relay has open.
     pub fn open_files(&self) -> usize {
-        lock(&self.0).open.len()
+        let disk = lock(&self.disk);
+        let open = disk.open.keys();
+        open.filter(|(process, _)| *process == self.process).count()
     }
 
     /// Bytes in all files, those without a name that are open included.
     pub fn used_bytes(&self) -> u64 {
-        lock(&self.0).used_bytes()
+        lock(&self.disk).used_bytes()
     }
 
     /// Operations of that kind so far, failed ones included. Who wants to see each
     /// one fail counts them in a first run.
     pub fn count(&self, operation: Operation) -> u64 {
-        lock(&self.0).counts.get(&operation).copied().unwrap_or(0)
+        lock(&self.disk)
+            .counts
+            .get(&operation)
+            .copied()
+            .unwrap_or(0)
     }
 
     /// The `nth` operation of that kind from now on fails (1: the next one).
     pub fn fail(&self, operation: Operation, nth: u64, reason: &str) {
-        let mut disk = lock(&self.0);
+        let mut disk = lock(&self.disk);
         let ordinal = disk.counts.get(&operation).copied().unwrap_or(0) + nth;
         disk.faults.insert((operation, ordinal), reason.to_owned());
     }
@@ -120,13 +138,13 @@ impl MemoryStorage {
     /// The disk has room for so many bytes in all; none: for any number. What needs
     /// more fails; a write first fills what is left.
     pub fn limit_bytes(&self, capacity_bytes: Option<u64>) {
-        lock(&self.0).capacity_bytes = capacity_bytes;
+        lock(&self.disk).capacity_bytes = capacity_bytes;
     }
 }
 
 impl Storage for MemoryStorage {
     fn create_directory(&mut self, path: &RelativePath) -> Result<(), StorageError> {
-        let mut disk = lock(&self.0);
+        let mut disk = lock(&self.disk);
         let operation = Operation::CreateDirectory;
         disk.begin(operation, path)?;
         let mut above = RelativePath::root();
@@ -146,15 +164,15 @@ impl Storage for MemoryStorage {
     }
 
     fn claim_directory(&mut self, path: &RelativePath) -> Result<bool, StorageError> {
-        if lock(&self.0).names.contains_key(path) {
-            lock(&self.0).begin(Operation::CreateDirectory, path)?;
+        if lock(&self.disk).names.contains_key(path) {
+            lock(&self.disk).begin(Operation::CreateDirectory, path)?;
             return Ok(false);
         }
         self.create_directory(path).map(|()| true)
     }
 
     fn exists(&mut self, path: &RelativePath) -> Result<bool, StorageError> {
-        let mut disk = lock(&self.0);
+        let mut disk = lock(&self.disk);
         disk.begin(Operation::LookUp, path)?;
         Ok(path.is_root() || disk.names.contains_key(path))
     }
@@ -164,21 +182,21 @@ impl Storage for MemoryStorage {
         directory: &RelativePath,
         is_sought: fn(&[u8]) -> bool,
     ) -> Result<bool, StorageError> {
-        let mut disk = lock(&self.0);
+        let mut disk = lock(&self.disk);
         disk.begin(Operation::LookUp, directory)?;
         let mut names = disk.names_in(directory).take(NAMES_LOOKED_AT);
         Ok(names.any(|path| path.components().last().is_some_and(is_sought)))
     }
 
     fn rename(&mut self, from: &RelativePath, to: &RelativePath) -> Result<(), StorageError> {
-        let mut disk = lock(&self.0);
+        let mut disk = lock(&self.disk);
         disk.begin(Operation::Rename, from)?;
         disk.rename(from, to)
             .map_err(|reason| error(Operation::Rename, from, reason))
     }
 
     fn remove_directory(&mut self, path: &RelativePath) -> Result<(), StorageError> {
-        let mut disk = lock(&self.0);
+        let mut disk = lock(&self.disk);
         disk.begin(Operation::Remove, path)?;
         if disk.names.get(path) == Some(&Entry::Directory) && disk.is_empty(path) {
             disk.names.remove(path);
@@ -187,7 +205,7 @@ impl Storage for MemoryStorage {
     }
 
     fn remove_file(&mut self, path: &RelativePath) -> Result<(), StorageError> {
-        let mut disk = lock(&self.0);
+        let mut disk = lock(&self.disk);
         disk.begin(Operation::Remove, path)?;
         match disk.names.get(path).copied() {
             Some(Entry::Directory) => Err(error(Operation::Remove, path, "it is a directory")),
@@ -201,10 +219,10 @@ impl Storage for MemoryStorage {
     }
 
     fn create_file(&mut self, key: FileKey, path: &RelativePath) -> Result<(), StorageError> {
-        let mut disk = lock(&self.0);
+        let mut disk = lock(&self.disk);
         let operation = Operation::CreateFile;
         disk.begin(operation, path)?;
-        if disk.open.contains_key(&key) {
+        if disk.open.contains_key(&(self.process, key)) {
             return Err(error(operation, path, "its key has a file open"));
         }
         if !disk.has_place(path) {
@@ -223,14 +241,14 @@ impl Storage for MemoryStorage {
         disk.inodes.insert(inode, fresh);
         disk.names.insert(path.clone(), Entry::File(inode));
         let path = path.clone();
-        disk.open.insert(key, Open { inode, path });
+        disk.open.insert((self.process, key), Open { inode, path });
         Ok(())
     }
 
     fn write(&mut self, key: FileKey, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
-        let mut disk = lock(&self.0);
+        let mut disk = lock(&self.disk);
         let operation = Operation::Write;
-        let open = disk.opened(operation, key)?;
+        let open = disk.opened(operation, self.process, key)?;
         disk.begin(operation, &open.path)?;
         let size = disk.size(open.inode);
         let end = offset.saturating_add(bytes.len() as u64);
@@ -249,9 +267,9 @@ impl Storage for MemoryStorage {
     }
 
     fn read(&mut self, key: FileKey, offset: u64, into: &mut [u8]) -> Result<(), StorageError> {
-        let mut disk = lock(&self.0);
+        let mut disk = lock(&self.disk);
         let operation = Operation::Read;
-        let open = disk.opened(operation, key)?;
+        let open = disk.opened(operation, self.process, key)?;
         disk.begin(operation, &open.path)?;
         let file = disk.bytes(open.inode);
         let end = offset.saturating_add(into.len() as u64);
@@ -265,9 +283,9 @@ impl Storage for MemoryStorage {
     }
 
     fn resize(&mut self, key: FileKey, size: u64) -> Result<(), StorageError> {
-        let mut disk = lock(&self.0);
+        let mut disk = lock(&self.disk);
         let operation = Operation::Resize;
-        let open = disk.opened(operation, key)?;
+        let open = disk.opened(operation, self.process, key)?;
         disk.begin(operation, &open.path)?;
         let old = disk.size(open.inode);
         if size > disk.size_max(old).max(old) {
@@ -278,8 +296,8 @@ impl Storage for MemoryStorage {
     }
 
     fn close(&mut self, key: FileKey) {
-        let mut disk = lock(&self.0);
-        if let Some(open) = disk.open.remove(&key) {
+        let mut disk = lock(&self.disk);
+        if let Some(open) = disk.open.remove(&(self.process, key)) {
             disk.let_go(open.inode);
         }
     }

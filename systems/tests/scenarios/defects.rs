@@ -8,6 +8,8 @@ mod directories;
 mod disk;
 mod faults;
 mod full_metadata;
+mod sharing;
+mod strangers;
 mod streams;
 
 use baton_components::keys::FileKey;

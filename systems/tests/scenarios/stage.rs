@@ -34,8 +34,12 @@ impl Stage {
     }
 
     pub fn with(settings: Settings) -> Self {
+        Self::on(MemoryStorage::new(), settings)
+    }
+
+    /// A relay on that disk.
+    pub fn on(storage: MemoryStorage, settings: Settings) -> Self {
         let network = MemoryNetwork::new();
-        let storage = MemoryStorage::new();
         let clock = MemoryClock::new(CREATED_S);
         let chance = MemoryChance::default();
         let relay = Relay::new(

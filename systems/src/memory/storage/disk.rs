@@ -13,12 +13,16 @@ pub struct Disk {
     pub names: BTreeMap<RelativePath, Entry>,
     pub inodes: BTreeMap<u64, Inode>,
     pub last_inode: u64,
-    pub open: BTreeMap<FileKey, Open>,
+    pub open: BTreeMap<(Process, FileKey), Open>,
     pub counts: BTreeMap<Operation, u64>,
     /// By operation and its number among those of its kind.
     pub faults: BTreeMap<(Operation, u64), String>,
     pub capacity_bytes: Option<u64>,
 }
+
+/// One of those who use the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process(pub u32);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -64,9 +68,9 @@ impl Disk {
 
     /// All names below a directory, at any depth.
     fn below<'a>(&'a self, directory: &'a RelativePath) -> impl Iterator<Item = &'a RelativePath> {
-        self.names
-            .keys()
-            .filter(|name| tail(name, directory).is_some_and(|tail| !tail.is_root()))
+        let first = directory.child([1]).expect("law: that is a name");
+        let names = self.names.range(first..).map(|(name, _)| name);
+        names.take_while(|name| name.is_at_or_below(directory))
     }
 
     /// The names that stand directly in a directory, with its own path before them.
@@ -88,7 +92,7 @@ impl Disk {
         if from == to {
             return Ok(());
         }
-        if tail(to, from).is_some() {
+        if to.is_at_or_below(from) {
             return Err("it cannot go below itself");
         }
         if self.names.contains_key(to) {
@@ -96,16 +100,21 @@ impl Disk {
         }
         let names: Vec<RelativePath> = self.below(from).cloned().collect();
         for name in names.iter().chain([from]) {
-            if let (Some(entry), Some(tail)) = (self.names.remove(name), tail(name, from)) {
+            if let (Some(entry), Some(tail)) = (self.names.remove(name), name.below(from)) {
                 self.names.insert(to.join(&tail), entry);
             }
         }
         Ok(())
     }
 
-    pub fn opened(&self, operation: Operation, key: FileKey) -> Result<Open, StorageError> {
+    pub fn opened(
+        &self,
+        operation: Operation,
+        process: Process,
+        key: FileKey,
+    ) -> Result<Open, StorageError> {
         let none = || error(operation, &RelativePath::root(), "the file is not open");
-        self.open.get(&key).cloned().ok_or_else(none)
+        self.open.get(&(process, key)).cloned().ok_or_else(none)
     }
 
     pub fn size(&self, inode: u64) -> u64 {
@@ -142,17 +151,6 @@ impl Disk {
                 self.inodes.remove(&number);
             }
         }
-    }
-}
-
-/// What follows `directory` in `path`, if it is that directory or below it.
-fn tail(path: &RelativePath, directory: &RelativePath) -> Option<RelativePath> {
-    let rest = path.as_bytes().strip_prefix(directory.as_bytes())?;
-    match rest {
-        [] => Some(RelativePath::root()),
-        _ if directory.is_root() => Some(path.clone()),
-        [b'/', rest @ ..] => RelativePath::parse(rest).ok(),
-        _ => None,
     }
 }
 
