@@ -2,7 +2,7 @@
 
 use crate::application::Workload;
 use crate::events::{self, assert_complete, assert_prefix};
-use crate::layout;
+use crate::layout::{self, data_bytes};
 use crate::lttng::{Buffers, Mode, Producer, Setup};
 use crate::process::{Process, eventually};
 use crate::raw_producer::RawProducer;
@@ -196,7 +196,7 @@ fn assert_offers_no_repair(relay: &mut Relay) {
     relay.terminate();
 }
 
-fn assert_nothing_to_repair(directory: &Path) {
+pub fn assert_nothing_to_repair(directory: &Path) {
     let said = repair(directory).expect("a repair");
     assert_eq!(
         said,
@@ -205,7 +205,7 @@ fn assert_nothing_to_repair(directory: &Path) {
 }
 
 /// What `baton repair` says; an error if it fails.
-fn repair(directory: &Path) -> Result<String, String> {
+pub fn repair(directory: &Path) -> Result<String, String> {
     let home = sandbox::home();
     let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
     command.arg("repair").arg(directory);
@@ -219,16 +219,6 @@ fn repair(directory: &Path) -> Result<String, String> {
 
 fn wait_for_data(directory: &Path, bytes: usize) {
     eventually("data", PATIENCE, || data_bytes(directory) == bytes as u64);
-}
-
-/// The bytes of all packets of a session.
-fn data_bytes(directory: &Path) -> u64 {
-    let files = layout::files(directory);
-    files
-        .iter()
-        .filter(|file| !file.ends_with("metadata") && file.extension().is_none())
-        .map(|file| length(file))
-        .sum()
 }
 
 fn length(file: &Path) -> u64 {

@@ -14,6 +14,7 @@ mod full_disk;
 mod journal;
 mod layout;
 mod live_client;
+mod losses;
 mod lttng;
 mod many_viewers;
 mod nonsense;
