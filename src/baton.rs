@@ -36,6 +36,7 @@ fn run_relay(given: &[Given]) -> Result<(), Box<dyn std::error::Error>> {
     }
     let config = config?;
     if config.check {
+        daemon::check(&config)?;
         say(&config);
         return Ok(());
     }
