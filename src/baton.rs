@@ -42,7 +42,9 @@ fn run_relay(given: &[Given]) -> Result<(), Box<dyn std::error::Error>> {
         Ok(config) if !config.check => Ok(daemon::run(&config, &warnings)?),
         config => {
             daemon::say_all(&warnings);
-            say(config?);
+            let config = config?;
+            daemon::check(&config)?;
+            say(config);
             Ok(())
         }
     }

@@ -117,6 +117,14 @@ pub fn run(config: &Config, warnings: &[String]) -> Result<(), Error> {
     started.run(config)
 }
 
+/// Finds what would keep a relay from starting, as far as it can be known before.
+pub fn check(config: &Config) -> Result<(), Error> {
+    let journal = config.journal.as_deref();
+    journal.map_or(Ok(()), |path| {
+        journal::place::check(path).map_err(no_journal(path))
+    })
+}
+
 /// A relay that listens, and the signs of it that others see. They go with it.
 struct Started {
     relay: Relay,
@@ -148,6 +156,7 @@ impl Started {
         )
         .map_err(Error::Poll)?;
         let listening = listen(&mut network, config, inherited)?;
+        let journal = journal(config)?;
         let mut files = show(&mut network, config, &listening)?;
         files.extend(write_pid(config.pid_file.as_deref())?);
         warn_of_others(config, storage.has_company);
@@ -161,7 +170,6 @@ impl Started {
             ClockPort(Box::new(SystemClock::new())),
             ChancePort(Box::new(chance)),
         );
-        let journal = journal(config)?;
         if let Some(journal) = &journal {
             ports = journal::ports::record(journal, ports);
         }
@@ -299,11 +307,19 @@ fn journal(config: &Config) -> Result<Option<Journal>, Error> {
         clear_allowed: config.settings.clear_allowed,
         serves_all: config.settings.serve == Served::All,
     };
-    let journal = Journal::create(path, &header);
-    journal.map(Some).map_err(|reason| Error::Journal {
-        path: path.clone(),
+    let (file, earlier) = journal::place::create(path).map_err(no_journal(path))?;
+    if let Some(earlier) = earlier {
+        tracing::info!("the earlier journal is {} now", earlier.display());
+    }
+    let journal = Journal::begin(file, path, &header);
+    journal.map(Some).map_err(no_journal(path))
+}
+
+fn no_journal(path: &Path) -> impl Fn(io::Error) -> Error {
+    |reason| Error::Journal {
+        path: path.to_owned(),
         reason,
-    })
+    }
 }
 
 fn write_pid(path: Option<&Path>) -> Result<Option<OwnFile>, Error> {

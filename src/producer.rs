@@ -15,16 +15,20 @@ use baton_components::wire::producer::{
     Minors, SendIndex, Version, code,
 };
 
+use crate::os::said;
+
 /// What we ask for; the relay's own may be lower.
 const MINOR: u32 = 15;
 /// From here on a relay is asked for its configuration.
 const MINOR_OF_CONFIGURATION: u32 = 12;
 
-/// The two connections of a producer.
+/// The two connections of a producer. Either may break while the other lives.
 #[derive(Debug)]
 pub struct Client {
     control: TcpStream,
     data: TcpStream,
+    /// Where they lead, for people.
+    relay: [SocketAddr; 2],
     minor: u32,
     /// Replies to descriptions that were not read.
     awaited: usize,
@@ -46,6 +50,7 @@ impl Client {
         Ok(Self {
             control: connect(control)?,
             data: connect(data)?,
+            relay: [control, data],
             minor: MINOR,
             awaited: 0,
             scratch: Vec::new(),
@@ -102,7 +107,8 @@ impl Client {
     pub fn send(&mut self, command: &Command) -> io::Result<()> {
         self.scratch.clear();
         command.encode(Minors::both(self.minor), &mut self.scratch);
-        self.control.write_all(&self.scratch)
+        let sent = self.control.write_all(&self.scratch);
+        sent.map_err(|reason| self.control_broke(&reason))
     }
 
     /// Begins a packet with its header and its first bytes, in one write. The rest goes
@@ -111,7 +117,8 @@ impl Client {
         self.scratch.clear();
         header.encode(&mut self.scratch);
         self.scratch.extend_from_slice(bytes);
-        self.data.write_all(&self.scratch)
+        let sent = self.data.write_all(&self.scratch);
+        sent.map_err(|reason| self.data_broke(&reason))
     }
 
     pub fn data(&mut self) -> &mut TcpStream {
@@ -137,12 +144,37 @@ impl Client {
         Ok(())
     }
 
-    /// Waits until the relay has written a stream up to this packet.
+    /// Waits until the relay has written a stream up to this packet. Without the data
+    /// connection it never will, and says for ever that it has not.
     pub fn settle(&mut self, question: DataPending) -> io::Result<()> {
         while self.is_pending(&Command::DataPending(question))? {
+            self.look_at_data()?;
             std::thread::sleep(PENDING_RETRY);
         }
         Ok(())
+    }
+
+    /// Finds whether the relay has closed the data connection, on which it says nothing.
+    fn look_at_data(&self) -> io::Result<()> {
+        self.data.set_nonblocking(true)?;
+        let seen = self.data.peek(&mut [0]);
+        self.data.set_nonblocking(false)?;
+        match seen {
+            Ok(0) => Err(self.data_broke(&io::ErrorKind::UnexpectedEof.into())),
+            Err(reason) if reason.kind() != io::ErrorKind::WouldBlock => {
+                Err(self.data_broke(&reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The error of a data connection that broke for that reason.
+    pub fn data_broke(&self, reason: &io::Error) -> io::Error {
+        broke("data", self.relay[1], reason)
+    }
+
+    fn control_broke(&self, reason: &io::Error) -> io::Error {
+        broke("control", self.relay[0], reason)
     }
 
     /// Asks one of the two questions about what is still on its way.
@@ -176,12 +208,17 @@ impl Client {
 
     fn read_code(&mut self) -> io::Result<()> {
         let mut bytes = [0; 4];
-        self.control.read_exact(&mut bytes).map_err(gone)?;
+        self.read(&mut bytes)?;
         self.awaited -= 1;
         match u32::from_be_bytes(bytes) {
             code::OK => Ok(()),
             other => Err(refusal(CommandKind::SendIndex, other)),
         }
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> io::Result<()> {
+        let read = self.control.read_exact(into);
+        read.map_err(|reason| self.control_broke(&reason))
     }
 
     /// Reads exactly one reply.
@@ -193,7 +230,7 @@ impl Client {
                 Ok(None) => {
                     // Replies come one at a time: byte by byte never reads too far.
                     let mut byte = [0];
-                    self.control.read_exact(&mut byte).map_err(gone)?;
+                    self.read(&mut byte)?;
                     bytes.push(byte[0]);
                 }
                 Err(error) => return Err(io::Error::other(error)),
@@ -249,13 +286,18 @@ fn refusal(command: CommandKind, code: u32) -> io::Error {
     io::Error::other(format!("the relay refused {command} with code {code}"))
 }
 
-/// A connection that ends where a reply should be.
-fn gone(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::UnexpectedEof {
-        io::Error::new(error.kind(), "the relay closed the connection")
+fn broke(connection: &str, relay: SocketAddr, reason: &io::Error) -> io::Error {
+    let what = if reason.kind() == io::ErrorKind::UnexpectedEof {
+        "the relay closed it".to_owned()
     } else {
-        error
-    }
+        said(reason)
+    };
+    io::Error::new(
+        reason.kind(),
+        format!(
+            "the {connection} connection to {relay} broke: {what}; its log says why, and              then start again"
+        ),
+    )
 }
 
 /// Asked without a pause the original answers questions and never takes the data.

@@ -6,7 +6,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,8 +18,6 @@ use super::lent::Lent;
 use super::record::{ConnectionId, Content, Record};
 use crate::os::{said, shown};
 
-/// As of trace files.
-const FILE_MODE: u32 = 0o660;
 /// Records beyond which a block is written.
 const BLOCK_BYTES: usize = 256 * 1024;
 /// Records are on disk after that much time: what a relay that is killed may lose.
@@ -33,11 +30,8 @@ const REFERENCE_BYTES_MIN: usize = 512;
 pub struct Journal(Arc<Mutex<Book>>);
 
 impl Journal {
-    pub fn create(path: &Path, header: &Header) -> io::Result<Self> {
-        // It holds what the traces hold, so whoever may read those may read it.
-        let mut options = File::options();
-        let options = options.write(true).create(true).truncate(true);
-        let file = options.mode(FILE_MODE).open(path)?;
+    /// Begins a journal in a file that was made for it.
+    pub fn begin(file: File, path: &Path, header: &Header) -> io::Result<Self> {
         let writer = Writer::new(file, header)?;
         Ok(Self(Arc::new(Mutex::new(Book {
             path: path.to_owned(),

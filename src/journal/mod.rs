@@ -6,6 +6,7 @@
 pub mod block;
 pub mod book;
 pub mod lent;
+pub mod place;
 pub mod ports;
 pub mod record;
 mod words;

@@ -51,7 +51,11 @@ impl Stage {
             clear_allowed: true,
             serves_all: false,
         };
-        let journal = Journal::create(&directory.path().join("journal"), &header).unwrap();
+        let journal = {
+            let path = directory.path().join("journal");
+            let (file, _) = crate::journal::place::create(&path).unwrap();
+            Journal::begin(file, &path, &header).unwrap()
+        };
         let (network, clock) = (MemoryNetwork::new(), MemoryClock::new(1_795_331_211));
         let storage = FileStorage::open(&directory.path().join("traces"), 100).unwrap();
         let storage = StoragePort(Box::new(storage));

@@ -219,7 +219,8 @@ impl Sink for Sender {
             padding: 0,
         };
         self.client.begin_packet(header, &self.head)?;
-        let rest = io::copy(&mut file.take(size - head), self.client.data())?;
+        let rest = io::copy(&mut file.take(size - head), self.client.data());
+        let rest = rest.map_err(|reason| self.client.data_broke(&reason))?;
         if head + rest < size {
             return Err(changed().into());
         }

@@ -53,6 +53,7 @@ fn meanings() -> Vec<Row> {
             "baton relay --journal here --journal-payload=reference",
             &["journal {}/here", "journal-payload reference"],
         ),
+        means("baton relay --journal there", &["journal {}/there"]).file("there", "an earlier one"),
         means("baton relay", &["journal -", "journal-payload copy"]),
         means("baton relay", &["busy-poll 100"]),
         means("baton relay --busy-poll 0", &["busy-poll 0"]),
@@ -91,6 +92,10 @@ fn refusals() -> Vec<Row> {
         usage(
             "baton replay . --verify",
             "error: --verify is for journals, and this is a directory: .",
+        ),
+        fails(
+            "baton relay --check --journal there/journal",
+            "baton: cannot write the journal {}/there/journal: No such file or directory",
         ),
         usage(
             "baton relay --journal-payload some",

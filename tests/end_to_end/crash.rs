@@ -2,7 +2,7 @@
 
 use crate::application::Workload;
 use crate::events::{self, assert_complete, assert_prefix};
-use crate::layout;
+use crate::layout::{self, data_bytes};
 use crate::lttng::{Buffers, Mode, Producer, Setup};
 use crate::process::{Process, eventually};
 use crate::raw_producer::RawProducer;
@@ -107,6 +107,53 @@ fn nothing_is_repaired_under_a_relay() {
     assert_complete(&read_directory(&directory), &[run]);
 }
 
+#[test]
+fn one_of_two_relays_in_a_directory_is_killed() {
+    let _turn = turn::take();
+    if skipped(WHY) {
+        return;
+    }
+    let mut lives = Relay::start();
+    let mut dies = Relay::start_in(&lives.output());
+    let mut spared = RawProducer::connect(&lives, "spared");
+    let mut cut = RawProducer::connect(&dies, "cut");
+    let [of_spared, of_cut] = ["spared", "cut"].map(|session| lives.trace_directory(session));
+    let whole = [&mut spared, &mut cut].map(|producer| producer.send_packet(0..100));
+    let half = [&mut spared, &mut cut].map(|it| it.send_part_of_packet(100..200, 1, 2));
+    wait_for_data(&of_spared, whole[0] + half[0]);
+    wait_for_data(&of_cut, whole[1] + half[1]);
+    // The index comes a moment after its packet.
+    eventually("an index", PATIENCE, || {
+        let files = layout::files(&of_cut);
+        let index = files.iter().find(|file| file.ends_with("ticks_0.idx"));
+        index.is_some_and(|file| length(file) == 16 + 72)
+    });
+    dies.kill();
+    drop(cut);
+
+    // What is over is repaired beside a relay, what it records is not.
+    let refusal = repair(&lives.output()).expect_err("a session that is left alone");
+    assert!(refusal.contains("a relay is writing to it"), "{refusal}");
+    assert!(refusal.contains("/spared-"), "{refusal}");
+    assert!(!refusal.contains("/cut-"), "{refusal}");
+    assert_eq!(data_bytes(&of_cut), whole[1] as u64, "bytes");
+    assert_eq!(data_bytes(&of_spared), (whole[0] + half[0]) as u64, "bytes");
+    let mut run = RawProducer::run();
+    run.workload.events_per_thread = 100;
+    assert_complete(&read_directory(&of_cut), &[run]);
+
+    dies.restart();
+    let warning = "another relay writes to";
+    eventually("a warning", PATIENCE, || dies.log().contains(warning));
+    dies.assert_idle();
+    dies.terminate();
+    drop(spared);
+    lives.assert_idle();
+    lives.terminate();
+    assert_nothing_to_repair(&lives.output());
+    assert_complete(&read_directory(&of_spared), &[run]);
+}
+
 /// A relay is killed when it has written one whole packet, and part of the next.
 fn half_a_packet(part: usize, of: usize) {
     let mut relay = Relay::start();
@@ -196,7 +243,7 @@ fn assert_offers_no_repair(relay: &mut Relay) {
     relay.terminate();
 }
 
-fn assert_nothing_to_repair(directory: &Path) {
+pub fn assert_nothing_to_repair(directory: &Path) {
     let said = repair(directory).expect("a repair");
     assert_eq!(
         said,
@@ -205,7 +252,7 @@ fn assert_nothing_to_repair(directory: &Path) {
 }
 
 /// What `baton repair` says; an error if it fails.
-fn repair(directory: &Path) -> Result<String, String> {
+pub fn repair(directory: &Path) -> Result<String, String> {
     let home = sandbox::home();
     let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
     command.arg("repair").arg(directory);
@@ -219,16 +266,6 @@ fn repair(directory: &Path) -> Result<String, String> {
 
 fn wait_for_data(directory: &Path, bytes: usize) {
     eventually("data", PATIENCE, || data_bytes(directory) == bytes as u64);
-}
-
-/// The bytes of all packets of a session.
-fn data_bytes(directory: &Path) -> u64 {
-    let files = layout::files(directory);
-    files
-        .iter()
-        .filter(|file| !file.ends_with("metadata") && file.extension().is_none())
-        .map(|file| length(file))
-        .sum()
 }
 
 fn length(file: &Path) -> u64 {

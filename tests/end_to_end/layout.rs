@@ -78,19 +78,66 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// The bytes of all packets of a session.
+pub fn data_bytes(directory: &Path) -> u64 {
+    let mut files = files(directory);
+    files.retain(|file| !file.ends_with("metadata") && file.extension().is_none());
+    let sizes = files.iter().map(|file| fs::metadata(file));
+    sizes.map(|file| file.map_or(0, |file| file.len())).sum()
+}
+
 /// Cuts data files after the last packet that their indexes know.
 pub fn cut_to_described(directory: &Path) {
-    let mut indexes = files(directory);
-    indexes.retain(|file| file.extension().is_some_and(|it| it == "idx"));
-    for index in indexes {
-        let bytes = fs::read(&index).expect("an index");
-        let record = bytes[16..].chunks(72).last().expect("a record");
-        let number = |at: usize| u64::from_be_bytes(record[at..at + 8].try_into().expect("eight"));
-        let trace = index.ancestors().nth(2).expect("the directory of a trace");
-        let data = trace.join(index.file_stem().expect("a name"));
+    for index in IndexFile::all(directory) {
+        let end = index.packet_ends().last().copied().expect("a record");
+        let data = directory.join(index.data());
         let data = fs::File::options().write(true).open(data);
-        let end = number(0) + number(8) / 8;
         data.expect("a data file").set_len(end).expect("a cut");
+    }
+}
+
+/// An index file, and the data file that it belongs to: paths below a directory.
+#[derive(Debug)]
+pub struct IndexFile {
+    index: PathBuf,
+    data: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl IndexFile {
+    /// All that are below a directory.
+    pub fn all(directory: &Path) -> Vec<Self> {
+        let mut indexes = files(directory);
+        indexes.retain(|file| file.extension().is_some_and(|it| it == "idx"));
+        let read = |path: PathBuf| {
+            let index = path.strip_prefix(directory).expect("a file below it");
+            let trace = index.ancestors().nth(2).expect("the directory of a trace");
+            Self {
+                index: index.to_owned(),
+                data: trace.join(index.file_stem().expect("a name")),
+                bytes: fs::read(&path).expect("an index"),
+            }
+        };
+        indexes.into_iter().map(read).collect()
+    }
+
+    pub fn index(&self) -> &Path {
+        &self.index
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Where each packet ends in the data file.
+    pub fn packet_ends(&self) -> Vec<u64> {
+        let records = self.bytes[16..].chunks_exact(72);
+        let ends = records.map(|record| {
+            let number = |at: usize| record[at..at + 8].try_into().map(u64::from_be_bytes);
+            let [offset, bits] = [0, 8].map(|at| number(at).expect("eight bytes"));
+            offset + bits / 8
+        });
+        ends.collect()
     }
 }
 

@@ -15,6 +15,7 @@ mod go_between;
 mod journal;
 mod layout;
 mod live_client;
+mod losses;
 mod lttng;
 mod many_viewers;
 mod nonsense;

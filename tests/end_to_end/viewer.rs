@@ -115,6 +115,14 @@ pub fn read_directory(directory: &Path) -> Vec<Event> {
     Viewer::babeltrace(&[directory]).finish()
 }
 
+/// The events of all traces below a directory, as far as Babeltrace reads them: it may
+/// refuse, or break off.
+pub fn read_what_can_be(directory: &Path) -> Vec<Event> {
+    let mut viewer = Viewer::babeltrace(&[directory]);
+    viewer.process.wait(PATIENCE);
+    Event::parse_all(&viewer.process.output())
+}
+
 /// Waits until Babeltrace refuses what is below a directory.
 pub fn assert_unreadable(directory: &Path) {
     let mut viewer = Viewer::babeltrace(&[directory]);

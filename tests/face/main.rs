@@ -30,6 +30,7 @@ mod daemons;
 mod descriptors;
 mod health;
 mod log;
+mod output;
 mod peer;
 mod relay;
 mod systemd;

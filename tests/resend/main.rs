@@ -5,8 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use baton_components::wire::producer::{CommandKind, HEADER_SIZE, code, reply};
 
 use flate2::read::GzDecoder;
 use tempfile::TempDir;
@@ -28,6 +34,9 @@ const WHOLE: [&str; 11] = [
 
 /// Of several chunks, with rings of trace files.
 const ROTATED: [&str; 3] = ["2.13-stream", "2.17-ctf1-stream", "2.17-ctf2-stream"];
+
+/// How long a replay of few packets may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Bytes of a packet in all captures.
 const PACKET_BYTES: usize = 4096;
@@ -172,6 +181,98 @@ fn a_relay_that_is_not_there_is_said() {
             url.as_ref(),
         ]);
         assert_eq!(one_line(&output), expected);
+    }
+}
+
+#[test]
+fn a_relay_that_closes_the_data_connection_is_said() {
+    let recorded = Recorded::unpack("2.13-live-uid");
+    let relay = DeafRelay::start();
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_baton"));
+    let url = format!("net://127.0.0.1:{}:{}", relay.control, relay.data);
+    let replay = replay.arg("replay").arg(recorded.session());
+    let mut replay = replay
+        .args(["--speed=max", "--to", &url])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("baton runs");
+    let deadline = Instant::now() + PATIENCE;
+    while replay.try_wait().expect("a state").is_none() {
+        if Instant::now() > deadline {
+            let _ = replay.kill();
+            panic!("a replay that waits for ever");
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    let errors = replay.wait_with_output().expect("an end").stderr;
+    let errors = String::from_utf8_lossy(&errors);
+    let expected = format!(
+        "the data connection to 127.0.0.1:{} broke: the relay closed it; its log says why",
+        relay.data
+    );
+    assert!(errors.contains(&expected), "{errors}");
+}
+
+/// A relay that reads the first byte of data and then nothing more, says yes to all
+/// commands, and that data is still on its way.
+struct DeafRelay {
+    control: u16,
+    data: u16,
+}
+
+impl DeafRelay {
+    fn start() -> Self {
+        let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let (control, data) = (listen(), listen());
+        let port = |listener: &TcpListener| listener.local_addr().expect("an address").port();
+        let relay = Self {
+            control: port(&control),
+            data: port(&data),
+        };
+        thread::spawn(move || {
+            let (mut control, _) = control.accept().expect("a producer");
+            let (mut data, _) = data.accept().expect("a producer");
+            let mut data = Some(thread::spawn(move || {
+                // All that comes is taken in, so the end is in order.
+                data.read_exact(&mut [0]).expect("data");
+                data.set_read_timeout(Some(Duration::from_millis(200)))
+                    .expect("a timeout");
+                let _ = data.read_to_end(&mut Vec::new());
+            }));
+            // Until the producer has gone.
+            while let Ok(kind) = Self::take_command(&mut control) {
+                if kind == CommandKind::DataPending {
+                    data.take().map(thread::JoinHandle::join);
+                }
+                let mut bytes = Vec::new();
+                Self::answer(kind, &mut bytes);
+                if control.write_all(&bytes).is_err() {
+                    break;
+                }
+            }
+        });
+        relay
+    }
+
+    fn take_command(control: &mut TcpStream) -> std::io::Result<CommandKind> {
+        let mut header = [0; HEADER_SIZE];
+        control.read_exact(&mut header)?;
+        let size = u64::from_be_bytes(header[8..16].try_into().expect("eight bytes"));
+        control.read_exact(&mut vec![0; size as usize])?;
+        let kind = u32::from_be_bytes(header[16..20].try_into().expect("four bytes"));
+        Ok(CommandKind::from_number(kind).expect("a command"))
+    }
+
+    fn answer(kind: CommandKind, bytes: &mut Vec<u8>) {
+        match kind {
+            CommandKind::Version => reply::version(bytes),
+            CommandKind::GetConfiguration => reply::configuration(bytes, code::OK, 0),
+            CommandKind::CreateSession => reply::session_created(bytes, 15, 1, b"there"),
+            CommandKind::AddStream => reply::stream_added(bytes, 1, code::OK),
+            CommandKind::DataPending => reply::code(bytes, code::PENDING),
+            CommandKind::SendMetadata => {}
+            _ => reply::code(bytes, code::OK),
+        }
     }
 }
 

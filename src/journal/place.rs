@@ -1,0 +1,147 @@
+//! Where a journal is written. An earlier one stays, under another name: it may be what
+//! explains why this relay had to start.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, RenameFlags};
+use rustix::io::Errno;
+
+/// As of trace files: it holds what they hold, so whoever may read those may read it.
+const FILE_MODE: u32 = 0o660;
+
+/// Makes the file. Gives the name that an earlier one has now.
+pub fn create(path: &Path) -> io::Result<(File, Option<PathBuf>)> {
+    let mut earlier = None;
+    loop {
+        match options().create_new(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return Ok((made?, earlier)),
+        }
+        if !holds_something(path)? {
+            return Ok((options().create(true).open(path)?, earlier));
+        }
+        earlier = Some(set_aside(path)?);
+    }
+}
+
+/// Whether a journal can be made there, which it is not.
+pub fn check(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(it) if it.is_dir() => Err(Errno::ISDIR.into()),
+        Ok(it) if !it.is_file() || it.len() == 0 => Ok(rustix::fs::accessat(
+            CWD,
+            path,
+            Access::WRITE_OK,
+            AtFlags::EACCESS,
+        )?),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        // A file without a name is as good as any.
+        _ => tempfile::tempfile_in(path.parent().unwrap_or(Path::new("."))).map(drop),
+    }
+}
+
+fn options() -> OpenOptions {
+    let mut options = File::options();
+    options.write(true).mode(FILE_MODE);
+    options
+}
+
+/// Whether it is a file with bytes; a pipe or a device is none.
+fn holds_something(path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        // A link that leads nowhere yet.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        there => there.map(|it| it.is_file() && it.len() > 0),
+    }
+}
+
+/// Gives a file the first name of its own with a number that is free.
+fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let mut number = 1;
+    loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        let to = PathBuf::from(name);
+        match rustix::fs::renameat_with(CWD, path, CWD, &to, RenameFlags::NOREPLACE) {
+            Ok(()) => return Ok(to),
+            Err(Errno::EXIST) => {}
+            // Some file systems do not have it.
+            Err(Errno::INVAL | Errno::NOSYS) if !to.try_exists()? => {
+                fs::rename(path, &to)?;
+                return Ok(to);
+            }
+            Err(Errno::INVAL | Errno::NOSYS) => {}
+            Err(error) => return Err(error.into()),
+        }
+        number += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::os::said;
+
+    #[test]
+    fn an_earlier_journal_gets_another_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        let named = |number: u32| directory.path().join(format!("journal.{number}"));
+        for (text, expected) in [
+            ("first", None),
+            ("second", Some(named(1))),
+            // Nothing was written: it is used again.
+            ("", Some(named(3))),
+            ("third", None),
+        ] {
+            let (mut file, earlier) = create(&path).unwrap();
+            assert_eq!(earlier, expected);
+            file.write_all(text.as_bytes()).unwrap();
+            if text == "first" {
+                fs::write(named(2), "of somebody else").unwrap();
+            }
+        }
+        for (path, text) in [
+            (path, "third"),
+            (named(1), "first"),
+            (named(2), "of somebody else"),
+            (named(3), "second"),
+        ] {
+            assert_eq!(fs::read_to_string(path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn what_holds_nothing_is_written_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(directory.path().join("target"), &link).unwrap();
+        for path in [Path::new("/dev/null"), &link] {
+            check(path).unwrap();
+            assert_eq!(create(path).unwrap().1, None);
+        }
+        assert!(directory.path().join("target").exists());
+    }
+
+    #[test]
+    fn a_check_finds_what_making_it_would_find_and_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("file"), "earlier").unwrap();
+        fs::create_dir(directory.path().join("directory")).unwrap();
+        for name in ["file", "new"] {
+            check(&directory.path().join(name)).unwrap();
+        }
+        for name in ["directory", "nowhere/new", "file/new", &"n".repeat(300)] {
+            let path = directory.path().join(name);
+            let [checked, made] = [check(&path), create(&path).map(drop)];
+            let [checked, made] = [checked, made].map(|it| said(&it.unwrap_err()));
+            assert_eq!(checked, made, "{name}");
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+}
