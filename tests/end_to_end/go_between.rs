@@ -22,7 +22,7 @@ pub enum Spoil {
 }
 
 impl Spoil {
-    fn kind(self) -> CommandKind {
+    pub fn kind(self) -> CommandKind {
         match self {
             Self::FirstNumber(kind) => kind,
             Self::StreamPath => CommandKind::AddStream,

@@ -7,10 +7,12 @@ use crate::full_disk::SmallDisk;
 use crate::go_between::{GoBetween, Spoil};
 use crate::layout::names;
 use crate::lttng::{Buffers, Mode, Producer, Setup};
-use crate::relay::{Relay, skipped};
+use crate::relay::{Relay, is_original, skipped};
 use crate::viewer::read_directory;
-use crate::{BRIEF, end, sandbox, turn};
+use crate::{BRIEF, UNHURRIED, end, sandbox, turn};
 use baton_components::wire::producer::CommandKind;
+
+const HANGS: &str = "the consumer daemon waits for ever where it refuses a session";
 
 /// What is said of a refusal to the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +24,7 @@ enum Told {
 
 fn a_command_is_refused(spoil: Spoil, told: Told) {
     let _turn = turn::take();
-    if skipped("it ends at commands that no producer sends") {
+    if spoil.kind() == CommandKind::CreateSession && skipped(HANGS) {
         return;
     }
     let relay = Relay::start();
@@ -31,9 +33,13 @@ fn a_command_is_refused(spoil: Spoil, told: Told) {
 
     let failed = try_session(&producer, &go_between.producer_url(), "refused");
 
-    assert!(go_between.spoilt() > 0, "nothing was spoilt");
+    assert!(go_between.spoilt() > 0, "nothing was spoilt: {failed:#?}");
     let warned = relay.log().contains("WARN control connection");
-    assert!(warned, "nothing was refused:\n{}", relay.log());
+    assert!(
+        warned || is_original(),
+        "nothing was refused:\n{}",
+        relay.log()
+    );
     let something = if failed.is_empty() {
         Told::Nothing
     } else {
@@ -72,6 +78,9 @@ refused! {
 #[test]
 fn a_session_on_a_disk_that_cannot_be_written_is_refused() {
     let _turn = turn::take();
+    if skipped(HANGS) {
+        return;
+    }
     let Some(disk) = SmallDisk::mount() else {
         return;
     };
@@ -91,6 +100,9 @@ fn a_session_on_a_disk_that_cannot_be_written_is_refused() {
 #[test]
 fn a_snapshot_to_a_disk_that_cannot_be_written_is_refused() {
     let _turn = turn::take();
+    if skipped(HANGS) {
+        return;
+    }
     let Some(disk) = SmallDisk::mount() else {
         return;
     };
@@ -127,6 +139,9 @@ fn a_snapshot_to_a_disk_that_cannot_be_written_is_refused() {
 #[test]
 fn a_session_of_a_host_with_a_hidden_name_is_refused() {
     let _turn = turn::take();
+    if skipped(HANGS) {
+        return;
+    }
     let Some(producer) = Producer::start_on(".hidden") else {
         return;
     };
@@ -144,7 +159,7 @@ fn a_session_of_a_host_with_a_hidden_name_is_refused() {
 #[test]
 fn sessions_with_long_names_are_recorded() {
     let _turn = turn::take();
-    if skipped("it refuses them, and the consumer daemon hangs") {
+    if skipped(HANGS) {
         return;
     }
     for grouping in ["--group-output-by-host", "--group-output-by-session"] {
@@ -185,9 +200,10 @@ fn try_session(producer: &Producer, url: &str, name: &str) -> Vec<String> {
     attempt(&[&enable[..], &size].concat());
     attempt(&[&event[..], &["baton:*"]].concat());
     attempt(&["start", name]);
-    producer.launch(BRIEF).finish();
-    attempt(&["list"]);
+    let application = producer.launch(UNHURRIED);
     attempt(&["regenerate", "metadata", &session]);
+    application.finish();
+    attempt(&["list"]);
     attempt(&["rotate", name]);
     attempt(&["clear", name]);
     attempt(&["stop", name]);
