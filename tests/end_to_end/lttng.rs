@@ -115,13 +115,36 @@ impl Producer {
     pub fn session<'a>(&'a self, relay: &Relay, name: &'a str, setup: Setup<'_>) -> Session<'a> {
         let url = format!("--set-url={}{}", relay.producer_url(), setup.base_path);
         let live = format!("--live={LIVE_TIMER_US}");
-        // No event of a recording is ever discarded; a snapshot overwrites.
-        let (mode, full): (&[_], &[_]) = match setup.mode {
-            Mode::Live => (&[&*live], &["--blocking-timeout=inf"]),
-            Mode::Recorded => (&[], &["--blocking-timeout=inf"]),
-            Mode::Snapshot => (&["--snapshot"], &["--overwrite"]),
+        let mode: &[_] = match setup.mode {
+            Mode::Live => &[&*live],
+            Mode::Recorded => &[],
+            Mode::Snapshot => &["--snapshot"],
         };
         self.lttng(&[&["create", name, &url], mode].concat());
+        self.set_up(name, setup)
+    }
+
+    /// Creates, sets up and starts a session whose snapshots go to a path of the relay's,
+    /// which is an output that was added to it.
+    pub fn session_of_snapshots<'a>(
+        &'a self,
+        relay: &Relay,
+        name: &'a str,
+        path: &str,
+    ) -> Session<'a> {
+        self.lttng(&["create", name, "--snapshot", "--no-output"]);
+        let url = format!("{}{path}", relay.producer_url());
+        let session = format!("--session={name}");
+        self.lttng(&["snapshot", "add-output", &session, &url]);
+        self.set_up(name, Setup::new(Mode::Snapshot, Buffers::PerUser))
+    }
+
+    fn set_up<'a>(&'a self, name: &'a str, setup: Setup<'_>) -> Session<'a> {
+        // No event of a recording is ever discarded; a snapshot overwrites.
+        let full: &[_] = match setup.mode {
+            Mode::Live | Mode::Recorded => &["--blocking-timeout=inf"],
+            Mode::Snapshot => &["--overwrite"],
+        };
         let buffers = match setup.buffers {
             Buffers::PerUser => "--buffers-uid",
             Buffers::PerProcess => "--buffers-pid",

@@ -7,7 +7,7 @@ use crate::layout::{self, names};
 use crate::lttng::{Buffers, Mode, Producer, Setup};
 use crate::relay::Relay;
 use crate::viewer::read_directory;
-use crate::{BRIEF, UNHURRIED, end, turn};
+use crate::{BRIEF, UNHURRIED, end, sandbox, turn};
 
 /// Two of them fit in the ring buffer of one processor.
 const SMALL: Workload = Workload {
@@ -38,6 +38,37 @@ fn snapshots_are_taken() {
     let snapshot = |name, number| read_directory(&layout::snapshot(&directory, name, number));
     assert_complete(&snapshot("snapshot-1", 0), &[first]);
     assert_complete(&snapshot("named", 1), &[first, second]);
+    end([], relay);
+}
+
+/// The consumer daemon keeps the connections of the first.
+#[test]
+fn snapshots_of_two_sessions_share_a_path() {
+    let _turn = turn::take();
+    let relay = Relay::start();
+    let producer = Producer::start();
+    let path = "/this/is/my/custom/path";
+    let directory = relay.output().join(sandbox::host()).join(&path[1..]);
+    let mut expected = Vec::new();
+    for (name, snapshot) in [("early", "one"), ("late", "other"), ("last", "other")] {
+        let session = producer.session_of_snapshots(&relay, name, path);
+        let run = producer.launch(SMALL).finish();
+        session.record_snapshot(&[&format!("--name={snapshot}")]);
+        session.destroy();
+        expected.push(run);
+        // The name of a snapshot has the second in which it was taken.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
+    drop(producer);
+    relay.assert_idle();
+
+    let taken = names(&directory);
+    assert_eq!(taken.len(), 3, "snapshots: {taken:?}");
+    assert_eq!(names(directory.parent().expect("a parent")), ["path"]);
+    assert!(taken[0].starts_with("one-") && taken[1..].iter().all(|it| it.starts_with("other-")));
+    for (snapshot, run) in taken.iter().zip(expected) {
+        assert_complete(&read_directory(&directory.join(snapshot)), &[run]);
+    }
     end([], relay);
 }
 
