@@ -70,6 +70,10 @@ pub const WAITING_METADATA_BYTES_MAX: u64 = 4 << 20;
 /// How often it is tried to write such metadata, if nothing else makes a tick.
 pub const WAITING_METADATA_RETRY: Duration = Duration::from_secs(1);
 
+/// How often it is tried to move or delete the files of a chunk that is over, where the
+/// disk did not do it at once.
+pub const CHUNK_RETRY: Duration = Duration::from_secs(10);
+
 /// How long a session waits for packets that were announced, after its control connection
 /// or its last data connection ended and while no data connection of it is known. One may
 /// be there, with its first packet unread.

@@ -44,11 +44,23 @@ pub fn relocate(
     chunk: &mut Chunk,
     place: Place,
 ) -> Result<(), StorageError> {
+    finish_move(storage, chunk)?;
+    chunk.moving = Some(place);
+    finish_move(storage, chunk)
+}
+
+/// Moves the files that are to be moved, and those that a failure of the disk left where
+/// they were.
+fn finish_move(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageError> {
+    let Some(place) = chunk.moving.clone() else {
+        return Ok(());
+    };
     let (from, to) = (chunk.directory(), chunk.directory_at(&place));
     if from != to {
         move_files(storage, chunk, &from, &to)?;
     }
     chunk.place = place;
+    chunk.moving = None;
     Ok(())
 }
 
@@ -65,7 +77,7 @@ fn move_files(
     // that is not of this chunk.
     storage.create_directory(to)?;
     for top in &chunk.tops {
-        storage.rename(&named(from, top), &named(to, top))?;
+        move_once(storage, &named(from, top), &named(to, top))?;
     }
     if *from == chunk.session {
         Ok(())
@@ -74,8 +86,26 @@ fn move_files(
     }
 }
 
-/// Does what a chunk's close asked for. Nobody uses it any more.
+/// As a rename, of what an earlier attempt may have moved.
+fn move_once(
+    storage: &mut StoragePort,
+    from: &RelativePath,
+    to: &RelativePath,
+) -> Result<(), StorageError> {
+    let Err(error) = storage.rename(from, to) else {
+        return Ok(());
+    };
+    if !storage.exists(from)? && storage.exists(to)? {
+        Ok(())
+    } else {
+        Err(error)
+    }
+}
+
+/// Does what a chunk's close asked for. Nobody uses it any more. What the disk does not
+/// do can be tried again.
 pub fn bury(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageError> {
+    finish_move(storage, chunk)?;
     match chunk.close {
         Some(CloseCommand::Archive) => archive(storage, chunk),
         Some(CloseCommand::Delete) => delete(storage, chunk),

@@ -11,7 +11,7 @@ use baton_components::limits::REPLY_PATIENCE;
 use baton_components::time::Now;
 
 use crate::agenda::{Agenda, Timer};
-use crate::hang_up::HangUp;
+use crate::hang_up::{self, HangUp};
 use crate::ingest::{self, Ingest};
 use crate::serve::question;
 
@@ -36,6 +36,7 @@ pub fn expire(mut hang_up: HangUp) {
                 } = &mut hang_up.ingest;
                 question::expire(entities, agenda, viewer, due);
             }
+            Timer::Bury => hang_up::retry_chunks(&mut hang_up.ingest),
             // It was for `commit` to see the time.
             Timer::Commit => {}
         }

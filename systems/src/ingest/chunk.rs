@@ -112,6 +112,8 @@ fn describe(
         place: Place::Session,
         begin,
         end: None,
+        moving: None,
+        failed: 0,
         close: None,
         tops: BTreeSet::new(),
         files: BTreeMap::new(),

@@ -319,6 +319,8 @@ impl Record for Chunk {
             place: Place::Session,
             begin: "20261122T101632+0000".to_owned(),
             end: None,
+            moving: None,
+            failed: 0,
             close: None,
             tops: BTreeSet::new(),
             files: BTreeMap::new(),
