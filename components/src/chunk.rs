@@ -28,6 +28,10 @@ pub struct Chunk {
     pub session: RelativePath,
     /// Where in it the chunk's files are.
     pub place: Place,
+    /// Where they were to be moved when the disk failed: a part of them may be there.
+    pub moving: Option<Place>,
+    /// How many times what its close asked for has failed.
+    pub failed: u32,
     /// When it begins, as it stands in its name.
     pub begin: String,
     /// When it was closed, as it stands in its name.
@@ -82,6 +86,8 @@ impl Chunk {
             place: Place::Session,
             begin: String::new(),
             end: None,
+            moving: None,
+            failed: 0,
             close: None,
             directories: BTreeSet::new(),
             files: BTreeMap::new(),

@@ -74,6 +74,10 @@ pub const WAITING_METADATA_RETRY: Duration = Duration::from_secs(1);
 /// refused, however many they are.
 pub const REFUSALS_LOGGED_EVERY: Duration = Duration::from_secs(10);
 
+/// How often it is tried to move or delete the files of a chunk that is over, where the
+/// disk did not do it at once.
+pub const CHUNK_RETRY: Duration = Duration::from_secs(10);
+
 /// How long a session waits for packets that were announced, after its control connection
 /// or its last data connection ended and while no data connection of it is known. One may
 /// be there, with its first packet unread.

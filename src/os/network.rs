@@ -40,6 +40,8 @@ pub struct SocketNetwork {
     /// Accepted, waiting for its key.
     newcomer: Option<TcpStream>,
     peers: SecondaryMap<ConnectionKey, Peer>,
+    /// Those that cannot be waited for: the next poll reports them, and they end.
+    unwatched: Vec<ConnectionKey>,
     /// Connections that there are descriptors for.
     peers_max: usize,
     watch: Watch,
@@ -96,6 +98,8 @@ struct Peer {
     blocked: bool,
     /// The peer will send no more: only the read that finds it tells.
     read_closed: bool,
+    /// Why it cannot be waited for.
+    broken: Option<String>,
 }
 
 /// Tokens that no key has: a key's version, the upper half, is never 0.
@@ -142,6 +146,7 @@ impl SocketNetwork {
             listeners: Vec::new(),
             newcomer: None,
             peers: SecondaryMap::new(),
+            unwatched: Vec::new(),
             peers_max,
             watch,
             health: None,
@@ -205,7 +210,7 @@ impl SocketNetwork {
                 .iter()
                 .any(|listener| listener.state == state)
         };
-        if self.stop.is_asked() || waits(Backlog::Waiting) {
+        if self.stop.is_asked() || !self.unwatched.is_empty() || waits(Backlog::Waiting) {
             Some(Duration::ZERO)
         } else if waits(Backlog::Starved) {
             Some(timeout.map_or(STARVED_RETRY, |timeout| timeout.min(STARVED_RETRY)))
@@ -240,6 +245,7 @@ impl Network for SocketNetwork {
                 "cannot wait for events: {error}"
             );
         }
+        readable.append(&mut self.unwatched);
         for event in &self.events {
             if event.token() == SIGNALS {
                 if self.signals.pending().any(signals::stops) {
@@ -312,8 +318,11 @@ impl Network for SocketNetwork {
         let token = Token(key.data().as_ffi() as usize);
         let interest = Interest::READABLE | Interest::WRITABLE;
         let registered = self.poll.registry().register(&mut socket, token, interest);
-        if let Err(error) = registered {
-            tracing::warn!("a new connection cannot be watched: {error}");
+        let broken = registered
+            .err()
+            .map(|error| format!("it cannot be waited for: {error}"));
+        if broken.is_some() {
+            self.unwatched.push(key);
         }
         self.peers.insert(
             key,
@@ -324,6 +333,7 @@ impl Network for SocketNetwork {
                 sent: 0,
                 blocked: false,
                 read_closed: false,
+                broken,
             },
         );
     }
@@ -337,6 +347,9 @@ impl Network for SocketNetwork {
             .peers
             .get_mut(key)
             .expect("law: a connection has a socket until it is closed");
+        if let Some(reason) = &peer.broken {
+            return Received::Broken(reason.clone());
+        }
         if peer.kept.len() > KEPT_COPIED_BYTES_MAX {
             return peer.receive_more(budget);
         }
@@ -501,23 +514,51 @@ mod tests {
     use super::*;
     use crate::os::busy_poll::MOMENT;
 
-    #[test]
-    fn a_connection_is_watched_as_its_listener_was_told() {
-        let watch = Watch::default();
+    /// A network that has accepted a connection, and its peer.
+    fn accepted() -> (SocketNetwork, std::net::TcpStream) {
         let mut network = SocketNetwork::new(
             Stop::default(),
             Idle::default(),
             1,
-            watch,
+            Watch::default(),
             BusyPoll::new(MOMENT),
         )
         .unwrap();
         let address = network
             .listen(Port::Control, "127.0.0.1:0".parse().unwrap())
             .unwrap();
-        let _peer = std::net::TcpStream::connect(address).unwrap();
+        let peer = std::net::TcpStream::connect(address).unwrap();
         network.poll(None, &mut Vec::new(), &mut Vec::new());
         network.accept().unwrap();
+        (network, peer)
+    }
+
+    #[test]
+    fn a_connection_that_cannot_be_waited_for_ends() {
+        let (mut network, mut peer) = accepted();
+        // It is in the poll already: the kernel refuses it a second time.
+        let socket = network.newcomer.as_mut().unwrap();
+        let registry = network.poll.registry();
+        registry
+            .register(socket, Token(usize::MAX), Interest::WRITABLE)
+            .unwrap();
+        let mut keys = slotmap::SlotMap::<ConnectionKey, ()>::with_key();
+        let key = keys.insert(());
+        network.adopt(key);
+        assert_eq!(network.patience(None), Some(Duration::ZERO));
+        let mut readable = Vec::new();
+        network.poll(None, &mut readable, &mut Vec::new());
+        assert_eq!(readable, [key]);
+        assert!(matches!(network.receive(key, 1), Received::Broken(_)));
+        network.close(key);
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+        assert!(network.unwatched.is_empty());
+    }
+
+    #[test]
+    fn a_connection_is_watched_as_its_listener_was_told() {
+        let watch = Watch::default();
+        let (network, _peer) = accepted();
         let socket = network.newcomer.unwrap();
         let socket = SockRef::from(&socket);
         assert!(socket.tcp_nodelay().unwrap());

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use baton_components::keys::{ConnectionKey, SessionKey, TraceFileKey, ViewerSessionKey};
+use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey, TraceFileKey, ViewerSessionKey};
 use baton_components::limits::COMMIT_DELAY;
 use bevy_ecs::resource::Resource;
 
@@ -34,6 +34,11 @@ pub struct Agenda {
     pub commit_now: bool,
     /// Have metadata that is not on disk.
     pub waiting_metadata: Vec<TraceFileKey>,
+    /// Chunks that are over, whose files the disk did not move or delete. Owned until
+    /// that is tried again.
+    pub unburied: Vec<ChunkKey>,
+    /// The relay stops: what fails now is not tried again.
+    pub is_stopping: bool,
     /// Sessions that are over and kept for viewers to come, oldest first.
     pub kept: VecDeque<SessionKey>,
     /// What is looked at when nothing happens, soonest first.
@@ -64,4 +69,6 @@ pub enum Timer {
     Question(ViewerSessionKey),
     /// Index records are to be written.
     Commit,
+    /// Files of chunks that are over are to be moved or deleted.
+    Bury,
 }

@@ -5,16 +5,20 @@
 //! pass frees a whole session, children before parents, at a cost in proportion to
 //! what is freed.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use baton_components::chunk::{Chunk, CloseCommand, Place};
 use baton_components::directory::{Directory, Lot};
 use baton_components::keys::{ChunkKey, StreamKey};
+use baton_components::limits::CHUNK_RETRY;
+use baton_components::time::Now;
 use baton_components::viewer_stream::ViewerStream;
-use bevy_ecs::system::ResMut;
+use bevy_ecs::system::{Res, ResMut};
 
+use crate::agenda::{Agenda, Timer};
 use crate::entities::{Entities, Entity};
-use crate::ports::StoragePort;
+use crate::ports::{StorageError, StoragePort};
 use crate::record::chunks;
 use crate::record::trace_files;
 use crate::record::waiting_metadata;
@@ -25,6 +29,8 @@ pub fn reclaim(
     mut entities: ResMut<Entities>,
     mut directory: ResMut<Directory>,
     mut storage: ResMut<StoragePort>,
+    mut agenda: ResMut<Agenda>,
+    now: Res<Now>,
 ) {
     while let Some((_, record)) = entities.connections.pop_condemned() {
         if !cfg!(feature = "seeded-defect") {
@@ -69,7 +75,7 @@ pub fn reclaim(
         recorded.extend(record.places);
     }
     while let Some((key, mut record)) = entities.chunks.pop_condemned() {
-        bury(&mut entities, &mut storage, key, &mut record);
+        let buried = bury(&mut entities, &mut storage, key, &mut record);
         if record.close.is_none() && record.place == Place::Session {
             directory.places.settle(&record.session);
         }
@@ -79,6 +85,15 @@ pub fn reclaim(
             directory.chunks.remove(&id);
         }
         entities.release_all(&record);
+        match buried {
+            Ok(()) => report_done(&record),
+            Err(error) => {
+                report_failure(&record, &error, agenda.is_stopping);
+                if !agenda.is_stopping {
+                    try_again(&mut entities, &mut agenda, &now, record);
+                }
+            }
+        }
     }
     while let Some((_, mut record)) = entities.trace_files.pop_condemned() {
         // The last chance of what waits for room on the disk.
@@ -112,13 +127,15 @@ fn leave_stream(
 }
 
 /// Does what a chunk's close asked for, and takes what was deleted from viewers.
-fn bury(entities: &mut Entities, storage: &mut StoragePort, key: ChunkKey, chunk: &mut Chunk) {
-    if let Err(error) = chunks::bury(storage, chunk) {
-        let (name, directory) = (chunk.name(), chunk.directory());
-        tracing::error!("chunk {name} stays in {directory}: {error}");
-    }
+fn bury(
+    entities: &mut Entities,
+    storage: &mut StoragePort,
+    key: ChunkKey,
+    chunk: &mut Chunk,
+) -> Result<(), StorageError> {
+    let buried = chunks::bury(storage, chunk);
     if chunk.close != Some(CloseCommand::Delete) {
-        return;
+        return buried;
     }
     let streams: BTreeSet<StreamKey> = chunk.files.values().copied().collect();
     for stream in &streams {
@@ -137,4 +154,35 @@ fn bury(entities: &mut Entities, storage: &mut StoragePort, key: ChunkKey, chunk
         }
         trace_files::forget_passed(entities, *stream);
     }
+    buried
+}
+
+/// The files of a chunk are not where they belong, and may be hidden: said once, and once
+/// more if the relay stops before the disk does its part.
+fn report_failure(chunk: &Chunk, error: &StorageError, is_last: bool) {
+    let (name, directory) = (chunk.name(), chunk.directory());
+    if is_last {
+        tracing::error!("chunk {name} stays in {directory}: {error}");
+    } else if chunk.failed == 0 {
+        let seconds = CHUNK_RETRY.as_secs();
+        tracing::error!(
+            "chunk {name} is in {directory} for now: {error}; this is tried again every {seconds} s"
+        );
+    }
+}
+
+fn report_done(chunk: &Chunk) {
+    if chunk.failed > 0 {
+        tracing::info!("chunk {} is where it belongs now", chunk.name());
+    }
+}
+
+/// Keeps a chunk until the disk may do what was asked.
+fn try_again(entities: &mut Entities, agenda: &mut Agenda, now: &Now, mut chunk: Chunk) {
+    chunk.failed += 1;
+    if agenda.unburied.is_empty() {
+        let timer = Reverse((now.monotonic + CHUNK_RETRY, Timer::Bury));
+        agenda.timers.push(timer);
+    }
+    agenda.unburied.push(entities.insert(chunk));
 }

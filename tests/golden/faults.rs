@@ -1,6 +1,7 @@
 //! A disk that fails, once or from some byte on: producers may lose packets or their
 //! connection, but the law holds and nothing is left when they have gone.
 
+use baton_components::limits::CHUNK_RETRY;
 use baton_systems::memory::{MemoryStorage, Operation};
 
 use crate::capture::Capture;
@@ -19,6 +20,7 @@ fn play_with(capture: &Capture, prepare: impl FnOnce(&MemoryStorage)) -> MemoryS
     for step in as_recorded(capture) {
         producers.try_play(&mut stage, &step);
     }
+    stage.pass(CHUNK_RETRY);
     stage.assert_empty();
     stage.storage
 }

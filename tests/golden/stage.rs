@@ -2,6 +2,7 @@
 //! recording to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use baton_components::path::RelativePath;
 use baton_systems::audit::{self, Audit};
@@ -53,6 +54,13 @@ impl Stage {
     pub fn settle(&mut self) {
         let (network, clock) = (self.network.clone(), self.clock.clone());
         memory::settle(&network, &clock, TICKS_MAX, || self.tick());
+    }
+
+    /// Lets time pass, and does what comes of it.
+    pub fn pass(&mut self, time: Duration) {
+        self.settle();
+        self.clock.advance(time);
+        self.settle();
     }
 
     /// Everybody has gone: nothing may be left of them but files on disk.

@@ -111,6 +111,8 @@ fn describe(
         place: Place::Session,
         begin,
         end: None,
+        moving: None,
+        failed: 0,
         close: None,
         directories: BTreeSet::new(),
         files: BTreeMap::new(),

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use baton_components::chunk::Chunk;
 use baton_components::connection::{Connection, Ending, Role};
 use baton_components::keys::{ConnectionKey, SessionKey};
 use baton_components::limits::DRAIN_GRACE;
@@ -48,11 +49,20 @@ pub fn hang_up_all(mut hang_up: HangUp) {
     for key in lingering {
         ingest::give_up(&mut hang_up.ingest, key);
     }
+    hang_up.ingest.agenda.is_stopping = true;
+    retry_chunks(&mut hang_up.ingest);
     while !hang_up.ingest.agenda.kept.is_empty() {
         let Ingest {
             entities, agenda, ..
         } = &mut hang_up.ingest;
         closing::forget_oldest_session(entities, &mut agenda.kept);
+    }
+}
+
+/// What the disk did not do to chunks that are over is tried again in this tick.
+pub fn retry_chunks(ingest: &mut Ingest) {
+    for chunk in std::mem::take(&mut ingest.agenda.unburied) {
+        ingest.entities.disown::<Chunk>(chunk);
     }
 }
 

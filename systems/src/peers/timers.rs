@@ -12,7 +12,7 @@ use baton_components::time::Now;
 
 use crate::agenda::{Agenda, Timer};
 use crate::ingest::{self, Ingest};
-use crate::peers::hang_up::HangUp;
+use crate::peers::hang_up::{self, HangUp};
 use crate::serve::question;
 
 /// Whether the time of a timer has come.
@@ -36,6 +36,7 @@ pub fn expire(mut hang_up: HangUp) {
                 } = &mut hang_up.ingest;
                 question::expire(entities, agenda, viewer, due);
             }
+            Timer::Bury => hang_up::retry_chunks(&mut hang_up.ingest),
             // It was for `commit` to see the time.
             Timer::Commit => {}
         }

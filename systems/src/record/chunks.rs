@@ -44,9 +44,9 @@ pub fn next_place() -> Place {
 pub fn relocate(
     storage: &mut StoragePort,
     chunk: &mut Chunk,
-    mut place: Place,
+    place: Place,
 ) -> Result<(), StorageError> {
-    let from = chunk.directory();
+    finish_move(storage, chunk)?;
     let is_there = match (&chunk.place, &place) {
         (Place::Session, Place::Session) | (Place::Named(_), Place::Named(_)) => true,
         (Place::Temporary(_), Place::Temporary(_)) => true,
@@ -55,44 +55,79 @@ pub fn relocate(
     if is_there {
         return Ok(());
     }
+    chunk.moving = Some(prepare(storage, chunk, place)?);
+    finish_move(storage, chunk)
+}
+
+/// Chooses a name that is free, and makes a directory that is to get a part of what is in
+/// the session's.
+fn prepare(
+    storage: &mut StoragePort,
+    chunk: &Chunk,
+    mut place: Place,
+) -> Result<Place, StorageError> {
     match place.name_mut() {
-        // Into the session's directory or out of it: that directory stays, with all
-        // that is not of this chunk.
-        None => {
-            let to = chunk.session.clone();
-            storage.create_directory(&to)?;
-            move_tops(storage, chunk, &from, &to)?;
-            storage.remove_directory(&from)?;
-        }
-        Some(name) if from == chunk.session => {
-            let to = places::claim(storage, &from, name.as_bytes())?;
-            move_tops(storage, chunk, &from, &to)?;
-            *name = last(&to);
+        None => storage.create_directory(&chunk.session)?,
+        Some(name) if chunk.place == Place::Session => {
+            *name = last(&places::claim(storage, &chunk.session, name.as_bytes())?);
         }
         Some(name) => {
-            let to = places::free_name(storage, &chunk.session, name.as_bytes())?;
-            storage.rename(&from, &to)?;
-            *name = last(&to);
+            *name = last(&places::free_name(
+                storage,
+                &chunk.session,
+                name.as_bytes(),
+            )?);
+        }
+    }
+    Ok(place)
+}
+
+/// Moves the files that are to be moved, and those that a failure of the disk left where
+/// they were.
+fn finish_move(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageError> {
+    let Some(place) = chunk.moving.clone() else {
+        return Ok(());
+    };
+    let (from, to) = (chunk.directory(), chunk.directory_at(&place));
+    if from != chunk.session && to != chunk.session {
+        // It is moved as a whole or not at all; another attempt chooses a name anew.
+        chunk.moving = None;
+        storage.rename(&from, &to)?;
+    } else {
+        // Into the session's directory or out of it: that directory stays, with all
+        // that is not of this chunk.
+        for top in chunk.tops() {
+            move_once(storage, &from.join(top), &to.join(top))?;
+        }
+        if from != chunk.session {
+            storage.remove_directory(&from)?;
         }
     }
     chunk.place = place;
+    chunk.moving = None;
     Ok(())
 }
 
-fn move_tops(
+/// As a rename, of what an earlier attempt may have moved.
+fn move_once(
     storage: &mut StoragePort,
-    chunk: &Chunk,
     from: &RelativePath,
     to: &RelativePath,
 ) -> Result<(), StorageError> {
-    for top in chunk.tops() {
-        storage.rename(&from.join(top), &to.join(top))?;
+    let Err(error) = storage.rename(from, to) else {
+        return Ok(());
+    };
+    if !storage.exists(from)? && storage.exists(to)? {
+        Ok(())
+    } else {
+        Err(error)
     }
-    Ok(())
 }
 
-/// Does what a chunk's close asked for. Nobody uses it any more.
+/// Does what a chunk's close asked for. Nobody uses it any more. What the disk does not
+/// do can be tried again.
 pub fn bury(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageError> {
+    finish_move(storage, chunk)?;
     match chunk.close {
         Some(CloseCommand::Archive) => archive(storage, chunk),
         Some(CloseCommand::Delete) => delete(storage, chunk),

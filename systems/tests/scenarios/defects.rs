@@ -8,6 +8,7 @@ mod directories;
 mod disk;
 mod faults;
 mod full_metadata;
+mod hidden;
 mod sharing;
 mod strangers;
 mod streams;

@@ -14,6 +14,7 @@ mod script;
 mod stranger;
 mod viewer;
 
+use baton_components::limits::CHUNK_RETRY;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
 use cast::Cast;
@@ -63,6 +64,7 @@ fn play(script: &Script) {
     }
     cast.leave_all();
     cast.mend();
+    cast.stage.pass(CHUNK_RETRY);
     cast.stage.assert_empty();
     for producer in &cast.producers {
         if producer.is_suffering {

@@ -320,6 +320,8 @@ impl Record for Chunk {
             place: Place::Session,
             begin: "20261122T101632+0000".to_owned(),
             end: None,
+            moving: None,
+            failed: 0,
             close: None,
             directories: BTreeSet::new(),
             files: BTreeMap::new(),
