@@ -207,7 +207,7 @@ impl Producer {
     }
 
     /// Starts a command of the client; its output goes to files that are called `name`.
-    fn client(&self, arguments: &[&str], name: &str) -> Process {
+    pub fn client(&self, arguments: &[&str], name: &str) -> Process {
         let mut command = sandbox::command("lttng", self.home.path());
         command
             .arg("--no-sessiond")

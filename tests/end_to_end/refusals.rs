@@ -7,10 +7,14 @@ use crate::full_disk::SmallDisk;
 use crate::go_between::{GoBetween, Spoil};
 use crate::layout::names;
 use crate::lttng::{Buffers, Mode, Producer, Setup};
+use crate::process::eventually;
 use crate::relay::{Relay, is_original, skipped};
 use crate::viewer::read_directory;
 use crate::{BRIEF, UNHURRIED, end, sandbox, turn};
 use baton_components::wire::producer::CommandKind;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const HANGS: &str = "the consumer daemon waits for ever where it refuses a session";
 
@@ -22,7 +26,7 @@ enum Told {
     Nothing,
 }
 
-fn a_command_is_refused(spoil: Spoil, told: Told) {
+fn a_command_is_refused(spoil: Spoil, told: Told, mode: Mode) {
     let _turn = turn::take();
     if spoil.kind() == CommandKind::CreateSession && skipped(HANGS) {
         return;
@@ -31,7 +35,7 @@ fn a_command_is_refused(spoil: Spoil, told: Told) {
     let go_between = GoBetween::start(&relay, spoil);
     let producer = Producer::start();
 
-    let failed = try_session(&producer, &go_between.producer_url(), "refused");
+    let failed = try_session(&producer, &go_between.producer_url(), mode);
 
     assert!(go_between.spoilt() > 0, "nothing was spoilt: {failed:#?}");
     let warned = relay.log().contains("WARN control connection");
@@ -51,28 +55,32 @@ fn a_command_is_refused(spoil: Spoil, told: Told) {
 }
 
 macro_rules! refused {
-    ($($name:ident: $spoil:expr, $told:ident;)*) => {$(
+    ($($name:ident: $spoil:expr, $told:ident, $mode:ident;)*) => {$(
         #[test]
         fn $name() {
-            a_command_is_refused($spoil, Told::$told);
+            a_command_is_refused($spoil, Told::$told, Mode::$mode);
         }
     )*};
 }
 
 refused! {
-    a_version_is_refused: Spoil::FirstNumber(CommandKind::Version), Something;
-    a_configuration_is_refused: Spoil::FirstNumber(CommandKind::GetConfiguration), Something;
-    a_malformed_session_is_refused: Spoil::FirstNumber(CommandKind::CreateSession), Something;
-    a_stream_is_refused: Spoil::StreamPath, Something;
-    a_malformed_stream_is_refused: Spoil::FirstNumber(CommandKind::AddStream), Something;
-    metadata_is_refused: Spoil::FirstNumber(CommandKind::SendMetadata), Something;
-    an_index_is_refused: Spoil::FirstNumber(CommandKind::SendIndex), Something;
-    a_reset_of_metadata_is_refused: Spoil::FirstNumber(CommandKind::ResetMetadata), Something;
-    a_rotation_is_refused: Spoil::FirstNumber(CommandKind::RotateStreams), Something;
-    a_chunk_is_refused: Spoil::FirstNumber(CommandKind::CreateTraceChunk), Something;
-    the_end_of_a_chunk_is_refused: Spoil::FirstNumber(CommandKind::CloseTraceChunk), Something;
-    a_question_about_data_is_refused: Spoil::FirstNumber(CommandKind::DataPending), Something;
-    the_end_of_a_stream_is_refused: Spoil::FirstNumber(CommandKind::CloseStream), Nothing;
+    a_version_is_refused: Spoil::FirstNumber(CommandKind::Version), Something, Recorded;
+    a_configuration_is_refused: Spoil::FirstNumber(CommandKind::GetConfiguration), Something, Recorded;
+    a_malformed_session_is_refused: Spoil::FirstNumber(CommandKind::CreateSession), Something, Recorded;
+    a_stream_is_refused: Spoil::StreamPath, Something, Recorded;
+    a_malformed_stream_is_refused: Spoil::FirstNumber(CommandKind::AddStream), Something, Recorded;
+    metadata_is_refused: Spoil::FirstNumber(CommandKind::SendMetadata), Something, Recorded;
+    an_index_is_refused: Spoil::FirstNumber(CommandKind::SendIndex), Something, Recorded;
+    a_reset_of_metadata_is_refused: Spoil::FirstNumber(CommandKind::ResetMetadata), Something, Recorded;
+    a_rotation_is_refused: Spoil::FirstNumber(CommandKind::RotateStreams), Something, Recorded;
+    a_chunk_is_refused: Spoil::FirstNumber(CommandKind::CreateTraceChunk), Something, Recorded;
+    the_end_of_a_chunk_is_refused: Spoil::FirstNumber(CommandKind::CloseTraceChunk), Something, Recorded;
+    a_question_about_data_is_refused: Spoil::FirstNumber(CommandKind::DataPending), Something, Recorded;
+    the_end_of_a_stream_is_refused: Spoil::FirstNumber(CommandKind::CloseStream), Nothing, Recorded;
+    a_live_stream_is_refused: Spoil::StreamPath, Something, Live;
+    a_live_index_is_refused: Spoil::FirstNumber(CommandKind::SendIndex), Something, Live;
+    the_end_of_a_live_chunk_is_refused:
+        Spoil::FirstNumber(CommandKind::CloseTraceChunk), Something, Live;
 }
 
 #[test]
@@ -88,7 +96,7 @@ fn a_session_on_a_disk_that_cannot_be_written_is_refused() {
     let producer = Producer::start();
     disk.remount("ro");
 
-    let failed = try_session(&producer, &relay.producer_url(), "refused");
+    let failed = try_session(&producer, &relay.producer_url(), Mode::Recorded);
     assert!(!failed.is_empty(), "nobody was told");
 
     disk.remount("rw");
@@ -146,7 +154,7 @@ fn a_session_of_a_host_with_a_hidden_name_is_refused() {
         return;
     };
     let relay = Relay::start();
-    let failed = try_session(&producer, &relay.producer_url(), "refused");
+    let failed = try_session(&producer, &relay.producer_url(), Mode::Recorded);
     assert!(!failed.is_empty(), "nobody was told");
     drop(producer);
     let producer = Producer::start();
@@ -184,9 +192,15 @@ fn sessions_with_long_names_are_recorded() {
 }
 
 /// What a user does with a session, as far as it goes. Gives what failed.
-fn try_session(producer: &Producer, url: &str, name: &str) -> Vec<String> {
+fn try_session(producer: &Producer, url: &str, mode: Mode) -> Vec<String> {
+    const NAME: &str = "refused";
     let url = format!("--set-url={url}");
-    let session = format!("--session={name}");
+    let live: &[&str] = if matches!(mode, Mode::Live) {
+        &["--live=100000"]
+    } else {
+        &[]
+    };
+    let session = format!("--session={NAME}");
     let enable = ["enable-channel", "--userspace", &session, "ticks"];
     let size = ["--subbuf-size=16k", "--num-subbuf=4"];
     let event = ["enable-event", "--userspace", &session, "--channel=ticks"];
@@ -196,19 +210,46 @@ fn try_session(producer: &Producer, url: &str, name: &str) -> Vec<String> {
             failed.push(format!("lttng {}: {said}", words.join(" ")));
         }
     };
-    attempt(&["create", name, &url]);
+    attempt(&[&["create", NAME, &url], live].concat());
     attempt(&[&enable[..], &size].concat());
     attempt(&[&event[..], &["baton:*"]].concat());
-    attempt(&["start", name]);
+    attempt(&["start", NAME]);
     let application = producer.launch(UNHURRIED);
-    attempt(&["regenerate", "metadata", &session]);
+    if !matches!(mode, Mode::Live) {
+        attempt(&["regenerate", "metadata", &session]);
+    }
     application.finish();
     attempt(&["list"]);
-    attempt(&["rotate", name]);
-    attempt(&["clear", name]);
-    attempt(&["stop", name]);
-    attempt(&["destroy", name]);
+    if !matches!(mode, Mode::Live) {
+        attempt(&["rotate", NAME]);
+    }
+    attempt(&["clear", NAME]);
+    attempt(&["stop", NAME]);
+    attempt(&["destroy", NAME]);
     failed
+}
+
+/// The session daemon forgets the client of such a command, and nothing else.
+#[test]
+fn a_clear_whose_chunk_is_refused_leaves_the_next_session_alone() {
+    let _turn = turn::take();
+    let relay = Relay::start();
+    let spoil = Spoil::FirstNumber(CommandKind::CreateTraceChunk);
+    let producer = Producer::start();
+    let go_between = GoBetween::start(&relay, spoil);
+    let url = format!("--set-url={}", go_between.producer_url());
+    let attempt = |words: &[&str]| producer.attempt(words).expect("a command that is done");
+    attempt(&["create", "refused", &url, "--live=100000"]);
+    attempt(&["enable-event", "--userspace", "baton:*"]);
+    attempt(&["start"]);
+    producer.launch(BRIEF).finish();
+
+    let client = producer.client(&["clear", "refused"], "clear");
+    eventually("a refusal", PATIENCE, || go_between.spoilt() > 1);
+    drop(client);
+    attempt(&["list"]);
+    assert_records(&producer, &relay, "next");
+    end([producer], relay);
 }
 
 /// A session is recorded, whatever was before.

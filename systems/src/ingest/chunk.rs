@@ -165,7 +165,7 @@ pub fn close(
                 Reason::ClearDisallowed | Reason::ChunkClosing(_) => code::INVALID_PROTOCOL,
                 _ => code::UNKNOWN_ERR,
             };
-            reply::chunk_closed(replies, code, None);
+            reply::chunk_closed(replies, code, Some(&[]));
             Err(reason.abort())
         }
     }

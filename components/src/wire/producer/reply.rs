@@ -179,7 +179,8 @@ pub fn stream_added(out: &mut Vec<u8>, stream: u64, code: u32) {
     put_u32(out, code);
 }
 
-/// To `CLOSE_TRACE_CHUNK`. `path` is without NUL, and `None` on error.
+/// To `CLOSE_TRACE_CHUNK`. `path` is without NUL, and on error empty: a consumer daemon
+/// reads it before the code, and does not get as far without one.
 pub fn chunk_closed(out: &mut Vec<u8>, code: u32, path: Option<&[u8]>) {
     put_u32(out, code);
     put_path(out, path);

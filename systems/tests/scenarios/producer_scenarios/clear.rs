@@ -45,7 +45,7 @@ fn s32_a_clear_that_is_not_allowed_deletes_nothing() {
         .ask(&mut scene.stage, &stage::close_chunk(0, Some(DELETE)));
     assert_eq!(
         reply,
-        [&code::INVALID_PROTOCOL.to_be_bytes()[..], &[0; 4]].concat()
+        [&code::INVALID_PROTOCOL.to_be_bytes()[..], &[0, 0, 0, 1, 0]].concat()
     );
     assert!(scene.producer.control.is_closed());
     scene.producer.data.finish();

@@ -176,7 +176,7 @@ fn closed(directory: &str) -> Vec<u8> {
 
 /// The reply to a close that fails.
 fn failed(number: u32) -> Vec<u8> {
-    [code(number), vec![0; 4]].concat()
+    [code(number), path("")].concat()
 }
 
 fn close() -> Vec<Row> {
