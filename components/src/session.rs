@@ -78,6 +78,11 @@ impl Session {
         self.minor >= 4 && !self.snapshot
     }
 
+    /// Whether its directory is its own: traces of producers before 2.11 have one each.
+    pub fn has_directory(&self) -> bool {
+        self.origin.is_some()
+    }
+
     /// Whether viewers may attach it.
     pub fn is_live(&self) -> bool {
         self.live_timer_us != 0

@@ -48,20 +48,26 @@ pub fn reclaim(
         }
         entities.release_all(&record);
     }
+    let mut recorded = Vec::new();
     while let Some((key, record)) = entities.traces.pop_condemned() {
         let name = (record.session, record.path.clone());
+        let session = entities.sessions.get(record.session);
+        if session.is_some_and(|session| !session.has_directory()) {
+            recorded.push(record.path.clone());
+        }
         if directory.traces.get(&name) == Some(&key) {
             directory.traces.remove(&name);
         }
         entities.release_all(&record);
     }
-    let mut recorded = Vec::new();
     while let Some((_, record)) = entities.sessions.pop_condemned() {
         directory.sessions.remove(&record.id);
         directory.leave_output(&record.directory);
         tracing::info!(session = record.id, "session {} is over", record.id);
         entities.release_all(&record);
-        recorded.push(record.directory);
+        if record.has_directory() {
+            recorded.push(record.directory);
+        }
     }
     while let Some((key, mut record)) = entities.chunks.pop_condemned() {
         bury(&mut entities, &mut storage, key, &mut record);

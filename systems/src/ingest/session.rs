@@ -119,7 +119,9 @@ fn try_create(
         None => RelativePath::root(),
     };
 
-    ingest.storage.begin_recording(&directory);
+    if origin.is_some() {
+        ingest.storage.begin_recording(&directory);
+    }
     let session = ingest.entities.insert(Session {
         id,
         name: command.name.to_vec(),

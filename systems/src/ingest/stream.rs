@@ -85,7 +85,7 @@ fn try_add(
         })
     });
     refuse_foreign(ingest, chunk, &path, command.channel, limit.is_some())?;
-    let trace = find_or_make_trace(ingest, own, path);
+    let trace = find_or_make_trace(ingest, own, path)?;
     let stream = ingest.entities.insert(Stream {
         handle,
         trace,
@@ -157,12 +157,25 @@ fn refuse_foreign(
     Ok(())
 }
 
-fn find_or_make_trace(ingest: &mut Ingest, own: SessionKey, path: RelativePath) -> TraceKey {
+fn find_or_make_trace(
+    ingest: &mut Ingest,
+    own: SessionKey,
+    path: RelativePath,
+) -> Result<TraceKey, Reason> {
     let name = (own, path);
     if let Some(trace) = ingest.directory.traces.get(&name).copied()
         && ingest.entities.traces.contains(trace)
     {
-        return trace;
+        return Ok(trace);
+    }
+    let has_directory = ingest
+        .entities
+        .sessions
+        .get(own)
+        .is_some_and(|session| session.has_directory());
+    if !has_directory {
+        ingest.storage.create_directory(&name.1)?;
+        ingest.storage.begin_recording(&name.1);
     }
     let id = ingest.directory.trace_ids.draw();
     let trace = Trace {
@@ -173,7 +186,7 @@ fn find_or_make_trace(ingest: &mut Ingest, own: SessionKey, path: RelativePath) 
     };
     let trace = ingest.entities.insert(trace);
     ingest.directory.traces.insert(name, trace);
-    trace
+    Ok(trace)
 }
 
 /// Publishes all streams added since the last time, together.
