@@ -239,15 +239,6 @@ mod tests {
     }
 
     #[test]
-    fn a_producer_that_may_write_everywhere_has_all_of_it() {
-        let mut test = Test::new();
-        test.begin("");
-        assert!(test.is_recorded("host/one/ust"));
-        test.end("");
-        assert!(!test.is_recorded("host/one/ust"));
-    }
-
-    #[test]
     fn a_sign_tells_of_a_killed_relay_when_its_relay_is_gone() {
         let mut test = Test::new();
         test.begin("host/one");

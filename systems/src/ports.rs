@@ -117,11 +117,11 @@ pub trait Storage: Send + Sync {
     /// Makes a directory and those above it; existing ones are fine.
     fn create_directory(&mut self, path: &RelativePath) -> Result<(), StorageError>;
 
-    /// A session records in that directory from now on, which is there: others that mend
-    /// traces are to leave it alone.
+    /// A session records in that directory from now on, or a trace of one that has none of
+    /// its own. It is there. Others that mend traces are to leave it alone.
     fn begin_recording(&mut self, _: &RelativePath) {}
 
-    /// A session that recorded there is over, and its files are closed.
+    /// What recorded there is over, and its files are closed.
     fn end_recording(&mut self, _: &RelativePath) {}
 
     /// Makes a directory, and those above it that are missing. False: there is something

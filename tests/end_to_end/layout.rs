@@ -78,10 +78,15 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The bytes of all packets of a session.
+/// The bytes of all packets of a session. What is hidden is not seen by readers.
 pub fn data_bytes(directory: &Path) -> u64 {
+    let is_hidden = |file: &Path| {
+        let name = file.file_name().expect("the name of a file");
+        name.to_string_lossy().starts_with('.')
+    };
     let mut files = files(directory);
     files.retain(|file| !file.ends_with("metadata") && file.extension().is_none());
+    files.retain(|file| !is_hidden(file));
     let sizes = files.iter().map(|file| fs::metadata(file));
     sizes.map(|file| file.map_or(0, |file| file.len())).sum()
 }
