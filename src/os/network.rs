@@ -318,12 +318,11 @@ impl Network for SocketNetwork {
         let token = Token(key.data().as_ffi() as usize);
         let interest = Interest::READABLE | Interest::WRITABLE;
         let registered = self.poll.registry().register(&mut socket, token, interest);
-        let broken = registered
-            .err()
-            .map(|error| format!("it cannot be waited for: {error}"));
-        if broken.is_some() {
+        let broken = registered.err().map(|error| {
+            tracing::warn!("a new connection cannot be watched, and is closed: {error}");
             self.unwatched.push(key);
-        }
+            error.to_string()
+        });
         self.peers.insert(
             key,
             Peer {

@@ -9,6 +9,7 @@
 mod application;
 mod clear;
 mod crash;
+mod data_port;
 mod events;
 mod full_disk;
 mod go_between;

@@ -116,12 +116,7 @@ impl RawProducer {
     /// Gives how many these are.
     pub fn send_part_of_packet(&mut self, events: Range<u64>, part: usize, of: usize) -> usize {
         let packet = packet(events);
-        let bits = packet.len() as u64 * 8;
-        let number = self.packets;
-        self.packets += 1;
-        let index = [self.stream, number, bits, bits, 0, 0, 0, 0, 0, number];
-        let index: Vec<_> = index.iter().flat_map(|value| value.to_be_bytes()).collect();
-        self.expect_ok(SEND_INDEX, &index);
+        let number = self.announce(packet.len());
         let header = [
             &[0; 8][..],
             &self.stream.to_be_bytes(),
@@ -134,6 +129,17 @@ impl RawProducer {
             .write_all(&[&header.concat()[..], &packet[..sent]].concat())
             .expect("a relay that reads");
         sent
+    }
+
+    /// Sends the description of a packet of so many bytes. Gives the packet's number.
+    pub fn announce(&mut self, size: usize) -> u64 {
+        let bits = size as u64 * 8;
+        let number = self.packets;
+        self.packets += 1;
+        let index = [self.stream, number, bits, bits, 0, 0, 0, 0, 0, number];
+        let index: Vec<_> = index.iter().flat_map(|value| value.to_be_bytes()).collect();
+        self.expect_ok(SEND_INDEX, &index);
+        number
     }
 
     fn add_stream(&mut self, session: &str, channel: &str) -> u64 {
