@@ -173,7 +173,7 @@ fn producers(theme: Theme) -> BoxedStrategy<Vec<Setup>> {
     let of_two_origins = (one(), new(1)).prop_map(|(a, b)| vec![a, b]);
     let of_one_origin = (new(0), new(0), any::<bool>()).prop_map(|(a, b, joins)| {
         let base = a.base;
-        vec![a, Setup { joins, base, ..b }]
+        vec![a, Setup { base, joins, ..b }]
     });
     match theme {
         // The first suffers, the second must not.
