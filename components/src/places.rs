@@ -49,11 +49,20 @@ impl Places {
 
     /// Whether there is a place below a directory.
     pub fn is_above_some(&self, directory: &RelativePath) -> bool {
-        let Ok(first) = directory.child([1]) else {
-            return false;
-        };
-        let next = self.known.range(first..).next();
-        next.is_some_and(|(path, _)| path.is_at_or_below(directory))
+        self.below(directory).next().is_some()
+    }
+
+    /// Whether there is a place of that owner below a directory.
+    pub fn has_below(&self, directory: &RelativePath, owner: &Owner) -> bool {
+        self.below(directory).any(|place| place.owner == *owner)
+    }
+
+    fn below(&self, directory: &RelativePath) -> impl Iterator<Item = &Place> {
+        // No name comes before this one.
+        let first = directory.child([1]).expect("law: that is a name");
+        let rest = self.known.range(first..);
+        rest.take_while(move |(path, _)| path.is_at_or_below(directory))
+            .map(|(_, place)| place)
     }
 
     /// A chunk that is over stays there.

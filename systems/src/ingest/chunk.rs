@@ -124,7 +124,7 @@ fn describe(
             chunk.place = Place::Overridden(chunks::name_of(&chunk));
         }
         None if session.rotated || is_settled(ingest, session) => {
-            chunk.place = chunks::named_place(&chunk)
+            chunk.place = chunks::named_place(&chunk);
         }
         None => {}
     }

@@ -72,6 +72,7 @@ impl MemoryStorage {
     }
 
     /// The same disk for another relay, whose keys are its own.
+    #[must_use]
     pub fn elsewhere(&self) -> Self {
         Self {
             disk: Arc::clone(&self.disk),

@@ -4,6 +4,8 @@
 //! While one chunk is being closed and the next is open, both have temporary names.
 //! Only directories move; open files are not disturbed.
 
+use std::mem::discriminant;
+
 use baton_components::chunk::{Chunk, CloseCommand, Place};
 use baton_components::path::RelativePath;
 
@@ -47,12 +49,7 @@ pub fn relocate(
     place: Place,
 ) -> Result<(), StorageError> {
     finish_move(storage, chunk)?;
-    let is_there = match (&chunk.place, &place) {
-        (Place::Session, Place::Session) | (Place::Named(_), Place::Named(_)) => true,
-        (Place::Temporary(_), Place::Temporary(_)) => true,
-        _ => false,
-    };
-    if is_there {
+    if discriminant(&chunk.place) == discriminant(&place) {
         return Ok(());
     }
     chunk.moving = Some(prepare(storage, chunk, place)?);

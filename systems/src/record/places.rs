@@ -29,7 +29,10 @@ pub fn occupy(
                 storage.create_directory(path).map(|()| true)
             }
             Some(_) => Ok(false),
-            None if !is_last => Ok(!is_recording(storage, path)?),
+            // Its owner's own place may look like a recording from above.
+            None if !is_last => {
+                Ok(!is_recording(storage, path)? || directory.places.has_below(path, &owner))
+            }
             None if directory.places.is_above_some(path) => Ok(false),
             None => storage.claim_directory(path),
         })?;

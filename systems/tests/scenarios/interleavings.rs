@@ -67,6 +67,7 @@ fn play(script: &Script) {
     cast.stage.pass(CHUNK_RETRY);
     cast.stage.assert_empty();
     for producer in &cast.producers {
+        reader::assert_undisturbed(&cast, producer);
         if producer.is_suffering {
             reader::assert_whole(&cast, producer);
         } else {

@@ -14,6 +14,7 @@ mod producer_scenarios;
 mod producer_table;
 mod questions;
 mod stage;
+mod stranger;
 mod strangers;
 mod viewer_company;
 mod viewer_endings;

@@ -1,9 +1,10 @@
 //! Directories that several sessions share, and what each of them makes there.
 
-use baton_components::wire::producer::{AddStream, Command, CreateTraceChunk, code};
+use baton_components::wire::producer::{AddStream, Command, code};
 
 use super::*;
-use crate::stage::{CREATED_S, DIRECTORY};
+use crate::stage::DIRECTORY;
+use crate::stranger::named_chunk;
 
 const CUSTOM: &str = "host/my/custom/path";
 
@@ -25,14 +26,7 @@ fn snapshot_session(daemon: u8, session: u64) -> CreateSession<'static> {
 /// Takes a snapshot: where its chunk says that it is, and its data stream.
 fn take(stage: &mut Stage, daemon: u8, session: u64, name: &str) -> (Producer, String, u64) {
     let producer = Producer::create(stage, 13, snapshot_session(daemon, session));
-    producer.expect_ok(
-        stage,
-        &Command::CreateTraceChunk(CreateTraceChunk {
-            chunk: 0,
-            creation_time_s: CREATED_S,
-            override_name: Some(name.as_bytes()),
-        }),
-    );
+    producer.expect_ok(stage, &named_chunk(0, name));
     let metadata = producer.add_stream(stage, "ust/uid/0", "metadata");
     let data = producer.add_stream(stage, "ust/uid/0", "chan_0");
     producer.send_metadata(stage, metadata, b"metadata");

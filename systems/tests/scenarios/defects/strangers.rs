@@ -3,13 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use baton_components::wire::producer::{
-    AddStream, Command, CreateTraceChunk, ResetMetadata, SendMetadata, code,
-};
 use baton_systems::settings::Settings;
 
 use super::*;
-use crate::stage::CREATED_S;
+use crate::stranger::{STRANGERS, named_chunk};
 
 /// Where the victim's session is.
 const HOME: &str = "host/a/b/c";
@@ -34,25 +31,6 @@ enum Moment {
     RecordingElsewhere,
     OverElsewhere,
 }
-
-/// What a stranger is.
-#[derive(Clone, Copy, Debug)]
-enum Stranger {
-    New,
-    Snapshot(Option<&'static str>),
-    /// Its streams have that path below the place that it names.
-    Old(&'static str),
-}
-
-const STRANGERS: [Stranger; 7] = [
-    Stranger::New,
-    Stranger::Snapshot(None),
-    Stranger::Snapshot(Some("snap")),
-    Stranger::Snapshot(Some("ust")),
-    Stranger::Snapshot(Some("archives")),
-    Stranger::Old("ust/uid/0"),
-    Stranger::Old("."),
-];
 
 /// Below the host's directory: above the victim's, that, and below it.
 const PLACES: [&str; 12] = [
@@ -122,82 +100,6 @@ impl Victim {
         let sequence = if self.kind == Kind::Rotated { 2 } else { 1 };
         self.producer.send_whole_packet(stage, self.data, sequence);
     }
-}
-
-impl Stranger {
-    /// Does all the harm that it can at that place.
-    fn attack(self, stage: &mut Stage, place: &str, close: Option<u32>) {
-        let (minor, snapshot) = match self {
-            Self::New => (15, false),
-            Self::Snapshot(_) => (15, true),
-            Self::Old(_) => (8, false),
-        };
-        let command = stage::session("stranger");
-        let session = CreateSession {
-            base_path: place.as_bytes(),
-            live_timer_us: 0,
-            snapshot,
-            origin: command.origin.map(|origin| Origin {
-                daemon: [9; 16],
-                ..origin
-            }),
-            ..command
-        };
-        let producer = Producer::create(stage, minor, session);
-        match self {
-            Self::Snapshot(Some(name)) => producer.expect_ok(stage, &named_chunk(0, name)),
-            Self::New | Self::Snapshot(None) => {
-                producer.expect_ok(stage, &stage::create_chunk(0));
-            }
-            Self::Old(_) => {}
-        }
-        let path = match self {
-            Self::Old(path) => format!("host/{place}/{path}"),
-            _ => "ust/uid/0".to_owned(),
-        };
-        for (channel, count) in [("metadata", 0), ("chan_0", 0), ("chan", 1)] {
-            let stream = AddStream {
-                channel: channel.as_bytes(),
-                path: path.as_bytes(),
-                tracefile_size: 64 * count,
-                tracefile_count: count,
-                chunk: Some(0),
-            };
-            let reply = producer.ask(stage, &Command::AddStream(stream));
-            if reply[8..] != code::OK.to_be_bytes() {
-                assert!(matches!(self, Self::Old(_)), "{self:?} at {place}");
-                continue;
-            }
-            let stream = u64::from_be_bytes(*reply.first_chunk().unwrap());
-            if channel == "metadata" {
-                let bytes = b"garbage";
-                let metadata = SendMetadata {
-                    stream,
-                    padding_size: 0,
-                    bytes,
-                };
-                producer.ask(stage, &Command::SendMetadata(metadata));
-                let reset = ResetMetadata { stream, version: 1 };
-                producer.ask(stage, &Command::ResetMetadata(reset));
-            } else {
-                for sequence in 0..2 {
-                    producer.send_packet(stage, stream, sequence, b"garbage");
-                }
-            }
-        }
-        if !matches!(self, Self::Old(_)) {
-            producer.ask(stage, &stage::close_chunk(0, close));
-        }
-        producer.leave(stage);
-    }
-}
-
-fn named_chunk(chunk: u64, name: &'static str) -> Command<'static> {
-    Command::CreateTraceChunk(CreateTraceChunk {
-        chunk,
-        creation_time_s: CREATED_S + chunk,
-        override_name: Some(name.as_bytes()),
-    })
 }
 
 /// All that is in a directory.

@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use baton_components::limits::REPLY_PATIENCE;
+use baton_components::path::RelativePath;
 
 use super::disk::Disk;
 use super::model::{self, Chunks, Close};
 use super::producer::Producer;
+use super::reader;
 use super::script::{Act, Leaving, Script, Step};
 use super::stranger;
 use super::viewer::{Scene, Viewer};
 use crate::stage::{self, Stage};
+use crate::stranger::STRANGERS;
 
 pub struct Cast {
     pub stage: Stage,
@@ -94,6 +97,25 @@ impl Cast {
             }
             return;
         }
+        if let Act::Attack {
+            stranger,
+            place,
+            close,
+        } = step.act
+        {
+            let producer = &self.producers[step.who % self.producers.len()];
+            if !producer.control_open && !reader::is_anything_left(self, producer) {
+                // A directory in which nothing was recorded, or all of it deleted.
+                return;
+            }
+            let stranger = STRANGERS[stranger % STRANGERS.len()];
+            let place = PLACES[place % PLACES.len()];
+            let place = format!("{}{place}", producer.directory());
+            let place = RelativePath::parse(place.as_bytes()).unwrap();
+            let place = place.below(&RelativePath::parse(b"host").unwrap()).unwrap();
+            let close = [None, Some(0), Some(2)][close];
+            return stranger.attack(&mut self.stage, &place.to_string(), close);
+        }
         if let Act::Fault(fault) = &step.act {
             self.disk.arm(&self.stage, fault);
             self.producers[SUFFERER].is_suffering = true;
@@ -158,7 +180,11 @@ impl Cast {
                     self.advance(who, next);
                 }
             }
-            Act::Deliver(_) | Act::View(_) | Act::Fault(_) | Act::Intrude(_) => {}
+            Act::Deliver(_)
+            | Act::View(_)
+            | Act::Fault(_)
+            | Act::Intrude(_)
+            | Act::Attack { .. } => {}
         }
     }
 
@@ -401,6 +427,19 @@ impl Cast {
         self.stage.pass(REPLY_PATIENCE);
     }
 }
+
+/// Where strangers go, as seen from the directory of a session.
+const PLACES: [&str; 9] = [
+    "",
+    "/x",
+    "/ust",
+    "/ust/uid/0",
+    "/ust/uid/1/x",
+    "/archives",
+    "/.tmp_old_chunk",
+    "/.tmp_new_chunk/ust",
+    "/20261122T064436+0000-1",
+];
 
 /// Only what it does meets a bad disk.
 const SUFFERER: usize = 0;

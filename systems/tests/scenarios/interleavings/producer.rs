@@ -15,6 +15,8 @@ use crate::stage::{self, CLASS, Stage};
 
 #[allow(clippy::struct_excessive_bools)] // Each is a fact of its own.
 pub struct Producer {
+    /// That of its session.
+    directory: String,
     pub peers: stage::Producer,
     pub setup: Setup,
     /// Its place in the cast.
@@ -88,6 +90,7 @@ impl Producer {
             peers,
             number,
             session: 0,
+            directory: format!("host/old{number}"),
             streams: Vec::new(),
             metadata: Metadata {
                 handle: 0,
@@ -111,6 +114,7 @@ impl Producer {
         };
         let name = producer.name();
         let mut session = stage::session(&name);
+        session.base_path = producer.setup.base.as_bytes();
         if let Some(origin) = &mut session.origin {
             origin.session = producer.setup.origin;
             origin.current_chunk = producer.setup.joins.then_some(0);
@@ -118,6 +122,10 @@ impl Producer {
         let reply = producer.ask(stage, &Command::CreateSession(session));
         assert_eq!(reply[8..12], code::OK.to_be_bytes(), "{reply:?}");
         producer.session = u64::from_be_bytes(*reply.first_chunk().unwrap());
+        if let Some(directory) = reply.get(16..) {
+            let directory = directory.strip_suffix(b"\0").unwrap().to_vec();
+            producer.directory = String::from_utf8(directory).unwrap();
+        }
         if producer.has_chunks() && !producer.setup.joins {
             producer.expect_ok(stage, &stage::create_chunk(0));
         }
@@ -138,12 +146,8 @@ impl Producer {
     }
 
     /// The directory of its session.
-    pub fn directory(&self) -> String {
-        if self.has_chunks() {
-            format!("host/{}-20261122-064435", self.name())
-        } else {
-            format!("host/old{}", self.number)
-        }
+    pub fn directory(&self) -> &str {
+        &self.directory
     }
 
     /// The directory of its trace, in a chunk.

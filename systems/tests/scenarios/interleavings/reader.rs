@@ -30,6 +30,29 @@ pub fn assert_as_modelled(cast: &Cast, producer: &Producer) {
     );
 }
 
+/// In the directory of a session there are only the traces of its own producers.
+pub fn assert_undisturbed(cast: &Cast, producer: &Producer) {
+    let siblings = cast.producers.iter();
+    let traces: Vec<String> = siblings
+        .filter(|it| it.directory() == producer.directory())
+        .map(|it| format!("/{}/", it.trace()))
+        .collect();
+    for (path, content) in cast.stage.storage.tree() {
+        let path = path.to_string();
+        if let Some(below) = below(producer, &path).filter(|_| content.is_some()) {
+            let is_own = traces.iter().any(|trace| below.contains(trace));
+            assert!(is_own, "producer {}: {path} is another's", producer.number);
+        }
+    }
+}
+
+/// Whether there is a file in the directory of the producer's session.
+pub fn is_anything_left(cast: &Cast, producer: &Producer) -> bool {
+    let tree = cast.stage.storage.tree();
+    tree.into_iter()
+        .any(|(path, content)| content.is_some() && below(producer, &path.to_string()).is_some())
+}
+
 /// The files of a producer's trace, in all chunks. Index files of no record say
 /// nothing and are left out like empty data files.
 fn found(cast: &Cast, producer: &Producer) -> Tree {
@@ -37,11 +60,16 @@ fn found(cast: &Cast, producer: &Producer) -> Tree {
     let files = cast.stage.storage.tree().into_iter();
     files
         .filter_map(|(path, content)| Some((path.to_string(), content?)))
-        .filter(|(path, _)| path.contains(&trace))
-        .filter(|(path, _)| path.starts_with(&format!("{}/", producer.directory())))
+        .filter(|(path, _)| below(producer, path).is_some_and(|it| it.contains(&trace)))
         .filter(|(_, content)| !content.is_empty() && *content != Version::V1_1.header())
         .map(|(path, content)| (without_end(producer, path), content))
         .collect()
+}
+
+/// A path in the directory of the producer's session, from the `/` after that on.
+fn below<'a>(producer: &Producer, path: &'a str) -> Option<&'a str> {
+    let below = path.strip_prefix(producer.directory());
+    below.filter(|below| below.starts_with('/'))
 }
 
 /// A chunk that is closed and stays where it is may be named with its end or without.

@@ -22,6 +22,8 @@ pub struct Setup {
     pub minor: u32,
     /// Producers of one origin share their chunks.
     pub origin: u64,
+    /// The base path of its session (since 2.11).
+    pub base: &'static str,
     /// It finds the origin's chunk 0 there, and does not make it.
     pub joins: bool,
     pub streams: Vec<Limit>,
@@ -85,6 +87,12 @@ pub enum Act {
 
     /// A viewer does something.
     View(View),
+    /// A stranger attacks a place of the producer.
+    Attack {
+        stranger: usize,
+        place: usize,
+        close: usize,
+    },
     /// Something goes wrong with the disk in the next steps.
     Fault(Fault),
     /// A stranger sends packets of the producer's streams.
@@ -166,8 +174,10 @@ fn producers(theme: Theme) -> BoxedStrategy<Vec<Setup>> {
     let one = || setup(prop_oneof![Just(8_u32), Just(11), Just(13), Just(15)], 0);
     let new = |origin| setup(prop_oneof![Just(11_u32), Just(13), Just(15)], origin);
     let of_two_origins = (one(), new(1)).prop_map(|(a, b)| vec![a, b]);
-    let of_one_origin =
-        (new(0), new(0), any::<bool>()).prop_map(|(a, b, joins)| vec![a, Setup { joins, ..b }]);
+    let of_one_origin = (new(0), new(0), any::<bool>()).prop_map(|(a, b, joins)| {
+        let base = a.base;
+        vec![a, Setup { base, joins, ..b }]
+    });
     match theme {
         // The first suffers, the second must not.
         Theme::Faults => of_two_origins.boxed(),
@@ -181,13 +191,27 @@ fn producers(theme: Theme) -> BoxedStrategy<Vec<Setup>> {
 }
 
 fn setup(minor: impl Strategy<Value = u32>, origin: u64) -> impl Strategy<Value = Setup> {
-    (minor, vec(limit(), 1..3), leaving()).prop_map(move |(minor, streams, leaving)| Setup {
+    let parts = (minor, base(), vec(limit(), 1..3), leaving());
+    parts.prop_map(move |(minor, base, streams, leaving)| Setup {
         minor,
         origin,
+        base,
         joins: false,
         streams,
         leaving,
     })
+}
+
+/// Paths that are equal, or above or below each other or an old producer's.
+fn base() -> impl Strategy<Value = &'static str> {
+    prop_oneof![
+        4 => Just(""),
+        1 => Just("a"),
+        1 => Just("a/b"),
+        1 => Just("old0"),
+        1 => Just("old0/x"),
+        1 => Just("old0/ust/uid/0"),
+    ]
 }
 
 fn limit() -> impl Strategy<Value = Limit> {
@@ -226,8 +250,9 @@ fn act(theme: Theme) -> BoxedStrategy<Act> {
     let producers = producer_act(theme);
     match theme {
         Theme::Producers => prop_oneof![
-            9 => producers,
-            1 => intrusions().prop_map(Act::Intrude),
+            90 => producers,
+            10 => intrusions().prop_map(Act::Intrude),
+            1 => attack(),
         ]
         .boxed(),
         Theme::Viewers => prop_oneof![
@@ -261,6 +286,14 @@ fn producer_act(theme: Theme) -> impl Strategy<Value = Act> {
         2 => stream().prop_map(|stream| Act::CloseStream { stream }),
         1 => leaving().prop_map(Act::Leave),
     ]
+}
+
+fn attack() -> impl Strategy<Value = Act> {
+    (0..64_usize, 0..64_usize, 0..3_usize).prop_map(|(stranger, place, close)| Act::Attack {
+        stranger,
+        place,
+        close,
+    })
 }
 
 fn view() -> impl Strategy<Value = View> {
