@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use baton_components::keys::{ChunkKey, SessionKey, TraceKey};
 use baton_components::path::{PathError, RelativePath, check_name};
+use baton_components::session::Session;
 use baton_components::stream::{Closing, FileLimit, Kind, Stream, TraceFiles};
 use baton_components::trace::Trace;
 use baton_components::wire::producer::{AddStream, CloseStream, NONE, code, reply};
@@ -172,7 +173,7 @@ fn find_or_make_trace(
         .entities
         .sessions
         .get(own)
-        .is_some_and(|session| session.has_directory());
+        .is_some_and(Session::has_directory);
     if !has_directory {
         ingest.storage.create_directory(&name.1)?;
         ingest.storage.begin_recording(&name.1);
