@@ -234,7 +234,7 @@ pub const OPTIONS: [Spec; 25] = [
         id: Id::Journal,
         long: "journal",
         value: Some("FILE"),
-        help: "Record all that comes in here, for baton replay",
+        help: "Record all that comes in here, for baton replay; an earlier journal becomes FILE.1, or the next free number",
         shared: false,
         ..SWITCH
     },

@@ -67,13 +67,12 @@ fn set_aside(path: &Path) -> io::Result<PathBuf> {
         let to = PathBuf::from(name);
         match rustix::fs::renameat_with(CWD, path, CWD, &to, RenameFlags::NOREPLACE) {
             Ok(()) => return Ok(to),
-            Err(Errno::EXIST) => {}
-            // Some file systems do not have it.
+            // Some file systems do not have this.
             Err(Errno::INVAL | Errno::NOSYS) if !to.try_exists()? => {
                 fs::rename(path, &to)?;
                 return Ok(to);
             }
-            Err(Errno::INVAL | Errno::NOSYS) => {}
+            Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS) => {}
             Err(error) => return Err(error.into()),
         }
         number += 1;

@@ -31,7 +31,7 @@ impl fmt::Display for Number {
 /// Offsets of files have 63 bits.
 impl From<u64> for Number {
     fn from(number: u64) -> Self {
-        Self((number & i64::MAX as u64) as i64)
+        Self((number & (u64::MAX >> 1)).cast_signed())
     }
 }
 

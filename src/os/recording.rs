@@ -123,7 +123,7 @@ pub fn is_recorded(directory: &Path) -> bool {
 }
 
 fn open(directory: &Path) -> io::Result<File> {
-    let flags = OFlags::DIRECTORY.bits() as i32;
+    let flags = OFlags::DIRECTORY.bits().cast_signed();
     File::options()
         .read(true)
         .custom_flags(flags)

@@ -33,9 +33,9 @@ impl Walk<'_> {
             }
         }
         hidden.sort();
-        let mut number = next_number(session, listing);
+        let numbers = next_number(session, listing)..;
         let mut moved = false;
-        for (chunk, begin, end, path) in hidden {
+        for (number, (chunk, begin, end, path)) in numbers.zip(hidden) {
             let to = match chunk {
                 HiddenChunk::Old => {
                     session
@@ -44,7 +44,6 @@ impl Walk<'_> {
                 }
                 HiddenChunk::New => session.join(format!("{}-{number}", stamp(begin))),
             };
-            number += 1;
             match self.try_bring_back(&path, &to) {
                 Ok(()) => {
                     moved |= !self.plan.dry_run;

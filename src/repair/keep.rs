@@ -37,7 +37,8 @@ impl Keeper {
         copy(file, offset, size, kept.as_file_mut())?;
         imitate(kept.as_file(), file)?;
         kept.as_file().sync_all()?;
-        self.persist_kept(path, offset, kept)
+        kept.persist(free_name(path, offset)?)?;
+        sync_directory(path)
     }
 
     /// Cuts a file, and keeps the rest.
@@ -87,11 +88,6 @@ impl Keeper {
             let kept = free_name(path, 0)?;
             fs::rename(path, kept)?;
         }
-        sync_directory(path)
-    }
-
-    fn persist_kept(&self, path: &Path, offset: u64, kept: NamedTempFile) -> io::Result<()> {
-        kept.persist(free_name(path, offset)?)?;
         sync_directory(path)
     }
 }

@@ -319,18 +319,18 @@ fn what_is_no_trace_is_left_alone() {
 #[test]
 fn metadata_is_never_emptied() {
     let test = Test::new(3);
-    let text = fs::read(test.at("metadata")).unwrap();
-    test.cut("metadata", text.len() as u64 - 4);
+    let whole = fs::read(test.at("metadata")).unwrap();
+    test.cut("metadata", whole.len() as u64 - 4);
     let said = test.repair();
     assert!(said[0].starts_with("metadata: cut from "), "{said:?}");
     // All but the last declaration, and the packets, which nobody understands now.
     assert!(test.size("metadata") > 200);
     assert_eq!(test.size("ch_0"), 300);
-    fs::write(test.at("metadata"), &text).unwrap();
+    fs::write(test.at("metadata"), &whole).unwrap();
     test.cut("metadata", 8 << 30);
-    let expected = format!("metadata: cut from 8589934592 to {} bytes", text.len());
+    let expected = format!("metadata: cut from 8589934592 to {} bytes", whole.len());
     assert_eq!(test.repair(), [expected]);
-    assert_eq!(fs::read(test.at("metadata")).unwrap(), text);
+    assert_eq!(fs::read(test.at("metadata")).unwrap(), whole);
 }
 
 #[test]

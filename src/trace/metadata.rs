@@ -278,7 +278,7 @@ fn whole_declarations(text: &[u8]) -> usize {
         // Blanks and comments that follow a declaration stay with it.
         let mut follows = false;
         match (inside, byte) {
-            (Inside::Escape, _) => inside = Inside::Quotes,
+            (Inside::Escape, _) | (Inside::Code, b'"') => inside = Inside::Quotes,
             (Inside::Quotes, b'\\') => inside = Inside::Escape,
             (Inside::Quotes, b'"') => inside = Inside::Code,
             (Inside::Line, b'\n') => {
@@ -291,7 +291,6 @@ fn whole_declarations(text: &[u8]) -> usize {
                 mark = 0;
             }
             (Inside::Quotes | Inside::Line | Inside::Comment, _) => {}
-            (Inside::Code, b'"') => inside = Inside::Quotes,
             (Inside::Code, b'/' | b'*') if !is_json && before == b'/' => {
                 comment = at - 1;
                 let is_line = byte == b'/';

@@ -226,7 +226,7 @@ impl<'f> Headers<'f> {
 /// Bytes of a packet; none if no packet may have so many.
 pub fn size_of(packet: &IndexRecord) -> Option<u64> {
     let bytes = packet.packet_size_bits / 8;
-    (bytes > 0 && bytes <= u64::from(u32::MAX)).then_some(bytes)
+    (bytes > 0 && u32::try_from(bytes).is_ok()).then_some(bytes)
 }
 
 /// The packets of files that follow each other. Snapshots may have the same packets: what

@@ -187,11 +187,11 @@ fn a_relay_that_is_not_there_is_said() {
 #[test]
 fn a_relay_that_closes_the_data_connection_is_said() {
     let recorded = Recorded::unpack("2.13-live-uid");
-    let relay = DeafRelay::start();
-    let mut replay = Command::new(env!("CARGO_BIN_EXE_baton"));
-    let url = format!("net://127.0.0.1:{}:{}", relay.control, relay.data);
-    let replay = replay.arg("replay").arg(recorded.session());
-    let mut replay = replay
+    let deaf = DeafRelay::start();
+    let url = format!("net://127.0.0.1:{}:{}", deaf.control, deaf.data);
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_baton"))
+        .arg("replay")
+        .arg(recorded.session())
         .args(["--speed=max", "--to", &url])
         .stderr(Stdio::piped())
         .spawn()
@@ -208,7 +208,7 @@ fn a_relay_that_closes_the_data_connection_is_said() {
     let errors = String::from_utf8_lossy(&errors);
     let expected = format!(
         "the data connection to 127.0.0.1:{} broke: the relay closed it; its log says why",
-        relay.data
+        deaf.data
     );
     assert!(errors.contains(&expected), "{errors}");
 }
