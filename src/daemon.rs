@@ -10,7 +10,7 @@ use baton_components::connection::Port;
 use baton_components::limits::SHUTDOWN_GRACE;
 use baton_systems::audit::Audit;
 use baton_systems::ports::{ClockPort, NetworkPort, StoragePort};
-use baton_systems::settings::{Grouping, Served};
+use baton_systems::settings::{Grouping, HoldBack, Served};
 use baton_systems::tick::Relay;
 
 use rustix::process::{Pid, Signal};
@@ -265,6 +265,10 @@ fn journal(config: &Config) -> Result<Option<Journal>, Error> {
         grouped_by_session: config.settings.grouping == Grouping::Session,
         clear_allowed: config.settings.clear_allowed,
         serves_all: config.settings.serve == Served::All,
+        hold_back: match config.settings.hold_back {
+            HoldBack::Auto => None,
+            HoldBack::Fixed(time) => Some(time),
+        },
     };
     let journal = Journal::create(path, &header);
     journal.map(Some).map_err(|reason| Error::Journal {

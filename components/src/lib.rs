@@ -8,6 +8,7 @@
 pub mod arena;
 pub mod chunk;
 pub mod connection;
+pub mod delayed;
 pub mod directory;
 pub mod file;
 pub mod hold;

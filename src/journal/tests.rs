@@ -16,6 +16,7 @@ fn header() -> Header {
         grouped_by_session: true,
         clear_allowed: true,
         serves_all: false,
+        hold_back: None,
     }
 }
 

@@ -50,6 +50,7 @@ impl Stage {
             grouped_by_session: false,
             clear_allowed: true,
             serves_all: false,
+            hold_back: None,
         };
         let journal = Journal::create(&directory.path().join("journal"), &header).unwrap();
         let (network, clock) = (MemoryNetwork::new(), MemoryClock::new(1_795_331_211));

@@ -14,6 +14,7 @@ use crate::agenda::{Agenda, Timer};
 use crate::closing;
 use crate::entities::Entities;
 use crate::ports::{NetworkPort, StoragePort};
+use crate::serve::question;
 use crate::trace_files;
 
 /// What the end of a connection touches.
@@ -123,6 +124,7 @@ fn end_producer(hang_up: &mut HangUp, key: SessionKey, is_control: bool, aborted
             session.chunk = None;
             session.closing_chunk = None;
         });
+        question::look_again_at_all(&hang_up.entities, &mut hang_up.agenda, key);
     }
     if aborted {
         return abort(hang_up, key);

@@ -16,6 +16,9 @@ use crate::serve::announce;
 use crate::settings::Grouping;
 use crate::trace_files;
 
+/// Directories in the path of a stream of one process.
+const PER_PROCESS: [&[u8]; 2] = [b"ust", b"pid"];
+
 /// The name that makes a stream a trace's metadata.
 const METADATA: &[u8] = b"metadata";
 
@@ -85,6 +88,7 @@ fn try_add(
         })
     });
     refuse_foreign(ingest, chunk, &path, command.channel, limit.is_some())?;
+    hold_back(ingest, own, &path);
     let trace = find_or_make_trace(ingest, own, path);
     let stream = ingest.entities.insert(Stream {
         handle,
@@ -155,6 +159,19 @@ fn refuse_foreign(
         return Err(Reason::Foreign(file.to_string()));
     }
     Ok(())
+}
+
+/// Viewers are told of what comes in a session later than it comes, if applications may
+/// have streams of their own, which appear after their first event.
+fn hold_back(ingest: &mut Ingest, own: SessionKey, path: &RelativePath) {
+    let directories: Vec<&[u8]> = path.components().collect();
+    let is_per_process = directories.windows(2).any(|two| two == PER_PROCESS);
+    if let Some(time) = ingest.settings.hold_back.of(is_per_process)
+        && trace_files::is_served(&ingest.entities, own)
+        && let Some(session) = ingest.entities.sessions.get_mut(own)
+    {
+        session.hold_back = time;
+    }
 }
 
 fn find_or_make_trace(ingest: &mut Ingest, own: SessionKey, path: RelativePath) -> TraceKey {

@@ -310,6 +310,7 @@ impl Hand<'_> {
                         version: Version::V1_1,
                         committed: 1,
                         fresh: Vec::new(),
+                        told: None,
                     }));
                 });
             }
