@@ -2,11 +2,12 @@
 //! recording to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use baton_components::path::RelativePath;
 use baton_systems::audit::{self, Audit};
 use baton_systems::memory::{self, MemoryClock, MemoryNetwork, MemoryStorage, Peer};
-use baton_systems::settings::Settings;
+use baton_systems::settings::{HoldBack, Settings};
 use baton_systems::tick::Relay;
 
 use crate::capture::{Capture, Tree};
@@ -31,7 +32,11 @@ impl Stage {
             network.port(),
             storage.port(),
             clock.port(),
-            Settings::default(),
+            Settings {
+                // As the relays that were recorded.
+                hold_back: HoldBack::Fixed(Duration::ZERO),
+                ..Settings::default()
+            },
             true,
         );
         Self {
