@@ -10,7 +10,7 @@ use baton_components::connection::Port;
 use baton_components::limits::SHUTDOWN_GRACE;
 use baton_systems::audit::Audit;
 use baton_systems::ports::{ChancePort, ClockPort, NetworkPort, StoragePort};
-use baton_systems::settings::{Grouping, Served};
+use baton_systems::settings::{Grouping, HoldBack, Served};
 use baton_systems::tick::Relay;
 
 use rustix::process::{Pid, Signal};
@@ -306,6 +306,10 @@ fn journal(config: &Config) -> Result<Option<Journal>, Error> {
         grouped_by_session: config.settings.grouping == Grouping::Session,
         clear_allowed: config.settings.clear_allowed,
         serves_all: config.settings.serve == Served::All,
+        hold_back: match config.settings.hold_back {
+            HoldBack::Auto => None,
+            HoldBack::Fixed(time) => Some(time),
+        },
     };
     let (file, earlier) = journal::place::create(path).map_err(no_journal(path))?;
     if let Some(earlier) = earlier {

@@ -24,6 +24,7 @@ pub enum Id {
     DynamicPortAllocation,
     SigParent,
     Serve,
+    LiveHoldBack,
     BusyPoll,
     Check,
     Audit,
@@ -58,7 +59,7 @@ const SWITCH: Spec = Spec {
 
 /// In the order of the original, which is that of its messages on ambiguous
 /// abbreviations; ours follow.
-pub const OPTIONS: [Spec; 25] = [
+pub const OPTIONS: [Spec; 26] = [
     Spec {
         id: Id::ControlPort,
         short: Some('C'),
@@ -205,6 +206,14 @@ pub const OPTIONS: [Spec; 25] = [
         value: Some("WHICH"),
         values: &["live", "all"],
         help: "Which sessions viewers may read: live ones while their producer is there, or all, also the last ones that are over [default: live]",
+        shared: false,
+        ..SWITCH
+    },
+    Spec {
+        id: Id::LiveHoldBack,
+        long: "live-hold-back",
+        value: Some("MILLISECONDS"),
+        help: "How old packets are when viewers are told of them, so that streams that appear after their first event are known by then; auto: 500 in sessions with buffers per process, 0 in others [default: auto]",
         shared: false,
         ..SWITCH
     },

@@ -12,6 +12,7 @@ pub mod kinds;
 pub mod arena;
 pub mod chunk;
 pub mod connection;
+pub mod delayed;
 pub mod directory;
 pub mod file;
 pub mod hold;

@@ -56,6 +56,17 @@ pub const QUESTION_PAUSES: u32 = 10;
 /// How long a question is kept at most: the pause that Babeltrace makes.
 pub const QUESTION_PATIENCE: Duration = Duration::from_millis(100);
 
+/// How old packets and beacons are when viewers are told of them, in sessions with buffers
+/// per process, if nothing else was chosen. The streams of an application that starts
+/// appear up to 400 ms after its first event; by then nobody may have been told of a
+/// later time.
+pub const LIVE_HOLD_BACK: Duration = Duration::from_millis(500);
+
+/// How long a viewer that does not ask for the new streams that it was told of is told of
+/// no time. Whoever heeds them asks at once; Babeltrace before 2.0.6 does so only with a
+/// packet.
+pub const NEW_STREAMS_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Index records of one file that are written without waiting for more: some two
 /// hundred.
 pub const COMMIT_BYTES: usize = 16 * 1024;

@@ -4,6 +4,7 @@
 //! them share an [`Origin`], and through it their chunks.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 use crate::hold::Holder;
 use crate::keys::{ChunkKey, StreamKey, ViewerSessionKey};
@@ -42,6 +43,8 @@ pub struct Session {
     /// Period in which its consumer flushes, in microseconds; 0: not live.
     pub live_timer_us: u32,
     pub snapshot: bool,
+    /// How old packets and beacons are when viewers are told of them.
+    pub hold_back: Duration,
 
     /// Where new streams go.
     pub chunk: Option<ChunkKey>,

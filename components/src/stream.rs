@@ -4,9 +4,11 @@
 //! only for the viewers that still read it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::delayed::Delayed;
 use crate::hold::Holder;
 use crate::keys::{ChunkKey, IndexKey, SessionKey, TraceFileKey, TraceKey, ViewerStreamKey};
 use crate::kinds::Id;
@@ -86,13 +88,23 @@ pub struct LastIndex {
 }
 
 /// What a stream's descriptions tell about it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Described {
     /// CTF stream class, as the first of them has it.
     pub class: u64,
     /// The stream has no event before this time that was not sent (a live beacon,
     /// in clock cycles).
     pub beacon: Option<u64>,
+    /// The beacon that viewers are told of, where that is an earlier one.
+    pub told: Option<Box<Delayed<Option<u64>>>>,
+}
+
+impl Described {
+    /// The beacon that viewers are told of at that time (monotonic).
+    pub fn told(&self, at: Duration) -> Option<u64> {
+        let told = self.told.as_ref();
+        told.map_or(self.beacon, |told| told.get(at))
+    }
 }
 
 /// Limits of a stream's files: `NAME_0`, `NAME_1`, … each up to a size.

@@ -3,6 +3,9 @@
 //! A stream writes one at a time. Viewers hold the one that they read, so it stays
 //! readable although its name is gone from the disk.
 
+use std::time::Duration;
+
+use crate::delayed::Delayed;
 use crate::hold::Holder;
 use crate::keys::{ChunkKey, FileKey, StreamKey};
 use crate::kinds::Id;
@@ -51,6 +54,9 @@ pub struct IndexFile {
     pub committed: u64,
     /// Records that are complete, encoded, and not on disk.
     pub fresh: Vec<u8>,
+    /// How many records viewers are told of, where they are not told of all that there
+    /// are.
+    pub told: Option<Box<Delayed<u64>>>,
 }
 
 impl TraceFile {
@@ -71,6 +77,23 @@ impl TraceFile {
         self.index
             .as_ref()
             .is_some_and(|index| !index.fresh.is_empty())
+    }
+
+    /// How many records viewers are told of at that time (monotonic), if there are as
+    /// many.
+    pub fn told(&self, at: Duration) -> u64 {
+        let told = self.index.as_ref().and_then(|index| index.told.as_ref());
+        told.map_or(u64::MAX, |told| told.get(at))
+    }
+
+    /// The last record came now, and viewers are told of it when `delay` has passed.
+    pub fn hold_back_last(&mut self, now: Duration, delay: Duration) {
+        let records = self.records();
+        if let Some(index) = &mut self.index {
+            let before = || Box::new(Delayed::new(records.saturating_sub(1)));
+            let told = index.told.get_or_insert_with(before);
+            told.set(now, delay, records);
+        }
     }
 
     /// Whether viewers see all records that it will ever have.

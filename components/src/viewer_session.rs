@@ -16,6 +16,9 @@ pub struct ViewerSession {
     pub streams: BTreeMap<u64, ViewerStreamKey>,
     /// What it knows of each trace.
     pub traces: BTreeMap<TraceKey, KnownTrace>,
+    /// When it was first told of no time, since it does not know the streams that are
+    /// new (monotonic); none since it asked for them.
+    pub unheeded: Option<Duration>,
     /// What it asked last, if that was for a packet and there was none.
     pub question: Option<Question>,
     /// When its question is looked at (monotonic), if a timer runs for it.

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use baton_components::connection::Port;
-use baton_systems::settings::{Grouping, Served};
+use baton_systems::settings::{Grouping, HoldBack, Served};
 
 use super::url::Url;
-use super::{BUSY_POLL_MAX, ConfigError, Detach, Face, number, switch};
+use super::{BUSY_POLL_MAX, ConfigError, Detach, Face, LIVE_HOLD_BACK_MAX, number, switch};
 use crate::journal::block::Payload;
 use crate::options::{Given, Id, OPTIONS};
 
@@ -32,6 +32,7 @@ pub struct Choices {
     pub dynamic_ports: bool,
     pub sig_parent: bool,
     pub serve: Served,
+    pub hold_back: HoldBack,
     pub busy_poll: Option<Duration>,
     pub check: bool,
     pub audit: bool,
@@ -57,6 +58,7 @@ impl Choices {
             Id::WorkingDirectory => self.working_directory = Some(value.into()),
             Id::PidFile => self.pid_file = Some(value.into()),
             Id::Serve => self.serve = served(value)?,
+            Id::LiveHoldBack => self.hold_back = hold_back(value)?,
             Id::BusyPoll => self.busy_poll = Some(busy_poll(value)?),
             Id::Journal => self.journal = Some(value.into()),
             Id::JournalPayload => self.journal_payload = payload(value)?,
@@ -167,6 +169,21 @@ fn served(value: &OsStr) -> Result<Served, ConfigError> {
         Some("all") => Ok(Served::All),
         _ => Err(ConfigError::Serve(value.to_string_lossy().into_owned())),
     }
+}
+
+fn hold_back(value: &OsStr) -> Result<HoldBack, ConfigError> {
+    let text = value.to_string_lossy();
+    if text == "auto" {
+        return Ok(HoldBack::Auto);
+    }
+    number(&text)
+        .and_then(|millis| u64::try_from(millis).ok())
+        .map(Duration::from_millis)
+        .filter(|time| *time <= LIVE_HOLD_BACK_MAX)
+        .map(HoldBack::Fixed)
+        .ok_or_else(|| ConfigError::LiveHoldBack {
+            value: text.into_owned(),
+        })
 }
 
 fn busy_poll(value: &OsStr) -> Result<Duration, ConfigError> {

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use baton_components::connection::Port;
-use baton_systems::settings::{Served, Settings};
+use baton_systems::settings::{HoldBack, Served, Settings};
 
 use self::choices::Choices;
 use self::environment::variable;
@@ -126,6 +126,11 @@ pub enum ConfigError {
         BUSY_POLL_MAX.as_micros()
     )]
     BusyPoll { value: String },
+    #[error(
+        "Wrong value in --live-hold-back parameter: {value}; expected auto or milliseconds, at most {}",
+        LIVE_HOLD_BACK_MAX.as_millis()
+    )]
+    LiveHoldBack { value: String },
     #[error("Wrong value in --journal-payload parameter: {0}")]
     JournalPayload(String),
     #[error("Invalid value for {DISALLOW_CLEAR} specified")]
@@ -138,6 +143,9 @@ pub enum ConfigError {
 
 /// Descriptors without which the relay does not start.
 const POOL_MIN: u64 = 100;
+
+/// A viewer that is a minute behind follows nothing.
+const LIVE_HOLD_BACK_MAX: Duration = Duration::from_mins(1);
 
 /// Whoever is waited for longer is not about to speak.
 const BUSY_POLL_MAX: Duration = Duration::from_millis(10);
@@ -209,6 +217,7 @@ impl Config {
                 grouping: choices.grouping.unwrap_or_default(),
                 clear_allowed: !choices.disallow_clear,
                 serve: choices.serve,
+                hold_back: choices.hold_back,
             },
             log: Log {
                 verbosity: choices.verbosity,
@@ -254,6 +263,10 @@ impl fmt::Display for Config {
         writeln!(text, "clear-allowed {}", self.settings.clear_allowed)?;
         let serves_all = self.settings.serve == Served::All;
         writeln!(text, "serves {}", if serves_all { "all" } else { "live" })?;
+        match self.settings.hold_back {
+            HoldBack::Auto => writeln!(text, "live-hold-back auto")?,
+            HoldBack::Fixed(time) => writeln!(text, "live-hold-back {}", time.as_millis())?,
+        }
         let mode = format!("{:?}", self.detach).to_lowercase();
         writeln!(text, "mode {mode}")?;
         writeln!(text, "working-directory {}", path(&self.working_directory))?;

@@ -6,6 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
@@ -15,7 +16,7 @@ use super::record::digest;
 /// The first bytes of a journal.
 const MAGIC: [u8; 8] = *b"BATONJNL";
 /// Of this format. Another one needs another reader.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// A header with the longest path is far below that.
 const HEADER_BYTES_MAX: u32 = 64 * 1024;
 /// Length, first tick, checksum of the body; checksum of these.
@@ -36,6 +37,8 @@ pub struct Header {
     pub grouped_by_session: bool,
     pub clear_allowed: bool,
     pub serves_all: bool,
+    /// None: as the kind of a session wants it.
+    pub hold_back: Option<Duration>,
 }
 
 impl Header {

@@ -16,6 +16,7 @@ fn header() -> Header {
         grouped_by_session: true,
         clear_allowed: true,
         serves_all: false,
+        hold_back: None,
     }
 }
 
@@ -142,11 +143,11 @@ fn blocks_do_not_change_places() {
 #[test]
 fn another_format_is_refused_by_its_version() {
     let (mut bytes, _) = journal(&[]);
-    bytes[8] = 2;
+    bytes[8] = 1;
     let error = Reader::new(&bytes[..]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "its format is version 2, and this program reads version 1"
+        "its format is version 1, and this program reads version 2"
     );
     let error = Reader::new(&b"#!/bin/sh\n"[..]).unwrap_err();
     assert_eq!(error.to_string(), "it is no journal of a relay");

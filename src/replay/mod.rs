@@ -26,7 +26,7 @@ use baton_systems::audit::{Audit, Breach};
 use baton_systems::census::Census;
 use baton_systems::memory::MemoryStorage;
 use baton_systems::ports::{NetworkPort, StorageError, StoragePort};
-use baton_systems::settings::{Grouping, Served, Settings};
+use baton_systems::settings::{Grouping, HoldBack, Served, Settings};
 use baton_systems::tick::Relay;
 
 use self::content::Traces;
@@ -355,5 +355,6 @@ fn settings(header: &Header) -> Settings {
         } else {
             Served::Live
         },
+        hold_back: header.hold_back.map_or(HoldBack::Auto, HoldBack::Fixed),
     }
 }

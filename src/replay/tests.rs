@@ -50,6 +50,7 @@ impl Stage {
             grouped_by_session: false,
             clear_allowed: true,
             serves_all: false,
+            hold_back: None,
         };
         let journal = {
             let path = directory.path().join("journal");

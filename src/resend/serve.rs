@@ -4,11 +4,12 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use baton_components::connection::Port;
 use baton_systems::entities::Entities;
 use baton_systems::ports::{ChancePort, ClockPort, NetworkPort, StoragePort};
-use baton_systems::settings::Settings;
+use baton_systems::settings::{HoldBack, Settings};
 use baton_systems::tick::Relay;
 
 use crate::daemon::{self, Error};
@@ -76,7 +77,11 @@ impl OwnRelay {
             StoragePort(Box::new(storage)),
             ClockPort(Box::new(SystemClock::new())),
             ChancePort(Box::new(chance)),
-            Settings::default(),
+            Settings {
+                // All streams are there before the first packet.
+                hold_back: HoldBack::Fixed(Duration::ZERO),
+                ..Settings::default()
+            },
             cfg!(debug_assertions),
         );
         Ok(Self {

@@ -55,6 +55,13 @@ fn meanings() -> Vec<Row> {
         ),
         means("baton relay --journal there", &["journal {}/there"]).file("there", "an earlier one"),
         means("baton relay", &["journal -", "journal-payload copy"]),
+        means("baton relay", &["live-hold-back auto"]),
+        means(
+            "baton relay --live-hold-back auto",
+            &["live-hold-back auto"],
+        ),
+        means("baton relay --live-hold-back=250", &["live-hold-back 250"]),
+        means("baton relay", &["live-hold-back 0"]).home_file("[relayd]\nlive-hold-back=0\n"),
         means("baton relay", &["busy-poll 100"]),
         means("baton relay --busy-poll 0", &["busy-poll 0"]),
         means("baton relay --busy-poll=10000", &["busy-poll 10000"]),
@@ -100,6 +107,14 @@ fn refusals() -> Vec<Row> {
         usage(
             "baton relay --journal-payload some",
             "error: invalid value 'some' for '--journal-payload <HOW>'",
+        ),
+        fails(
+            "baton relay --live-hold-back 60001",
+            "baton: Wrong value in --live-hold-back parameter: 60001; expected auto or milliseconds, at most 60000",
+        ),
+        fails(
+            "baton relay --live-hold-back soon",
+            "baton: Wrong value in --live-hold-back parameter: soon; expected auto or milliseconds, at most 60000",
         ),
         fails(
             "baton relay --busy-poll 10001",

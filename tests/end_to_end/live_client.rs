@@ -19,7 +19,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long to wait when no stream had anything new; Babeltrace waits as long.
-const IDLE_PERIOD: Duration = Duration::from_millis(100);
+pub const IDLE_PERIOD: Duration = Duration::from_millis(100);
 
 /// Session lists: sockets hold neither so many requests, nor the replies.
 const FLOOD: usize = 1_000_000;
@@ -172,18 +172,44 @@ impl LiveClient {
     }
 }
 
+/// The answer to a question for the next packet of a stream.
+#[derive(Debug)]
+pub struct Index {
+    pub answer: Answer,
+    pub new_metadata: bool,
+    pub new_streams: bool,
+}
+
+#[derive(Debug)]
+pub enum Answer {
+    Packet(Packet),
+    /// Nothing comes before that time.
+    Inactive(u64),
+    Retry,
+    End,
+}
+
+/// Where a packet is in its file, and from when to when it lasts.
+#[derive(Debug)]
+pub struct Packet {
+    offset: u64,
+    length: u64,
+    pub begin: u64,
+    pub end: u64,
+}
+
 /// What a stream has at the moment.
-enum Next {
+pub enum Next {
     Bytes(Vec<u8>),
     Nothing,
     End,
 }
 
 #[derive(Debug)]
-struct Stream {
-    handle: u64,
-    trace: u64,
-    is_metadata: bool,
+pub struct Stream {
+    pub handle: u64,
+    pub trace: u64,
+    pub is_metadata: bool,
     /// That of its file: the channel and the processor, or `metadata`.
     name: String,
 }
@@ -197,7 +223,7 @@ impl Stream {
         }
     }
 
-    fn next_metadata(&self, client: &mut LiveClient) -> Next {
+    pub fn next_metadata(&self, client: &mut LiveClient) -> Next {
         client.request(METADATA, &be64(&[self.handle]));
         let reply = client.read(12);
         match u32_at(&reply, 8) {
@@ -210,26 +236,49 @@ impl Stream {
     }
 
     fn next_packet(&self, client: &mut LiveClient) -> Next {
+        match self.next_index(client).answer {
+            Answer::Packet(packet) => Next::Bytes(self.fetch(client, &packet)),
+            Answer::Retry | Answer::Inactive(_) => Next::Nothing,
+            Answer::End => Next::End,
+        }
+    }
+
+    pub fn next_index(&self, client: &mut LiveClient) -> Index {
         client.request(NEXT_INDEX, &be64(&[self.handle]));
         let index = client.read(64);
-        match u32_at(&index, 56) {
-            OK => {}
-            INDEX_RETRY | INDEX_INACTIVE => return Next::Nothing,
-            INDEX_HANG_UP => return Next::End,
+        let answer = match u32_at(&index, 56) {
+            OK => Answer::Packet(Packet {
+                offset: u64_at(&index, 0),
+                length: u64_at(&index, 8) / 8,
+                begin: u64_at(&index, 24),
+                end: u64_at(&index, 32),
+            }),
+            INDEX_RETRY => Answer::Retry,
+            INDEX_INACTIVE => Answer::Inactive(u64_at(&index, 32)),
+            INDEX_HANG_UP => Answer::End,
             status => panic!("status {status} of GET_NEXT_INDEX on {self:?}"),
+        };
+        let flags = u32_at(&index, 60);
+        Index {
+            answer,
+            new_metadata: flags & 1 != 0,
+            new_streams: flags & 2 != 0,
         }
-        let (offset, length) = (u64_at(&index, 0), u64_at(&index, 8) / 8);
+    }
+
+    pub fn fetch(&self, client: &mut LiveClient, packet: &Packet) -> Vec<u8> {
+        let (offset, length) = (packet.offset, packet.length);
         let mut payload = be64(&[self.handle, offset]);
         payload.extend(be32(&[length as u32]));
         client.request(PACKET, &payload);
         let reply = client.read(12);
         assert_eq!(u32_at(&reply, 0), OK, "status of GET_PACKET on {self:?}");
         assert_eq!(u64::from(u32_at(&reply, 4)), length, "length of a packet");
-        Next::Bytes(client.read(length as usize))
+        client.read(length as usize)
     }
 
     /// Stores bytes behind those that the stream gave before.
-    fn store(&self, bytes: &[u8], directory: &Path) {
+    pub fn store(&self, bytes: &[u8], directory: &Path) {
         let trace = directory.join(format!("trace-{}", self.trace));
         fs::create_dir_all(&trace).expect("the directory of a trace");
         File::options()
@@ -244,10 +293,10 @@ impl Stream {
 /// A viewer attached to one session.
 #[derive(Debug)]
 pub struct Attached {
-    client: LiveClient,
+    pub client: LiveClient,
     session: u64,
     /// Those that have not ended.
-    streams: Vec<Stream>,
+    pub streams: Vec<Stream>,
 }
 
 impl Attached {
@@ -281,7 +330,7 @@ impl Attached {
     }
 
     /// Asks for streams that are new. Whether the session goes on.
-    fn find_streams(&mut self) -> bool {
+    pub fn find_streams(&mut self) -> bool {
         self.client.request(NEW_STREAMS, &be64(&[self.session]));
         let reply = self.client.read(8);
         match u32_at(&reply, 0) {

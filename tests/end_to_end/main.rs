@@ -14,6 +14,7 @@ mod events;
 mod full_disk;
 mod go_between;
 mod journal;
+mod late_streams;
 mod layout;
 mod live_client;
 mod losses;
@@ -31,6 +32,7 @@ mod requirements;
 mod rotation;
 mod sandbox;
 mod snapshot;
+mod strict_viewer;
 mod surroundings;
 mod trace_files;
 mod turn;
@@ -117,7 +119,7 @@ fn applications_come_and_go_with_buffers_per_user() {
     let session = producer.live_session(&relay, "crowd", Buffers::PerUser);
     let viewer = Viewer::attach(&relay, "crowd");
 
-    let runs = come_and_go(&producer);
+    let runs = come_and_go(&producer, 10, 3);
     session.destroy();
 
     assert_complete(&viewer.finish(), &runs);
@@ -138,7 +140,7 @@ fn applications_come_and_go_with_buffers_per_process() {
     let attach = || LiveClient::connect(relay.live_address()).attach("crowd", Seek::Last);
     let viewer = live.then(attach);
 
-    let runs = come_and_go(&producer);
+    let runs = come_and_go(&producer, 10, 3);
     session.destroy();
 
     if let Some(viewer) = viewer {
@@ -485,12 +487,12 @@ fn one_of_two_sessions_ends(elder_session: &Elder) {
     end([producer], relay);
 }
 
-/// Ten applications, three at a time.
-fn come_and_go(producer: &Producer) -> Vec<Run> {
+/// So many applications, some of them at a time.
+fn come_and_go(producer: &Producer, count: u32, at_once: usize) -> Vec<Run> {
     let mut running = VecDeque::new();
     let mut ended = Vec::new();
-    for _ in 0..10 {
-        if running.len() == 3 {
+    for _ in 0..count {
+        if running.len() == at_once {
             ended.extend(running.pop_front().map(Application::finish));
         }
         running.push_back(producer.launch(BRIEF));

@@ -64,7 +64,7 @@ fn processes_that_came_and_went_are_viewed_again() {
     let mut runs = Vec::new();
     let recorded = record(
         Setup::new(Mode::Recorded, Buffers::PerProcess),
-        |producer, _| runs = come_and_go(producer),
+        |producer, _| runs = come_and_go(producer, 10, 3),
     );
     assert_complete(&recorded.read, &runs);
     recorded.assert_viewed_as_read();

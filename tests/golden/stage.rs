@@ -7,7 +7,7 @@ use std::time::Duration;
 use baton_components::path::RelativePath;
 use baton_systems::audit::{self, Audit};
 use baton_systems::memory::{self, MemoryChance, MemoryClock, MemoryNetwork, MemoryStorage, Peer};
-use baton_systems::settings::Settings;
+use baton_systems::settings::{HoldBack, Settings};
 use baton_systems::tick::Relay;
 
 use crate::capture::{Capture, Tree};
@@ -33,7 +33,11 @@ impl Stage {
             storage.port(),
             clock.port(),
             MemoryChance::default().port(),
-            Settings::default(),
+            Settings {
+                // As the relays that were recorded.
+                hold_back: HoldBack::Fixed(Duration::ZERO),
+                ..Settings::default()
+            },
             true,
         );
         Self {

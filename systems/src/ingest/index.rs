@@ -1,6 +1,8 @@
 //! SEND_INDEX: the description of a packet, or a live beacon; and how it meets the
 //! packet's bytes.
 
+use std::time::Duration;
+
 use baton_components::index::{Half, Index, PacketPlace};
 use baton_components::keys::{SessionKey, StreamKey};
 use baton_components::limits::{COMMIT_BYTES, PENDING_INDEXES_PER_STREAM};
@@ -37,6 +39,8 @@ pub fn send(
 }
 
 fn take(ingest: &mut Ingest, key: StreamKey, description: SendIndex) -> Result<(), Reason> {
+    let hold_back = hold_back(ingest, key);
+    let now = ingest.now.monotonic;
     let Some(stream) = ingest.entities.streams.get_mut(key) else {
         return Ok(());
     };
@@ -46,19 +50,40 @@ fn take(ingest: &mut Ingest, key: StreamKey, description: SendIndex) -> Result<(
     let described = stream.described.get_or_insert(Described {
         class: description.class,
         beacon: None,
+        told: None,
     });
     if description.packet_size_bits == 0 {
         // A beacon: nothing happens in this stream before that time, unless a packet
         // is under way.
         if stream.pending.is_empty() {
-            described.beacon = Some(description.timestamp_end);
+            set_beacon(described, now, hold_back, Some(description.timestamp_end));
             question::look_again(&ingest.entities, &mut ingest.agenda, key);
         }
         return Ok(());
     }
-    described.beacon = None;
+    set_beacon(described, now, hold_back, None);
     let session = stream.session;
     description_came(ingest, key, session, description)
+}
+
+/// How long viewers are not told of what comes in a stream; none: not at all.
+fn hold_back(ingest: &Ingest, key: StreamKey) -> Option<Duration> {
+    let stream = ingest.entities.streams.get(key)?;
+    let session = ingest.entities.sessions.get(stream.session)?;
+    Some(session.hold_back).filter(|time| !time.is_zero())
+}
+
+fn set_beacon(
+    described: &mut Described,
+    now: Duration,
+    hold_back: Option<Duration>,
+    beacon: Option<u64>,
+) {
+    if let Some(delay) = hold_back {
+        let told = described.told.get_or_insert_default();
+        told.set(now, delay, beacon);
+    }
+    described.beacon = beacon;
 }
 
 /// The description of a packet has come: its record is complete, or it waits.
@@ -235,6 +260,7 @@ fn complete(ingest: &mut Ingest, key: StreamKey, place: PacketPlace, description
         instance: description.instance,
         packet_sequence: description.packet_sequence,
     };
+    let hold_back = hold_back(ingest, key);
     let Some(file) = ingest.entities.trace_files.get_mut(place.file) else {
         return;
     };
@@ -242,7 +268,11 @@ fn complete(ingest: &mut Ingest, key: StreamKey, place: PacketPlace, description
         ingest.agenda.indexed.push(place.file);
         ingest.agenda.expect_commit(ingest.now.monotonic);
     }
-    if trace_files::record(file, &record) >= COMMIT_BYTES {
+    let waiting = trace_files::record(file, &record);
+    if let Some(delay) = hold_back {
+        file.hold_back_last(ingest.now.monotonic, delay);
+    }
+    if waiting >= COMMIT_BYTES {
         // If this fails, `commit` says so and tries again.
         let _ = trace_files::flush(&mut ingest.storage, file);
     }

@@ -1,6 +1,7 @@
 //! VERSION, GET_CONFIGURATION, CREATE_SESSION: how a conversation begins.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use baton_components::chunk::{Chunk, ChunkId};
 use baton_components::connection::Connection;
@@ -144,6 +145,7 @@ fn try_create(
         trace_format: command.trace_format,
         live_timer_us: command.live_timer_us,
         snapshot: command.snapshot,
+        hold_back: Duration::ZERO,
         chunk: named_chunk,
         closing_chunk: None,
         rotated: false,

@@ -20,6 +20,9 @@ use crate::record::trace_files::{self, INDEX_ENDING};
 use crate::serve::announce;
 use crate::settings::Grouping;
 
+/// Directories in the path of a stream of one process.
+const PER_PROCESS: [&[u8]; 2] = [b"ust", b"pid"];
+
 /// The name that makes a stream a trace's metadata.
 const METADATA: &[u8] = b"metadata";
 
@@ -105,6 +108,7 @@ fn try_add(
     });
     let channel = name(command);
     occupy(ingest, own, chunk, &path)?;
+    hold_back(ingest, own, &path);
     let trace = find_or_make_trace(ingest, own, path);
     let Ingest {
         directory, chance, ..
@@ -189,6 +193,19 @@ fn occupy(
     places::occupy_trace(directory, storage, session, trace)?;
     chunk.directories.insert(trace.clone());
     Ok(())
+}
+
+/// Viewers are told of what comes in a session later than it comes, if applications may
+/// have streams of their own, which appear after their first event.
+fn hold_back(ingest: &mut Ingest, own: SessionKey, path: &RelativePath) {
+    let directories: Vec<&[u8]> = path.components().collect();
+    let is_per_process = directories.windows(2).any(|two| two == PER_PROCESS);
+    if let Some(time) = ingest.settings.hold_back.of(is_per_process)
+        && trace_files::is_served(&ingest.entities, own)
+        && let Some(session) = ingest.entities.sessions.get_mut(own)
+    {
+        session.hold_back = time;
+    }
 }
 
 fn find_or_make_trace(ingest: &mut Ingest, own: SessionKey, path: RelativePath) -> TraceKey {

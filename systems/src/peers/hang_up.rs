@@ -13,6 +13,7 @@ use crate::agenda::Timer;
 use crate::ingest::{self, Ingest, report_more};
 use crate::ports::NetworkPort;
 use crate::record::closing;
+use crate::serve::question;
 
 /// What the end of a connection touches.
 #[derive(SystemParam)]
@@ -120,6 +121,7 @@ fn end_control(ingest: &mut Ingest, key: SessionKey, aborted: bool) {
         session.chunk = None;
         session.closing_chunk = None;
     });
+    question::look_again_at_all(&ingest.entities, &mut ingest.agenda, key);
     closing::try_close_all(
         &mut ingest.entities,
         &mut ingest.directory,

@@ -206,6 +206,7 @@ pub fn begin_index(
                 version,
                 committed: 0,
                 fresh: Vec::new(),
+                told: None,
             }));
         });
     } else if let Some(file) = entities.files.get(index)

@@ -13,6 +13,9 @@ pub fn answer(serve: &mut Serve, caller: Caller, id: u64, replies: &mut Vec<u8>)
         return reply::new_streams(replies, NewStreamsStatus::Error, &[]);
     };
     let entities = &mut serve.entities;
+    if let Some(viewer) = entities.viewer_sessions.get_mut(viewer) {
+        viewer.unheeded = None;
+    }
     let announced = announce::announce(entities, viewer, id);
     let gone = entities
         .sessions

@@ -1,7 +1,9 @@
 //! GET_NEXT_INDEX: the next packet of a stream, or what is known instead.
 
+use std::time::Duration;
+
 use baton_components::keys::{TraceFileKey, ViewerStreamKey};
-use baton_components::stream::Described;
+use baton_components::limits::NEW_STREAMS_PATIENCE;
 use baton_components::viewer_session::{Question, ViewerSession};
 use baton_components::viewer_stream::{Readable, ViewerStream};
 use baton_components::wire::ctf_index::IndexRecord;
@@ -28,10 +30,13 @@ pub fn answer(
         return true;
     };
     let flags = flags(serve, caller, key);
-    let reply = next(serve, key, flags);
+    let reply = next(serve, caller, key, flags);
     let is_nothing = reply.status == NextIndexStatus::Retry && flags == 0;
-    if is_nothing && question::is_kept(serve, caller, key, last) {
-        return false;
+    if is_nothing {
+        let next = next_told(serve, key);
+        if question::is_kept(serve, caller, key, last, next) {
+            return false;
+        }
     }
     reply.encode(replies);
     true
@@ -41,13 +46,15 @@ pub fn answer(
 enum Next {
     /// At this record.
     Packet(TraceFileKey, u64),
+    /// At a packet of which viewers are not told yet.
+    Held,
     /// At a packet of which one half is missing.
     Waiting,
     /// After all that is complete.
     Drained,
 }
 
-fn next(serve: &mut Serve, key: ViewerStreamKey, flags: u32) -> IndexReply {
+fn next(serve: &mut Serve, caller: Caller, key: ViewerStreamKey, flags: u32) -> IndexReply {
     let entities = &mut serve.entities;
     if entities
         .viewer_streams
@@ -56,7 +63,8 @@ fn next(serve: &mut Serve, key: ViewerStreamKey, flags: u32) -> IndexReply {
     {
         return IndexReply::without_index(NextIndexStatus::Hup, flags & NEW_METADATA);
     }
-    match seek_next(&mut serve.entities, &mut serve.storage, key) {
+    let at = told_at(serve, key);
+    match seek_next(&mut serve.entities, &mut serve.storage, key, at) {
         // A viewer could make nothing of it.
         Next::Packet(..) if lacks_metadata(&serve.entities, key) => {
             IndexReply::without_index(NextIndexStatus::Retry, flags)
@@ -66,8 +74,44 @@ fn next(serve: &mut Serve, key: ViewerStreamKey, flags: u32) -> IndexReply {
             None => IndexReply::without_index(NextIndexStatus::Error, flags),
         },
         Next::Waiting => IndexReply::without_index(NextIndexStatus::Retry, flags),
-        Next::Drained => drained(&mut serve.entities, key, flags),
+        Next::Drained if is_closed(&serve.entities, key) => {
+            announce::end(&mut serve.entities, key);
+            IndexReply::without_index(NextIndexStatus::Hup, flags)
+        }
+        Next::Held | Next::Drained => idle(serve, caller, key, at, flags),
     }
+}
+
+/// Viewers are told of what had come by that time (monotonic): all, when no more comes.
+fn told_at(serve: &Serve, key: ViewerStreamKey) -> Duration {
+    let entities = &serve.entities;
+    let stream = entities.viewer_streams.get(key);
+    let stream = stream.and_then(|viewer| entities.streams.get(viewer.stream));
+    let session = stream.and_then(|stream| entities.sessions.get(stream.session));
+    if session.is_some_and(|session| session.producer_gone) {
+        Duration::MAX
+    } else {
+        serve.now.monotonic
+    }
+}
+
+/// When viewers are told of something that has come.
+fn next_told(serve: &Serve, key: ViewerStreamKey) -> Option<Duration> {
+    let (entities, at) = (&serve.entities, told_at(serve, key));
+    let viewer_stream = entities.viewer_streams.get(key)?;
+    let file = viewer_stream.file();
+    let file = file.and_then(|file| entities.trace_files.get(file));
+    let packets = file.and_then(|file| file.index.as_ref()?.told.as_ref()?.next(at));
+    let stream = entities.streams.get(viewer_stream.stream)?;
+    let described = stream.described.as_ref();
+    let beacon = described.and_then(|described| described.told.as_ref()?.next(at));
+    packets.into_iter().chain(beacon).min()
+}
+
+fn is_closed(entities: &Entities, key: ViewerStreamKey) -> bool {
+    let viewer_stream = entities.viewer_streams.get(key);
+    let stream = viewer_stream.and_then(|viewer| entities.streams.get(viewer.stream));
+    stream.is_none_or(|stream| stream.closed)
 }
 
 /// Whether metadata of its trace waits for room on the disk.
@@ -76,28 +120,50 @@ fn lacks_metadata(entities: &Entities, key: ViewerStreamKey) -> bool {
     viewer_stream.is_some_and(|viewer| waiting_metadata::check(entities, viewer.stream).is_err())
 }
 
-/// All that is complete was delivered: the stream is over, or idle until a known
-/// time, or nothing is known.
-fn drained(entities: &mut Entities, key: ViewerStreamKey, flags: u32) -> IndexReply {
+/// All that viewers are told of was delivered: the stream is idle until a known time, or
+/// nothing is known.
+fn idle(
+    serve: &mut Serve,
+    caller: Caller,
+    key: ViewerStreamKey,
+    at: Duration,
+    flags: u32,
+) -> IndexReply {
+    let entities = &serve.entities;
     let viewer_stream = entities.viewer_streams.get(key);
     let stream = viewer_stream.and_then(|viewer| entities.streams.get(viewer.stream));
-    let Some(stream) = stream.filter(|stream| !stream.closed) else {
-        announce::end(entities, key);
-        return IndexReply::without_index(NextIndexStatus::Hup, flags);
-    };
-    match stream.described {
-        Some(Described {
-            class,
-            beacon: Some(beacon),
-        }) => IndexReply::inactive(beacon, class, flags),
+    let described = stream.and_then(|stream| stream.described.as_ref());
+    let known = described.and_then(|it| Some((it.class, it.told(at)?)));
+    match known {
+        Some((class, beacon)) if !must_ask_first(serve, caller, flags) => {
+            IndexReply::inactive(beacon, class, flags)
+        }
         _ => IndexReply::without_index(NextIndexStatus::Retry, flags),
     }
 }
 
+/// Whether a viewer may be told of no time, since it does not know streams that may
+/// have events before that. One that goes on without asking for them is told.
+fn must_ask_first(serve: &mut Serve, caller: Caller, flags: u32) -> bool {
+    let now = serve.now.monotonic;
+    let viewer = caller.session;
+    let viewer = viewer.and_then(|key| serve.entities.viewer_sessions.get_mut(key));
+    let Some(viewer) = viewer.filter(|_| flags & NEW_STREAM != 0) else {
+        return false;
+    };
+    let since = *viewer.unheeded.get_or_insert(now);
+    now < since + NEW_STREAMS_PATIENCE
+}
+
 /// Moves the position from file to file until it stands at a record or at the end.
-fn seek_next(entities: &mut Entities, storage: &mut StoragePort, key: ViewerStreamKey) -> Next {
+fn seek_next(
+    entities: &mut Entities,
+    storage: &mut StoragePort,
+    key: ViewerStreamKey,
+    at: Duration,
+) -> Next {
     loop {
-        write_next(entities, storage, key);
+        write_next(entities, storage, key, at);
         let Some(viewer_stream) = entities.viewer_streams.get(key) else {
             return Next::Drained;
         };
@@ -128,6 +194,9 @@ fn seek_next(entities: &mut Entities, storage: &mut StoragePort, key: ViewerStre
             // Its file was overwritten or cleared: what follows in it is lost.
             Some(newer) if !reachable => go_to(entities, key, newer),
             None if trace_file.cleared => return Next::Drained,
+            _ if (trace_file.told(at)..trace_file.records()).contains(&position.record) => {
+                return Next::Held;
+            }
             _ if position.record < trace_file.committed() => {
                 return Next::Packet(file, position.record);
             }
@@ -140,14 +209,19 @@ fn seek_next(entities: &mut Entities, storage: &mut StoragePort, key: ViewerStre
 }
 
 /// Writes the records of the file in hand if the next one is among those that wait.
-fn write_next(entities: &mut Entities, storage: &mut StoragePort, key: ViewerStreamKey) {
+fn write_next(
+    entities: &mut Entities,
+    storage: &mut StoragePort,
+    key: ViewerStreamKey,
+    at: Duration,
+) {
     let viewer_stream = entities.viewer_streams.get(key);
     let Some(position) = viewer_stream.and_then(ViewerStream::packets) else {
         return;
     };
     let file = position.file;
     if let Some(file) = file.and_then(|file| entities.trace_files.get_mut(file))
-        && position.record >= file.committed()
+        && (file.committed()..file.told(at)).contains(&position.record)
     {
         // If this fails, `commit` says so and tries again.
         let _ = trace_files::flush(storage, file);

@@ -9,7 +9,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use baton_components::keys::{StreamKey, ViewerSessionKey, ViewerStreamKey};
+use baton_components::keys::{SessionKey, StreamKey, ViewerSessionKey, ViewerStreamKey};
 use baton_components::limits::{QUESTION_PATIENCE, QUESTION_PAUSE_MIN, QUESTION_PAUSES};
 use baton_components::viewer_session::{Asked, Question, ViewerSession};
 
@@ -17,13 +17,14 @@ use super::{Caller, Serve};
 use crate::agenda::{Agenda, Timer};
 use crate::entities::Entities;
 
-/// There is nothing of `stream`. Whether the viewer, whose last question that was
-/// answered so was `last`, is told later.
+/// There is nothing of `stream` to tell, before `next` if something waits. Whether the
+/// viewer, whose last question that was answered so was `last`, is told later.
 pub(super) fn is_kept(
     serve: &mut Serve,
     caller: Caller,
     stream: ViewerStreamKey,
     last: Option<Question>,
+    next: Option<Duration>,
 ) -> bool {
     let now = serve.now.monotonic;
     let last = last.filter(|last| last.stream == stream);
@@ -36,6 +37,7 @@ pub(super) fn is_kept(
         Some(Asked::Waiting { until, .. }) => (until > now && !caller.goes_on).then_some(until),
         None => None,
     };
+    let until = until.map(|until| next.map_or(until, |next| until.min(next)));
     let Some((key, viewer)) = caller
         .session
         .and_then(|key| Some((key, serve.entities.viewer_sessions.get_mut(key)?)))
@@ -68,6 +70,18 @@ pub fn look_again(entities: &Entities, agenda: &mut Agenda, stream: StreamKey) {
             && stream == *key
         {
             agenda.viewers.push(connection);
+        }
+    }
+}
+
+/// A session is over for its producer: all questions of its viewers are looked at again.
+pub fn look_again_at_all(entities: &Entities, agenda: &mut Agenda, session: SessionKey) {
+    let viewers = entities.sessions.get(session);
+    for key in viewers.iter().flat_map(|session| &session.viewers) {
+        let viewer = entities.viewer_sessions.get(*key);
+        let question = viewer.and_then(|viewer| viewer.question);
+        if let Some(Asked::Waiting { connection, .. }) = question.map(|it| it.state) {
+            agenda.again.push(connection);
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod defects;
 mod fairness;
+mod hold_back;
 mod interleavings;
 mod kept_sessions;
 mod patience;

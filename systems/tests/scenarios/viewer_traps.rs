@@ -202,7 +202,7 @@ fn a_reply_that_shows_a_time_has_the_flag_of_streams_before_it() {
     let other = scene.another();
     assert_eq!(
         scene.hear_all(&[NEXT_INDEX, NEXT_INDEX]),
-        "OK 0 at 0 NEW_STREAM, INACTIVE 5000 NEW_STREAM"
+        "OK 0 at 0 NEW_STREAM, RETRY NEW_STREAM"
     );
     // Each viewer has its own mark.
     assert_eq!(other.hear(&mut scene.stage, ATTACH), "OK [1, 2, 3]");

@@ -311,6 +311,7 @@ impl Hand<'_> {
                         version: Version::V1_1,
                         committed: 1,
                         fresh: Vec::new(),
+                        told: None,
                     }));
                 });
             }

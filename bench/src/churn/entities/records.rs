@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use baton_components::chunk::{Chunk, ChunkId, Place};
 use baton_components::connection::{Connection, Port, Role};
@@ -217,6 +218,7 @@ impl Record for Stream {
             described: Some(Described {
                 class: 0,
                 beacon: None,
+                told: None,
             }),
             published: true,
             closing: None,
@@ -268,6 +270,7 @@ impl Record for Session {
             trace_format: TraceFormat::Ctf1,
             live_timer_us: 1_000_000,
             snapshot: false,
+            hold_back: Duration::ZERO,
             chunk: None,
             closing_chunk: None,
             rotated: false,
@@ -353,6 +356,7 @@ impl Record for TraceFile {
             version: Version::V1_1,
             committed: 1,
             fresh: Vec::new(),
+            told: None,
         }));
     }
 }
