@@ -124,7 +124,14 @@ fn move_once(
 /// Does what a chunk's close asked for. Nobody uses it any more. What the disk does not
 /// do can be tried again.
 pub fn bury(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageError> {
-    finish_move(storage, chunk)?;
+    if let Err(error) = finish_move(storage, chunk) {
+        if chunk.close.is_some() || !matches!(chunk.place, Place::Temporary(_)) {
+            return Err(error);
+        }
+        // Somebody else's files may be in the way, for good: what is still hidden gets the
+        // chunk's own name.
+        chunk.moving = None;
+    }
     match chunk.close {
         Some(CloseCommand::Archive) => archive(storage, chunk),
         Some(CloseCommand::Delete) => delete(storage, chunk),

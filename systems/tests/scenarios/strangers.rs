@@ -253,7 +253,7 @@ fn a_snapshot_does_not_wait_for_ever_for_packets_without_a_connection() {
     assert!(stage.stream(data).is_none());
     producer.leave(&mut stage);
     stage.assert_empty();
-    let bytes = stage.file(&format!("{DIRECTORY}/ust/chan_0"));
+    let bytes = stage.file(&format!("{DIRECTORY}/20261122T064435+0000-0/ust/chan_0"));
     assert!(bytes == stage::payload(data, 0));
 }
 
