@@ -89,6 +89,10 @@ pub const REFUSALS_LOGGED_EVERY: Duration = Duration::from_secs(10);
 /// disk did not do it at once.
 pub const CHUNK_RETRY: Duration = Duration::from_secs(10);
 
+/// How many times that is tried: an hour. A disk that fails for longer needs people, and
+/// `baton repair` finds what is hidden.
+pub const CHUNK_RETRIES_MAX: u32 = 360;
+
 /// How long a session waits for packets that were announced, after its control connection
 /// or its last data connection ended and while no data connection of it is known. One may
 /// be there, with its first packet unread.

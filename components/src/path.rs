@@ -30,6 +30,8 @@ pub enum PathError {
     Own,
     #[error("it has a '.'")]
     Dot,
+    #[error("archives of the session are there")]
+    Archives,
 }
 
 /// Names joined by single `/`, none of them `.` or `..`. The empty path is the

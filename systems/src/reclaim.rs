@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use baton_components::chunk::{Chunk, CloseCommand, Place};
 use baton_components::directory::{Directory, Lot};
 use baton_components::keys::{ChunkKey, StreamKey};
-use baton_components::limits::CHUNK_RETRY;
+use baton_components::limits::{CHUNK_RETRIES_MAX, CHUNK_RETRY};
 use baton_components::time::Now;
 use baton_components::viewer_stream::ViewerStream;
 use bevy_ecs::system::{Res, ResMut};
@@ -88,8 +88,9 @@ pub fn reclaim(
         match buried {
             Ok(()) => report_done(&record),
             Err(error) => {
-                report_failure(&record, &error, agenda.is_stopping);
-                if !agenda.is_stopping {
+                let is_last = agenda.is_stopping || record.failed >= CHUNK_RETRIES_MAX;
+                report_failure(&record, &error, is_last);
+                if !is_last {
                     try_again(&mut entities, &mut agenda, &now, record);
                 }
             }

@@ -13,7 +13,7 @@ use baton_components::wire::producer::{
 
 use super::Ingest;
 use super::fault::{Fault, Reason};
-use crate::record::chunks;
+use crate::record::{chunks, places};
 
 /// Opens the session's next chunk. Streams stay in the one before until they are
 /// rotated; new ones go to this one.
@@ -141,6 +141,10 @@ fn override_name(name: &[u8]) -> Result<RelativePath, Reason> {
     let refused = |error| Reason::name("chunk name", name, error);
     if name.contains(&b'.') {
         return Err(refused(PathError::Dot));
+    }
+    // Such a chunk could not be archived: it would have to go into itself.
+    if name == places::ARCHIVES {
+        return Err(refused(PathError::Archives));
     }
     RelativePath::root().child(name).map_err(refused)
 }

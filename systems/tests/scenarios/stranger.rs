@@ -16,12 +16,11 @@ pub enum Stranger {
     Old(&'static str),
 }
 
-pub const STRANGERS: [Stranger; 7] = [
+pub const STRANGERS: [Stranger; 6] = [
     Stranger::New,
     Stranger::Snapshot(None),
     Stranger::Snapshot(Some("snap")),
     Stranger::Snapshot(Some("ust")),
-    Stranger::Snapshot(Some("archives")),
     Stranger::Old("ust/uid/0"),
     Stranger::Old("."),
 ];

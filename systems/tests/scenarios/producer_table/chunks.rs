@@ -112,7 +112,7 @@ fn create() -> Vec<Row> {
 
 fn override_names() -> Vec<Row> {
     let mut rows = Vec::new();
-    for name in ["a.b", ".", "..", ".hidden", "a/b", "/a", "a/"] {
+    for name in ["a.b", ".", "..", ".hidden", "a/b", "/a", "a/", "archives"] {
         let sent = named(name.as_bytes());
         rows.push(
             row(format!("chunk named {name:?}"), SESSION, sent)
