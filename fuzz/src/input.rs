@@ -84,7 +84,7 @@ const EDGES: [u64; 15] = [
 ];
 
 /// Names that peers use, or had better not.
-pub(crate) const NAMES: [&[u8]; 16] = [
+pub(crate) const NAMES: [&[u8]; 17] = [
     b"demo",
     b"vm",
     b"ust/uid/0/64-bit",
@@ -101,4 +101,5 @@ pub(crate) const NAMES: [&[u8]; 16] = [
     b"index",
     b"demo-20261122-064435",
     b"a\0b",
+    b"vm/demo-20261122-064435/ust",
 ];

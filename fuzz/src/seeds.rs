@@ -240,8 +240,22 @@ fn short_session(minor: u8) -> Vec<u8> {
         let known = NAMES.iter().position(|it| *it == name);
         0x80 + known.expect("law: the name is known") as u8
     };
-    let (demo, host, path) = (name(b"demo"), name(b"vm"), name(b"ust/uid/0/64-bit"));
+    // Producers before 2.11 name whole paths, and know no chunks.
+    let has_chunks = minor >= 11;
+    let path: &[u8] = if has_chunks {
+        b"ust/uid/0/64-bit"
+    } else {
+        b"vm/demo-20261122-064435/ust"
+    };
+    let (demo, host, path) = (name(b"demo"), name(b"vm"), name(path));
     let (channel, metadata, empty) = (name(b"ch_0"), name(b"metadata"), name(b""));
+    let chunk = |kind, fields| {
+        if has_chunks {
+            command(kind, fields)
+        } else {
+            Vec::new()
+        }
+    };
     let index = |stream| {
         let fields = [stream, 0, 0xFA, 0xFA, 10, 20, 0, 0, 0, 0];
         command(CommandKind::SendIndex, &fields)
@@ -254,7 +268,7 @@ fn short_session(minor: u8) -> Vec<u8> {
             CommandKind::CreateSession,
             &[4, demo, host, empty, 100, 1, 1, 1, 0],
         ),
-        command(CommandKind::CreateTraceChunk, &[0, 1, 0]),
+        chunk(CommandKind::CreateTraceChunk, &[0, 1, 0]),
         command(CommandKind::AddStream, &[metadata, path, 0, 0, 1, 0]),
         command(CommandKind::AddStream, &[channel, path, 0xF9, 2, 1, 0]),
         command(CommandKind::StreamsSent, &[]),
@@ -269,10 +283,10 @@ fn short_session(minor: u8) -> Vec<u8> {
         vec![relays::PACKET, 1, 2, 0, 125, 0, relays::SETTLE],
         request(RequestKind::NextIndex, &[2]),
         request(RequestKind::Packet, &[2, 0, 125]),
-        command(CommandKind::CreateTraceChunk, &[1, 2, 0]),
-        command(CommandKind::RotateStreams, &[1, 1, 2, 1, 1, 2, 1]),
+        chunk(CommandKind::CreateTraceChunk, &[1, 2, 0]),
+        chunk(CommandKind::RotateStreams, &[1, 1, 2, 1, 1, 2, 1]),
         index(2),
-        command(CommandKind::CloseTraceChunk, &[0, 3, 0]),
+        chunk(CommandKind::CloseTraceChunk, &[0, 3, 0]),
         command(CommandKind::CloseStream, &[2, 1]),
         vec![relays::PASS, 10],
         request(RequestKind::Detach, &[1]),
@@ -367,3 +381,21 @@ const SEED_BYTES_MAX: usize = 16 * 1024;
 /// What stands before the records of a journal of these seeds: it is of no account if it
 /// is not just that.
 const JOURNAL_HEADERS_BYTES: usize = 16 + 27 + 8 + 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An input that a relay refuses at once would show nothing of what comes later.
+    #[test]
+    fn the_short_session_is_recorded() {
+        for minor in [13, 4] {
+            let mut stage = Stage::new(Settings::default(), None);
+            relays::play(&mut stage, &mut Input(&short_session(minor)[1..]));
+            let tree = stage.storage.tree();
+            let sizes: Vec<_> = tree.values().flatten().map(Vec::len).collect();
+            assert!(sizes.contains(&3), "{minor}: metadata: {tree:?}");
+            assert!(sizes.contains(&125), "a packet: {tree:?}");
+        }
+    }
+}
