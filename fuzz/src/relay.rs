@@ -171,7 +171,7 @@ fn disk(stage: &mut Stage, input: &mut Input) {
             let nth = stage.storage.count(*operation) + 1 + u64::from(number % 8);
             stage.storage.fail(*operation, nth, "the disk is broken");
         }
-        None if operation % 2 == 0 => {
+        None if operation.is_multiple_of(2) => {
             let capacity = stage.storage.used_bytes() + u64::from(number);
             stage.storage.limit_bytes(Some(capacity));
         }

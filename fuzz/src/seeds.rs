@@ -113,7 +113,7 @@ fn requests(connection: &Connection, found: &mut BTreeMap<[u8; 4], Vec<u8>>) {
     }
 }
 
-fn position<T: PartialEq>(all: &[T], it: T) -> u8 {
+fn position<T: Copy + PartialEq>(all: &[T], it: T) -> u8 {
     let found = all.iter().position(|other| *other == it);
     found.expect("law: a kind is among all") as u8
 }

@@ -82,7 +82,7 @@ impl Stage {
         self.settle();
         // Longer than anybody is waited for.
         for _ in 0..4 {
-            self.pass(Duration::from_secs(600));
+            self.pass(Duration::from_mins(10));
         }
         // Sessions that are kept for viewers to come.
         self.relay.hang_up_all();
