@@ -20,7 +20,7 @@ use baton_systems::memory::Operation;
 use baton_systems::settings::{Grouping, Served, Settings};
 
 use crate::input::Input;
-use crate::stage::Stage;
+use crate::stage::{DISK_BYTES, Stage};
 
 type Act = fn(&mut Stage, &mut Input);
 
@@ -175,7 +175,7 @@ fn disk(stage: &mut Stage, input: &mut Input) {
             let capacity = stage.storage.used_bytes() + u64::from(number);
             stage.storage.limit_bytes(Some(capacity));
         }
-        None => stage.storage.limit_bytes(None),
+        None => stage.storage.limit_bytes(Some(DISK_BYTES)),
     }
 }
 

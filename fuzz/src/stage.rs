@@ -25,6 +25,7 @@ impl Stage {
     pub fn new(settings: Settings, journal: Option<&Path>) -> Self {
         let network = MemoryNetwork::new();
         let storage = MemoryStorage::new();
+        storage.limit_bytes(Some(DISK_BYTES));
         let clock = MemoryClock::new(1_795_331_211);
         let chance = MemoryChance::default();
         let ports = (network.port(), storage.port(), clock.port(), chance.port());
@@ -74,7 +75,7 @@ impl Stage {
 
     /// The disk has room again, all peers leave, and nothing may be left of them.
     pub fn leave(&mut self) {
-        self.storage.limit_bytes(None);
+        self.storage.limit_bytes(Some(DISK_BYTES));
         for peer in &self.peers {
             peer.accept_bytes(usize::MAX);
             peer.finish();
@@ -92,6 +93,9 @@ impl Stage {
         assert_eq!(self.storage.open_files(), 0, "files are open");
     }
 }
+
+/// Padding is a number of zeros, up to 4 GiB, and this disk is in memory.
+pub const DISK_BYTES: u64 = 16 << 20;
 
 /// More than any input needs.
 const TICKS_MAX: usize = 100_000;
