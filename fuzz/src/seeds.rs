@@ -380,7 +380,7 @@ const SEED_BYTES_MAX: usize = 16 * 1024;
 
 /// What stands before the records of a journal of these seeds: it is of no account if it
 /// is not just that.
-const JOURNAL_HEADERS_BYTES: usize = 16 + 27 + 8 + 32;
+const JOURNAL_HEADERS_BYTES: usize = 16 + 28 + 8 + 32;
 
 #[cfg(test)]
 mod tests {
