@@ -11,7 +11,13 @@ const PURE: [&str; 2] = ["components", "systems"];
 
 /// The crates, where their code is.
 const RELAY: [&str; 3] = ["src", "systems/src", "components/src"];
-const SOURCES: [&str; 4] = ["src", "bench/src", "systems/src", "components/src"];
+const SOURCES: [&str; 5] = [
+    "src",
+    "bench/src",
+    "fuzz/src",
+    "systems/src",
+    "components/src",
+];
 
 /// Words that only the daemon may write, since they mean sockets, files or clocks.
 const OUTSIDE: [&str; 7] = [
@@ -94,8 +100,9 @@ fn arrows_run_one_way() {
     }
     let root = Manifest::read(".");
     for (number, name) in root.names() {
-        if name == "baton-bench" {
-            breaches.add(&root.file, number, "the relay needs no benchmarks");
+        if name == "baton-bench" || name == "baton-fuzz" {
+            let advice = format!("{name}: the relay needs no package that only tests it");
+            breaches.add(&root.file, number, &advice);
         }
     }
     breaches.assert_none("bench depends on the root, the root on systems, systems on components");
