@@ -17,7 +17,7 @@ use baton_components::wire::producer::{
 };
 use baton_components::wire::viewer::{Request, RequestKind};
 use baton_systems::memory::Operation;
-use baton_systems::settings::{Grouping, Served, Settings};
+use baton_systems::settings::{Grouping, HoldBack, Served, Settings};
 
 use crate::input::Input;
 use crate::stage::{DISK_BYTES, Stage};
@@ -60,6 +60,11 @@ pub fn run(input: &[u8]) {
             Served::Live
         } else {
             Served::All
+        },
+        hold_back: if choices & 8 == 0 {
+            HoldBack::Auto
+        } else {
+            HoldBack::Fixed(Duration::ZERO)
         },
     };
     let mut stage = Stage::new(settings, None);
