@@ -109,6 +109,47 @@ fn arrows_run_one_way() {
 }
 
 #[test]
+fn recording_knows_no_listener() {
+    let mut breaches = Breaches::default();
+    for it in ["ingest", "record", "peers", "reclaim.rs"] {
+        for file in rust_files(&format!("systems/src/{it}")) {
+            for (number, code) in file.code() {
+                for listener in ["serve", "status", "retain"] {
+                    if code.contains(&format!("crate::{listener}")) {
+                        let advice = format!("{listener}: push a fact, and let it listen");
+                        breaches.add(&file, number, &advice);
+                    }
+                }
+            }
+        }
+    }
+    breaches.assert_none("ingest, record, peers and reclaim name nothing of a listener");
+}
+
+#[test]
+fn recording_asks_nobody_who_asks_it() {
+    let mut breaches = Breaches::default();
+    for file in rust_files("systems/src/record") {
+        for (number, code) in file.code() {
+            for above in ["ingest", "peers"] {
+                if code.contains(&format!("crate::{above}")) {
+                    let advice = format!("{above}: it calls the recorder, not the recorder it");
+                    breaches.add(&file, number, &advice);
+                }
+            }
+        }
+    }
+    for file in rust_files("systems/src/peers") {
+        for (number, code) in file.code() {
+            if code.contains("crate::ingest") {
+                breaches.add(&file, number, "ingest: ask the recorder");
+            }
+        }
+    }
+    breaches.assert_none("ingest and peers call the recorder");
+}
+
+#[test]
 fn a_long_file_says_why() {
     let mut breaches = Breaches::default();
     for file in SOURCES.iter().flat_map(|it| rust_files(it)) {
