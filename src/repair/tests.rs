@@ -1,3 +1,5 @@
+//! Small traces, spoilt in every way that a crash spoils them, and what a repair makes of them.
+
 use std::process::{Child, Command, Stdio};
 
 use baton_components::path::RelativePath;
