@@ -37,7 +37,7 @@ pub fn command() -> Command {
         .after_long_help(SURROUNDINGS)
         .args_override_self(true);
     let repair = Command::new("repair")
-        .about("Make traces readable that a relay left behind when it was killed")
+        .about("Make traces readable after a relay was killed or a machine lost power")
         .arg(
             Arg::new("directory")
                 .required(true)
@@ -49,17 +49,17 @@ pub fn command() -> Command {
             Arg::new("dry-run")
                 .long("dry-run")
                 .action(ArgAction::SetTrue)
-                .help("Say what would be done, and do nothing"),
+                .help("Print what would be done, and change nothing"),
         )
         .arg(
             Arg::new("discard")
                 .long("discard")
                 .action(ArgAction::SetTrue)
-                .help("Keep nothing of what is cut off, and remove what earlier repairs kept"),
+                .help("Do not keep what is cut off, and remove what earlier repairs kept"),
         );
     // A program of its own, which has its own help.
     let bench = Command::new("bench")
-        .about("Measure how fast relays are")
+        .about("Run the benchmarks (baton-bench)")
         .disable_help_flag(true)
         .arg(
             Arg::new("words")
@@ -67,7 +67,7 @@ pub fn command() -> Command {
                 .trailing_var_arg(true)
                 .allow_hyphen_values(true)
                 .value_parser(value_parser!(OsString))
-                .help("What to measure; see: baton bench --help"),
+                .help("Arguments of baton-bench; see: baton bench --help"),
         );
     Command::new("baton")
         .about("A relay daemon for LTTng traces: records them to disk and serves them live")
@@ -157,7 +157,7 @@ fn given(matches: &ArgMatches) -> Vec<Given> {
     given
 }
 
-/// What is no option, for help texts and man pages.
+/// Files, URLs and variables, for help texts and man pages.
 const SURROUNDINGS: &str = "\
 Options are also read from files, by their long names in the section [relayd]: \
 /etc/lttng/lttng.conf, then $LTTNG_HOME/.lttng/lttng.conf, then that of --config. \
@@ -165,10 +165,10 @@ Later ones win, and the command line wins over all.
 
 A URL is tcp://HOST[:PORT], or tcp6://[ADDRESS][:PORT].
 
-A peer that is silent for a minute is probed, and given up after a minute without an \
-answer. LTTNG_RELAYD_TCP_KEEP_ALIVE=0 turns that off; ..._IDLE_TIME, ..._PROBE_INTERVAL \
-(seconds) and ..._MAX_PROBE_COUNT change it. LTTNG_NETWORK_SOCKET_TIMEOUT (milliseconds) \
-limits how long sent bytes may stay unacknowledged.
+TCP keep-alive: a peer that is silent for a minute is probed, and disconnected after a \
+minute without an answer. LTTNG_RELAYD_TCP_KEEP_ALIVE=0 turns that off; ..._IDLE_TIME, ..._PROBE_INTERVAL \
+(seconds) and ..._MAX_PROBE_COUNT change it. LTTNG_NETWORK_SOCKET_TIMEOUT \
+is the TCP user timeout, in milliseconds.
 
 LTTNG_HOME is the home directory; LTTNG_RUNDIR where the health socket and the port \
 files are; LTTNG_RELAYD_HEALTH the health socket; LTTNG_RELAYD_WORKING_DIRECTORY and \

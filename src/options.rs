@@ -1,7 +1,7 @@
 //! Every option, defined once: `baton relay`, `lttng-relayd`, configuration files, help
 //! texts, man pages and completions all come from this table.
 
-/// An option that somebody may give.
+/// Names an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Id {
     ControlPort,
@@ -88,14 +88,14 @@ pub const OPTIONS: [Spec; 26] = [
         id: Id::Daemonize,
         short: Some('d'),
         long: "daemonize",
-        help: "Go on as a daemon without the console, once all ports listen",
+        help: "Become a daemon without a console, once all ports listen",
         ..SWITCH
     },
     Spec {
         id: Id::Background,
         short: Some('b'),
         long: "background",
-        help: "Go on as a daemon that keeps the console, once all ports listen",
+        help: "Become a daemon that keeps the console, once all ports listen",
         ..SWITCH
     },
     Spec {
@@ -103,14 +103,14 @@ pub const OPTIONS: [Spec; 26] = [
         short: Some('g'),
         long: "group",
         value: Some("NAME"),
-        help: "Who may ask for the health of a relay run by root [default: tracing]",
+        help: "Group that may use the health socket when the relay runs as root [default: tracing]",
         ..SWITCH
     },
     Spec {
         id: Id::FdPoolSize,
         long: "fd-pool-size",
         value: Some("COUNT"),
-        help: "How many descriptors to use, from 100 [default: the soft limit of the process]",
+        help: "Number of file descriptors to use, at least 100: half for connections, half for files [default: the soft limit of the process]",
         ..SWITCH
     },
     Spec {
@@ -132,7 +132,7 @@ pub const OPTIONS: [Spec; 26] = [
         id: Id::Verbose,
         short: Some('v'),
         long: "verbose",
-        help: "Say more: -v what each connection does, -vv everything",
+        help: "Log more: -v connections, -vv everything",
         ..SWITCH
     },
     Spec {
@@ -176,7 +176,7 @@ pub const OPTIONS: [Spec; 26] = [
         id: Id::DisallowClear,
         short: Some('x'),
         long: "disallow-clear",
-        help: "Refuse producers that want to delete what they recorded (clear)",
+        help: "Refuse lttng clear",
         ..SWITCH
     },
     Spec {
@@ -190,7 +190,7 @@ pub const OPTIONS: [Spec; 26] = [
     Spec {
         id: Id::DynamicPortAllocation,
         long: "dynamic-port-allocation",
-        help: "Let the system choose the ports that are not given or 0, and write them to control.port, data.port and live.port in the run directory",
+        help: "Let the system choose ports that are 0 or not given, and write them to control.port, data.port and live.port in the run directory",
         ..SWITCH
     },
     Spec {
@@ -205,7 +205,7 @@ pub const OPTIONS: [Spec; 26] = [
         long: "serve",
         value: Some("WHICH"),
         values: &["live", "all"],
-        help: "Which sessions viewers may read: live ones while their producer is there, or all, also the last ones that are over [default: live]",
+        help: "Sessions that viewers may read. live: those created with --live, while their producer is connected; all: also sessions without --live, and those that ended most recently [default: live]",
         shared: false,
         ..SWITCH
     },
@@ -213,7 +213,7 @@ pub const OPTIONS: [Spec; 26] = [
         id: Id::LiveHoldBack,
         long: "live-hold-back",
         value: Some("MILLISECONDS"),
-        help: "How old packets are when viewers are told of them, so that streams that appear after their first event are known by then; auto: 500 in sessions with buffers per process, 0 in others [default: auto]",
+        help: "Hold-back: age of packets when viewers are told of them, so that a stream that appears after its first event is still in order; auto: 500 in sessions with buffers per process, 0 in others [default: auto]",
         shared: false,
         ..SWITCH
     },
@@ -221,21 +221,21 @@ pub const OPTIONS: [Spec; 26] = [
         id: Id::BusyPoll,
         long: "busy-poll",
         value: Some("MICROSECONDS"),
-        help: "How long to wait awake for the next word of a peer that was answered, where that is worthwhile; 0 for always asleep [default: 100]",
+        help: "Microseconds to busy-poll for a peer's next message after a reply, before sleeping; 0: never busy-poll [default: 100]",
         shared: false,
         ..SWITCH
     },
     Spec {
         id: Id::Check,
         long: "check",
-        help: "Check the configuration, print what it means, and exit",
+        help: "Check the configuration, print it as it applies, and exit",
         shared: false,
         ..SWITCH
     },
     Spec {
         id: Id::Audit,
         long: "audit",
-        help: "Recount every reference at the end of each tick, and stop at the first that is wrong",
+        help: "Debugging: check all internal reference counts after every turn of the event loop (tick), and exit at the first mismatch",
         shared: false,
         ..SWITCH
     },
@@ -243,7 +243,7 @@ pub const OPTIONS: [Spec; 26] = [
         id: Id::Journal,
         long: "journal",
         value: Some("FILE"),
-        help: "Record all that comes in here, for baton replay; an earlier journal becomes FILE.1, or the next free number",
+        help: "Record all input in this file, for baton replay; an earlier journal is renamed FILE.1, or the next free number",
         shared: false,
         ..SWITCH
     },
@@ -252,7 +252,7 @@ pub const OPTIONS: [Spec; 26] = [
         long: "journal-payload",
         value: Some("HOW"),
         values: &["copy", "reference"],
-        help: "Whether the journal has a copy of all packets, or refers to the trace files for them [default: copy]",
+        help: "copy: all packets are copied into the journal; reference: the journal refers to the trace files [default: copy]",
         shared: false,
         ..SWITCH
     },

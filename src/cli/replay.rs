@@ -19,7 +19,7 @@ pub enum Replay {
     Trace(resend::Plan),
 }
 
-/// What means nothing for a trace, and for a journal.
+/// Options for journals only, and for traces only.
 const OF_JOURNALS: [&str; 10] = [
     "traces", "verify", "audit", "from", "until", "print", "step", "show", "format", "watch",
 ];
@@ -33,15 +33,15 @@ pub fn command() -> Command {
         .required(true)
         .value_name("PATH")
         .value_parser(value_parser!(PathBuf))
-        .help("The journal of a relay (see relay --journal); or the directory of a session, of a chunk or archive of it, or of one trace");
+        .help("A journal (see relay --journal); or the directory of a session, of one chunk or archive, or of one trace");
     let output = Arg::new("output")
         .short('o')
         .long("output")
         .value_name("DIR")
         .value_parser(value_parser!(PathBuf))
-        .help("Keep what is written there: an empty directory [default: memory, or a temporary directory]");
+        .help("Write the traces to this empty directory [default: memory for a journal, a temporary directory for a trace]");
     Command::new("replay")
-        .about("Do again what a relay did, from its journal; or send a recorded session again, as if it were being recorded now")
+        .about("Replay a recorded journal, or send a recorded trace again as a live session")
         .after_long_help(AFTER)
         .args([path, output])
         .next_help_heading(JOURNALS)
@@ -55,22 +55,22 @@ fn of_journals() -> [Arg; 10] {
     let value = |name: &'static str, word: &'static str| Arg::new(name).long(name).value_name(word);
     let tick = |name| value(name, "TICK").value_parser(value_parser!(u64));
     [
-        value("traces", "DIR").value_parser(value_parser!(PathBuf)).help("Where the traces are that a journal with --journal-payload=reference refers to [default: where the relay wrote them]"),
-        switch("verify").help("Compare every reply and all that is written with what was recorded, by digests"),
-        switch("audit").help("Recount every reference at the end of each tick, and stop at the first that is wrong"),
-        tick("from").default_value("0").help("Print nothing of the ticks before this one"),
+        value("traces", "DIR").value_parser(value_parser!(PathBuf)).help("Directory of the trace files that a journal with --journal-payload=reference refers to [default: where the relay wrote them]"),
+        switch("verify").help("Compare also the bytes of replies and files with the journal, by digests"),
+        switch("audit").help("Check all reference counts after each tick, and stop at the first mismatch"),
+        tick("from").default_value("0").help("Print from this tick on"),
         tick("until").help("End after this tick"),
-        switch("print").help("Print what enters and leaves in each tick"),
-        switch("step").help("The same, and wait for Enter before each tick; q ends"),
-        switch("show").help("Print all that there is at the end, and who holds it"),
+        switch("print").help("Print what came in (->) and went out (<-) in each tick"),
+        switch("step").help("Print likewise, and wait for Enter before each tick; q ends"),
+        switch("show").help("Print all entities at the end, with their holders"),
         value("format", "FORMAT")
             .value_parser(PossibleValuesParser::new(["text", "json"]))
             .default_value("text")
             .requires("show")
-            .help("How to print that"),
+            .help("Format of --show"),
         value("watch", "KIND:KEY")
             .value_parser(value_parser!(Id))
-            .help("Print the life of one thing, such as stream:3v1: made, held, released, freed"),
+            .help("Print the life of one entity, such as stream:3v1: made, held, released, freed"),
     ]
 }
 
@@ -81,7 +81,7 @@ fn of_traces() -> [Arg; 4] {
             .value_name("FACTOR")
             .value_parser(value_parser!(Speed))
             .default_value("1")
-            .help("How much faster than it was recorded, as 10 or 0.5; max: without gaps"),
+            .help("Speed relative to the recording, such as 10 or 0.5; max: without gaps"),
         Arg::new("to")
             .long("to")
             .value_name("URL")
@@ -98,7 +98,7 @@ fn of_traces() -> [Arg; 4] {
             .value_name("COUNT")
             .value_parser(value_parser!(usize))
             .default_value("1")
-            .help("Begin when so many viewers are attached"),
+            .help("Number of viewers to wait for before the trace is sent"),
     ]
 }
 
@@ -168,14 +168,14 @@ fn trace(directory: PathBuf, matches: &ArgMatches) -> resend::Plan {
 }
 
 const AFTER: &str = "\
-A journal: the same systems run as in the relay; only what comes in is read from the \
-journal. What they do is compared with the journal, so a replay that comes to its end did \
-what the relay did. Ticks are counted from 1. Keys are those that --show prints. The exit \
-status is 0 at the end of the journal, also of one that was cut; 1 if the journal is \
-damaged, or something differs, or an audit finds a breach.
+A journal: the relay's code runs again, with its input read from the journal. Its output is \
+compared with the journal, so a replay that reaches the end did what the relay did. A tick \
+is a turn of the event loop; ticks count from 1. Keys are those that --show prints. The exit \
+status is 0 at the end of the journal, even if it was cut; 1 if the journal is damaged, the \
+output differs, or an audit finds a mismatch.
 
-A trace: viewers attach first: a viewer that comes later sees what comes later, as with any \
-live session. When everything was sent the session ends; the program ends when the last \
-viewer has read it all and gone, or by SIGINT. All chunks of a session are played in the \
-order of time, as one session without rotations. Packets leave when they ended, so the \
-gaps are those between the ends of packets.";
+A trace: the replay starts when the viewers are attached; a viewer that attaches later sees \
+only what comes later, as in any live session. The session ends when everything was sent. \
+The program ends when the last viewer has read everything and left, or by SIGINT. All \
+chunks of a session are sent in order of time, as one session without rotations. Each \
+packet is sent at the time of its last event.";
