@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-//! Traces as a power loss leaves them, and what repair makes of them.
-=======
 //! Small traces, spoilt in every way that a crash spoils them, and what a repair makes of them.
->>>>>>> w3
 
 use std::process::{Child, Command, Stdio};
 
