@@ -21,7 +21,8 @@ use crate::agenda::{Agenda, Timer};
 use crate::entities::{Entities, Entity};
 use crate::ports::{StorageError, StoragePort};
 use crate::record::chunks;
-use crate::record::trace_files;
+use crate::record::index_records;
+use crate::record::ring;
 use crate::record::waiting_metadata;
 
 /// Frees every condemned record, after its last rites.
@@ -98,8 +99,8 @@ pub fn reclaim(
     }
     while let Some((_, mut record)) = entities.trace_files.pop_condemned() {
         // The last chance of what waits for room on the disk.
-        if let Err(error) = trace_files::flush(&mut storage, &mut record) {
-            trace_files::give_up_records(&mut storage, &mut record, &error);
+        if let Err(error) = index_records::flush(&mut storage, &mut record) {
+            index_records::give_up(&mut storage, &mut record, &error);
         }
         if let Err(error) = waiting_metadata::flush(&entities.files, &mut storage, &mut record) {
             waiting_metadata::give_up(&entities.files, &record, &error);
@@ -141,7 +142,7 @@ fn leave_stream(
         return;
     };
     stream.viewers.retain(|viewer| *viewer != key);
-    trace_files::forget_passed(entities, record.stream);
+    ring::forget_passed(entities, record.stream);
 }
 
 /// Does what a chunk's close asked for, and takes what was deleted from viewers.
@@ -170,7 +171,7 @@ fn bury(
                 file.cleared = true;
             }
         }
-        trace_files::forget_passed(entities, *stream);
+        ring::forget_passed(entities, *stream);
     }
     buried
 }
