@@ -5,7 +5,6 @@
 //! pass frees a whole session, children before parents, at a cost in proportion to
 //! what is freed.
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use baton_components::chunk::{Chunk, CloseCommand, Place};
@@ -17,7 +16,8 @@ use baton_components::viewer_session::ViewerSession;
 use baton_components::viewer_stream::ViewerStream;
 use bevy_ecs::system::{Res, ResMut};
 
-use crate::agenda::{Agenda, Timer};
+use crate::agenda::Agenda;
+use crate::deadlines::Timer;
 use crate::entities::{Entities, Entity};
 use crate::ports::{StorageError, StoragePort};
 use crate::record::chunks;
@@ -200,8 +200,8 @@ fn report_done(chunk: &Chunk) {
 fn try_again(entities: &mut Entities, agenda: &mut Agenda, now: &Now, mut chunk: Chunk) {
     chunk.failed += 1;
     if agenda.unburied.is_empty() {
-        let timer = Reverse((now.monotonic + CHUNK_RETRY, Timer::Bury));
-        agenda.timers.push(timer);
+        let when = now.monotonic + CHUNK_RETRY;
+        agenda.deadlines.at(when, Timer::Bury);
     }
     agenda.unburied.push(entities.insert(chunk));
 }
