@@ -10,6 +10,9 @@ pub mod lttng_relayd;
 pub mod producer;
 #[doc(hidden)]
 pub use os::{busy_poll, said};
+// For the fuzz targets.
+#[doc(hidden)]
+pub mod fuzzing;
 
 mod config;
 mod daemon;

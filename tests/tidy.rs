@@ -11,7 +11,13 @@ const PURE: [&str; 2] = ["components", "systems"];
 
 /// The crates, where their code is.
 const RELAY: [&str; 3] = ["src", "systems/src", "components/src"];
-const SOURCES: [&str; 4] = ["src", "bench/src", "systems/src", "components/src"];
+const SOURCES: [&str; 5] = [
+    "src",
+    "bench/src",
+    "fuzz/src",
+    "systems/src",
+    "components/src",
+];
 
 /// Words that only the daemon may write, since they mean sockets, files or clocks.
 const OUTSIDE: [&str; 7] = [
@@ -94,11 +100,53 @@ fn arrows_run_one_way() {
     }
     let root = Manifest::read(".");
     for (number, name) in root.names() {
-        if name == "baton-bench" {
-            breaches.add(&root.file, number, "the relay needs no benchmarks");
+        if name == "baton-bench" || name == "baton-fuzz" {
+            let advice = format!("{name}: the relay needs no package that only tests it");
+            breaches.add(&root.file, number, &advice);
         }
     }
     breaches.assert_none("bench depends on the root, the root on systems, systems on components");
+}
+
+#[test]
+fn recording_knows_no_listener() {
+    let mut breaches = Breaches::default();
+    for it in ["ingest", "record", "peers", "reclaim.rs"] {
+        for file in rust_files(&format!("systems/src/{it}")) {
+            for (number, code) in file.code() {
+                for listener in ["serve", "status", "retain"] {
+                    if code.contains(&format!("crate::{listener}")) {
+                        let advice = format!("{listener}: push a fact, and let it listen");
+                        breaches.add(&file, number, &advice);
+                    }
+                }
+            }
+        }
+    }
+    breaches.assert_none("ingest, record, peers and reclaim name nothing of a listener");
+}
+
+#[test]
+fn recording_asks_nobody_who_asks_it() {
+    let mut breaches = Breaches::default();
+    for file in rust_files("systems/src/record") {
+        for (number, code) in file.code() {
+            for above in ["ingest", "peers"] {
+                if code.contains(&format!("crate::{above}")) {
+                    let advice = format!("{above}: it calls the recorder, not the recorder it");
+                    breaches.add(&file, number, &advice);
+                }
+            }
+        }
+    }
+    for file in rust_files("systems/src/peers") {
+        for (number, code) in file.code() {
+            if code.contains("crate::ingest") {
+                breaches.add(&file, number, "ingest: ask the recorder");
+            }
+        }
+    }
+    breaches.assert_none("ingest and peers call the recorder");
 }
 
 #[test]

@@ -119,8 +119,6 @@ pub struct ArrivingPacket {
     pub stream: StreamKey,
     /// Payload bytes that are in the stream's file, or lost.
     pub received: u32,
-    /// A part could not be written: what still comes of it is dropped.
-    pub lost: bool,
 }
 
 /// A viewer's connection: requests in, replies out.

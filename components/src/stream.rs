@@ -50,13 +50,15 @@ pub struct Stream {
     /// The last packet whose index is complete.
     pub last_index: Option<LastIndex>,
     /// Payload of the packet that is arriving, in bytes.
-    pub arriving: Option<u32>,
+    pub arriving: Option<Arriving>,
     /// Packets with one half, ordered by number.
     pub pending: VecDeque<(u64, IndexKey)>,
     /// Learnt from indexes and beacons.
     pub described: Option<Described>,
 
     pub published: bool,
+    /// It was published in this tick: listeners have not heard of it.
+    pub unheard: bool,
     pub closing: Option<Box<Closing>>,
     pub closed: bool,
     /// The data-pending round in which it was last asked about.
@@ -105,6 +107,15 @@ impl Described {
         let told = self.told.as_ref();
         told.map_or(self.beacon, |told| told.get(at))
     }
+}
+
+/// A packet whose bytes are coming.
+#[derive(Clone, Copy, Debug)]
+pub struct Arriving {
+    /// Bytes of its payload.
+    pub size: u32,
+    /// A part could not be written: what still comes of it is dropped.
+    pub lost: bool,
 }
 
 /// Limits of a stream's files: `NAME_0`, `NAME_1`, … each up to a size.

@@ -11,6 +11,7 @@ pub mod audit;
 pub mod census;
 mod chance;
 pub mod entities;
+mod facts;
 mod ingest;
 pub mod memory;
 mod peers;

@@ -10,9 +10,10 @@ use std::collections::BTreeSet;
 
 use baton_components::chunk::{Chunk, CloseCommand, Place};
 use baton_components::directory::{Directory, Lot};
-use baton_components::keys::{ChunkKey, StreamKey};
+use baton_components::keys::{ChunkKey, SessionKey, StreamKey, ViewerSessionKey};
 use baton_components::limits::{CHUNK_RETRIES_MAX, CHUNK_RETRY};
 use baton_components::time::Now;
+use baton_components::viewer_session::ViewerSession;
 use baton_components::viewer_stream::ViewerStream;
 use bevy_ecs::system::{Res, ResMut};
 
@@ -22,7 +23,6 @@ use crate::ports::{StorageError, StoragePort};
 use crate::record::chunks;
 use crate::record::trace_files;
 use crate::record::waiting_metadata;
-use crate::serve;
 
 /// Frees every condemned record, after its last rites.
 pub fn reclaim(
@@ -38,7 +38,7 @@ pub fn reclaim(
         }
     }
     while let Some((key, record)) = entities.viewer_sessions.pop_condemned() {
-        serve::detach_all(&mut entities, key, &record);
+        detach_all(&mut entities, key, &record);
         entities.release_all(&record);
     }
     while let Some((key, record)) = entities.viewer_streams.pop_condemned() {
@@ -111,6 +111,23 @@ pub fn reclaim(
     }
     for directory in &recorded {
         storage.end_recording(directory);
+    }
+}
+
+/// A viewer session is over: its viewer streams end, and sessions forget it.
+fn detach_all(entities: &mut Entities, key: ViewerSessionKey, viewer: &ViewerSession) {
+    for stream in viewer.streams.values() {
+        entities.disown::<ViewerStream>(*stream);
+    }
+    for attachment in viewer.attached.values() {
+        leave_session(entities, key, attachment.session);
+    }
+}
+
+/// A viewer session does not follow that session any more.
+pub fn leave_session(entities: &mut Entities, viewer: ViewerSessionKey, session: SessionKey) {
+    if let Some(session) = entities.sessions.get_mut(session) {
+        session.viewers.retain(|key| *key != viewer);
     }
 }
 

@@ -20,9 +20,9 @@ use crate::census::{self, Census};
 use crate::entities::Entities;
 use crate::peers::{accept, hang_up, timers, transmit};
 use crate::ports::{ChancePort, ClockPort, NetworkPort, StoragePort};
-use crate::record::{commit, waiting_metadata};
+use crate::record::{closing, commit, waiting_metadata};
 use crate::settings::Settings;
-use crate::{ingest, poll, reclaim, serve};
+use crate::{facts, ingest, poll, reclaim, serve};
 
 /// A relay: a world and the schedule that runs over it.
 pub struct Relay {
@@ -47,6 +47,7 @@ impl Relay {
         world.init_resource::<Agenda>();
         world.init_resource::<Audit>();
         world.init_resource::<Now>();
+        facts::init(&mut world);
         world.insert_resource(settings);
         world.insert_resource(network);
         world.insert_resource(storage);
@@ -107,7 +108,7 @@ struct Watch(Box<dyn FnMut(&'static str) + Send + Sync>);
 struct Step(&'static str);
 
 /// The steps of a tick, in their order.
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 16] = [
     Step("poll"),
     Step("accept"),
     Step("retry"),
@@ -115,6 +116,10 @@ const STEPS: [Step; 12] = [
     Step("commit"),
     Step("reply"),
     Step("data"),
+    Step("announce"),
+    Step("questions"),
+    Step("let_go"),
+    Step("clear"),
     Step("serve"),
     Step("transmit"),
     Step("expire"),
@@ -164,6 +169,15 @@ fn schedule(audited: bool) -> Schedule {
             ingest::data
                 .in_set(Step("data"))
                 .run_if(there_is(|agenda| !agenda.data.is_empty())),
+            // What happened is heard, and forgotten.
+            (
+                serve::announce::listen.in_set(Step("announce")),
+                serve::question::listen.in_set(Step("questions")),
+                closing::let_go_of_closed.in_set(Step("let_go")),
+                facts::clear.in_set(Step("clear")),
+            )
+                .chain()
+                .run_if(facts::are_unheard),
             (
                 serve::serve.in_set(Step("serve")),
                 transmit::transmit.in_set(Step("transmit")),

@@ -87,7 +87,7 @@ pub fn data_bytes(directory: &Path) -> u64 {
     let mut files = files(directory);
     files.retain(|file| !file.ends_with("metadata") && file.extension().is_none());
     files.retain(|file| !is_hidden(file));
-    let sizes = files.iter().map(|file| fs::metadata(file));
+    let sizes = files.iter().map(fs::metadata);
     sizes.map(|file| file.map_or(0, |file| file.len())).sum()
 }
 

@@ -13,7 +13,7 @@ use baton_components::wire::producer::{
 
 use super::Ingest;
 use super::fault::{Fault, Reason};
-use crate::record::{chunks, places};
+use crate::record::{Recorder, chunks, places};
 
 /// Opens the session's next chunk. Streams stay in the one before until they are
 /// rotated; new ones go to this one.
@@ -53,19 +53,19 @@ fn try_create(
     }
     let current = session.chunk;
     let new = describe(ingest, session, id, command)?;
-    if current.is_some() && current == ingest.directory.chunks.get(&id).copied() {
+    if current.is_some() && current == ingest.record.directory.chunks.get(&id).copied() {
         return Ok(());
     }
-    if let Some(chunk) = current.and_then(|key| ingest.entities.chunks.get_mut(key)) {
-        chunks::set_aside(&mut ingest.storage, chunk)?;
+    if let Some(chunk) = current.and_then(|key| ingest.record.entities.chunks.get_mut(key)) {
+        chunks::set_aside(&mut ingest.record.storage, chunk)?;
     }
     let chunk = find_or_make(ingest, id, new, current.is_some())?;
-    ingest.entities.relink(own, |session: &mut Session| {
+    ingest.record.entities.relink(own, |session: &mut Session| {
         session.closing_chunk = session.chunk.filter(|current| *current != chunk);
         session.chunk = Some(chunk);
     });
     // Its sessions and streams have it now.
-    ingest.entities.disown::<Chunk>(chunk);
+    ingest.record.entities.disown::<Chunk>(chunk);
     Ok(())
 }
 
@@ -76,9 +76,9 @@ fn find_or_make(
     mut new: Chunk,
     follows: bool,
 ) -> Result<ChunkKey, Reason> {
-    if let Some(known) = ingest.directory.chunks.get(&id).copied() {
+    if let Some(known) = ingest.record.directory.chunks.get(&id).copied() {
         // Nobody uses it any more: its files are about to be moved or deleted.
-        let living = ingest.entities.chunks.contains(known);
+        let living = ingest.record.entities.chunks.contains(known);
         return if living {
             Ok(known)
         } else {
@@ -88,9 +88,9 @@ fn find_or_make(
     if follows && !new.is_overridden() {
         new.place = chunks::next_place();
     }
-    chunks::make(&mut ingest.storage, &mut new)?;
-    let chunk = ingest.entities.insert(new);
-    ingest.directory.chunks.insert(id, chunk);
+    chunks::make(&mut ingest.record.storage, &mut new)?;
+    let chunk = ingest.record.entities.insert(new);
+    ingest.record.directory.chunks.insert(id, chunk);
     Ok(chunk)
 }
 
@@ -133,7 +133,11 @@ fn describe(
 
 /// Whether a chunk that is over stays in the session's own directory.
 fn is_settled(ingest: &Ingest, session: &Session) -> bool {
-    ingest.directory.places.is_settled(&session.directory)
+    ingest
+        .record
+        .directory
+        .places
+        .is_settled(&session.directory)
 }
 
 /// A name for a chunk that is not made of its times: snapshots have one.
@@ -184,8 +188,8 @@ fn try_close(
     let (rotated, snapshot) = (session.rotated, session.snapshot);
     let is_settled = is_settled(ingest, session);
     let (current, closing) = (session.chunk, session.closing_chunk);
-    let chunk = ingest.directory.chunks.get(&id).copied();
-    let chunk = chunk.filter(|chunk| ingest.entities.chunks.contains(*chunk));
+    let chunk = ingest.record.directory.chunks.get(&id).copied();
+    let chunk = chunk.filter(|chunk| ingest.record.entities.chunks.contains(*chunk));
     let chunk = chunk.ok_or(Reason::UnknownChunk(command.chunk))?;
     let asked = close_command(ingest, command.command)?;
     if closing.is_some_and(|closing| closing != chunk) {
@@ -194,12 +198,12 @@ fn try_close(
     let end = ingest.clock.civil(command.close_time_s);
     let end = end.ok_or(Reason::Time(command.close_time_s))?.chunk_stamp();
 
-    let Ingest {
+    let Recorder {
         entities,
         directory,
         storage,
         ..
-    } = &mut *ingest;
+    } = &mut ingest.record;
     if let Some(next) = current.filter(|current| *current != chunk)
         && let Some(next) = entities
             .chunks
@@ -269,7 +273,7 @@ pub fn exists(
 ) -> Result<(), Fault> {
     let (id, _) = id_of(ingest, own, command.chunk).map_err(Reason::abort)?;
     // It leaves the directory when its last rites are done.
-    let exists = ingest.directory.chunks.contains_key(&id);
+    let exists = ingest.record.directory.chunks.contains_key(&id);
     reply::chunk_exists(replies, code::OK, exists);
     Ok(())
 }
@@ -280,7 +284,12 @@ fn id_of<'a>(
     own: SessionKey,
     number: u64,
 ) -> Result<(ChunkId, &'a Session), Reason> {
-    let session = ingest.entities.sessions.get(own).ok_or(Reason::NoSession)?;
+    let session = ingest
+        .record
+        .entities
+        .sessions
+        .get(own)
+        .ok_or(Reason::NoSession)?;
     let origin = session.origin.ok_or(Reason::TooOld(session.minor))?;
     Ok((ChunkId { origin, number }, session))
 }

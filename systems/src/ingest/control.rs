@@ -12,13 +12,19 @@ use bevy_ecs::system::{Local, ResMut};
 use super::fault::{Fault, Reason, Then};
 use super::{Ingest, chunk, index, metadata, pending, rotation, session, stream};
 use crate::peers::receive::receive;
+use crate::peers::refusals::report_more;
 use crate::ports::NetworkPort;
 
 /// Executes every whole command that has come, in the order of each connection.
 pub fn control(mut network: ResMut<NetworkPort>, mut ingest: Ingest, mut replies: Local<Vec<u8>>) {
-    let mut ready = std::mem::take(&mut ingest.agenda.control);
+    let mut ready = std::mem::take(&mut ingest.record.agenda.control);
     for key in ready.drain(..) {
-        if !receive(&mut network, &mut ingest.entities, &mut ingest.agenda, key) {
+        if !receive(
+            &mut network,
+            &mut ingest.record.entities,
+            &mut ingest.record.agenda,
+            key,
+        ) {
             continue;
         }
         let input = network.input(key);
@@ -31,11 +37,11 @@ pub fn control(mut network: ResMut<NetworkPort>, mut ingest: Ingest, mut replies
             network.acknowledge(key);
         } else {
             network.send(key, &replies);
-            ingest.agenda.writable.push(key);
+            ingest.record.agenda.writable.push(key);
             replies.clear();
         }
     }
-    ingest.agenda.control = ready;
+    ingest.record.agenda.control = ready;
 }
 
 /// Executes the commands that `input` holds whole; gives how many bytes they took.
@@ -59,7 +65,7 @@ fn converse(ingest: &mut Ingest, key: ConnectionKey, input: &[u8], replies: &mut
         }
         if replies.len() >= UNSENT_BYTES_MAX {
             // The rest is read when these have left.
-            if let Some(connection) = ingest.entities.connections.get_mut(key) {
+            if let Some(connection) = ingest.record.entities.connections.get_mut(key) {
                 connection.throttled = true;
             }
             break;
@@ -70,7 +76,7 @@ fn converse(ingest: &mut Ingest, key: ConnectionKey, input: &[u8], replies: &mut
 
 /// Logs a fault with its peer and command, and ends the connection if it must.
 fn report(ingest: &mut Ingest, key: ConnectionKey, command: u32, fault: &Fault) -> Then {
-    let Some(connection) = ingest.entities.connections.get_mut(key) else {
+    let Some(connection) = ingest.record.entities.connections.get_mut(key) else {
         return fault.then;
     };
     let command = CommandKind::from_number(command).map_or("command", CommandKind::name);
@@ -82,27 +88,19 @@ fn report(ingest: &mut Ingest, key: ConnectionKey, command: u32, fault: &Fault) 
                 "control connection: {command}: {reason}; connection closed"
             );
             connection.end(Ending::Abort);
-            ingest.agenda.ending.push(key);
+            ingest.record.agenda.ending.push(key);
         }
         Then::Stay => {
             let Role::Control(control) = &mut connection.role else {
                 return fault.then;
             };
-            if let Some(before) = control.refusals.add(ingest.now.monotonic) {
+            if let Some(before) = control.refusals.add(ingest.record.now.monotonic) {
                 report_more(peer, before);
                 tracing::warn!(peer, "control connection: {command}: {reason}; refused");
             }
         }
     }
     fault.then
-}
-
-/// Logs how many commands were refused without a line of their own.
-pub fn report_more(peer: &str, count: u64) {
-    if count > 0 {
-        let noun = if count == 1 { "command" } else { "commands" };
-        tracing::warn!(peer, "control connection: {count} more {noun} refused");
-    }
 }
 
 fn execute(
@@ -117,6 +115,7 @@ fn execute(
         return Err(Reason::UnknownCommand(number).abort());
     };
     let control = ingest
+        .record
         .entities
         .connections
         .get(key)
@@ -125,9 +124,9 @@ fn execute(
     let session = control.and_then(|control| control.session);
     // An index is answered before it is written. Whoever is answered anything else may
     // go to the disk and look.
-    ingest.agenda.commit_now |= kind != CommandKind::SendIndex;
+    ingest.record.agenda.commit_now |= kind != CommandKind::SendIndex;
     let session_minor = session
-        .and_then(|key| ingest.entities.sessions.get(key))
+        .and_then(|key| ingest.record.entities.sessions.get(key))
         .map(|session| session.minor);
     if needs_session(kind) && session.is_none() {
         return Err(Reason::NoSession.abort());

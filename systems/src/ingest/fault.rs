@@ -5,6 +5,7 @@ use baton_components::shown::Shown;
 use baton_components::wire::codec::WireError;
 
 use crate::ports::StorageError;
+use crate::record::RecordError;
 
 /// A message that was not done. Its reply, if it has one, is already written.
 #[derive(Debug)]
@@ -48,8 +49,6 @@ pub enum Reason {
     Time(u64),
     #[error("chunk {0} is unknown")]
     UnknownChunk(u64),
-    #[error("the session has no chunk to write to")]
-    NoChunk,
     #[error("chunk {0}: another one waits to be closed")]
     ChunkClosing(u64),
     #[error("chunk {0} was closed, and its files are not moved or deleted yet")]
@@ -60,32 +59,10 @@ pub enum Reason {
     CloseCommand(u32),
     #[error("stream {0} is unknown")]
     UnknownStream(u64),
-    #[error("stream {0} is in the middle of a packet that another connection brings")]
-    Arriving(u64),
-    #[error("stream {0} is a metadata stream")]
-    IsMetadata(u64),
-    #[error("stream {0} is not a metadata stream")]
-    NotMetadata(u64),
-    #[error("stream {0} writes to no file: it was moved to no chunk")]
-    NoFile(u64),
-    #[error("stream {0} is being moved to another chunk already")]
-    Rotating(u64),
-    #[error("stream {0} has packets beyond the position at which it was to stop")]
-    WouldLose(u64),
-    #[error("stream {stream}: {half} of packet {sequence} has come already")]
-    Twice {
-        stream: u64,
-        sequence: u64,
-        half: &'static str,
-    },
-    #[error("stream {0}: too many packets wait for their other half")]
-    TooManyPending(u64),
-    #[error("more metadata waits for room on the disk than may: {0}")]
-    MetadataExcess(StorageError),
-    #[error("the session is live: its metadata cannot be reset")]
-    Live,
     #[error("flags {0:#x} are unknown")]
     Flags(u64),
+    #[error(transparent)]
+    Record(#[from] RecordError),
     #[error(transparent)]
     Storage(#[from] StorageError),
 }

@@ -22,7 +22,7 @@ pub fn begin(
     replies: &mut Vec<u8>,
 ) {
     if let Some(session) = own_session(ingest, own, command.session)
-        && let Some(session) = ingest.entities.sessions.get_mut(session)
+        && let Some(session) = ingest.record.entities.sessions.get_mut(session)
     {
         session.pending_round += 1;
         session.unchecked = session.open_streams.len() as u32;
@@ -44,7 +44,7 @@ pub fn ask(
     check(ingest, key);
     let Entities {
         sessions, streams, ..
-    } = &*ingest.entities;
+    } = &*ingest.record.entities;
     let (session, stream) = (sessions.get(own), streams.get(key));
     let pending = session.zip(stream).is_some_and(|(session, stream)| {
         !session.given_up && is_pending(stream, session.has_indexes(), command.last_sequence)
@@ -77,7 +77,7 @@ pub fn quiescent(
 /// it and its last packets have not come.
 pub fn end(ingest: &Ingest, own: SessionKey, command: EndDataPending, replies: &mut Vec<u8>) {
     let unchecked = own_session(ingest, own, command.session)
-        .and_then(|session| ingest.entities.sessions.get(session))
+        .and_then(|session| ingest.record.entities.sessions.get(session))
         .map_or(0, |session| session.unchecked);
     reply::code(
         replies,
@@ -98,7 +98,7 @@ fn is_pending(stream: &Stream, indexed: bool, last_sequence: u64) -> bool {
 }
 
 fn check(ingest: &mut Ingest, key: StreamKey) {
-    let entities = &mut *ingest.entities;
+    let entities = &mut *ingest.record.entities;
     let Some(stream) = entities.streams.get_mut(key) else {
         return;
     };
@@ -113,6 +113,6 @@ fn check(ingest: &mut Ingest, key: StreamKey) {
 
 /// The session that a command names, if it is the producer's own.
 fn own_session(ingest: &Ingest, own: SessionKey, id: u64) -> Option<SessionKey> {
-    let session = ingest.entities.sessions.get(own)?;
+    let session = ingest.record.entities.sessions.get(own)?;
     (session.id == id).then_some(own)
 }

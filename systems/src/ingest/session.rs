@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use baton_components::chunk::{Chunk, ChunkId};
 use baton_components::connection::Connection;
-use baton_components::keys::{ChunkKey, ConnectionKey};
+use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey};
 use baton_components::path::{RelativePath, check_visible_name};
 use baton_components::places::Owner;
 use baton_components::session::{Origin, Session};
@@ -14,7 +14,7 @@ use baton_components::wire::producer::{CreateSession, GetConfiguration, Version,
 
 use super::fault::{Fault, Reason};
 use super::{Ingest, output};
-use crate::record::places;
+use crate::record::{Recorder, places};
 use crate::settings::Served;
 
 /// The reply always is our own version; both sides then use the lower minor.
@@ -29,6 +29,7 @@ pub fn version(
         return Err(Reason::Major(asked.major).abort());
     }
     let control = ingest
+        .record
         .entities
         .connections
         .get_mut(connection)
@@ -85,6 +86,7 @@ fn try_create(
     command: &CreateSession,
 ) -> Result<(u64, RelativePath), Reason> {
     if ingest
+        .record
         .entities
         .connections
         .get(connection)
@@ -99,14 +101,14 @@ fn try_create(
     let base = RelativePath::parse(command.base_path)
         .map_err(|error| Reason::name("base path", command.base_path, error))?;
 
-    let id = ingest.directory.session_ids.draw();
+    let id = ingest.record.directory.session_ids.draw();
     let origin = command.origin.map(|origin| Origin {
         daemon: origin.daemon,
         session: origin.session,
     });
     let created_s = command
         .origin
-        .map_or(ingest.now.unix_s, |origin| origin.creation_time_s);
+        .map_or(ingest.record.now.unix_s, |origin| origin.creation_time_s);
     let named_chunk = match (
         origin,
         command.origin.and_then(|origin| origin.current_chunk),
@@ -124,16 +126,16 @@ fn try_create(
             } else {
                 Owner::Origin(origin)
             };
-            let Ingest {
+            let Recorder {
                 directory, storage, ..
-            } = &mut *ingest;
+            } = &mut ingest.record;
             places::occupy(directory, storage, &wanted, owner)?
         }
         // Streams of older producers bring the whole path.
         None => RelativePath::root(),
     };
 
-    let session = ingest.entities.insert(Session {
+    let session = ingest.record.entities.insert(Session {
         id,
         name: command.name.to_vec(),
         host: command.host.to_vec(),
@@ -160,28 +162,7 @@ fn try_create(
         kept_streams: VecDeque::new(),
         viewers: Vec::new(),
     });
-    if origin.is_none() {
-        // Paths of producers before 2.11 are relative to the output directory:
-        // one chunk without a number is theirs for ever.
-        let chunk = ingest.entities.insert(Chunk::anonymous());
-        ingest
-            .entities
-            .relink(session, |session: &mut Session| session.chunk = Some(chunk));
-        ingest.entities.disown::<Chunk>(chunk);
-    }
-    ingest
-        .entities
-        .relink(connection, |connection: &mut Connection| {
-            if let Some(control) = connection.control_mut() {
-                control.session = Some(session);
-            }
-        });
-    // From here on its connection has it; and the relay, if viewers may read it when
-    // it is over.
-    if ingest.settings.serve == Served::Live {
-        ingest.entities.disown::<Session>(session);
-    }
-    ingest.directory.sessions.insert(id, session);
+    begin(ingest, connection, id, session);
     let place = match origin {
         Some(_) => format!(" in {directory}"),
         None => ": its streams name their directories".to_owned(),
@@ -195,12 +176,45 @@ fn try_create(
     Ok((id, directory))
 }
 
+/// The session is its connection's.
+fn begin(ingest: &mut Ingest, connection: ConnectionKey, id: u64, session: SessionKey) {
+    let sessions = &ingest.record.entities.sessions;
+    if sessions
+        .get(session)
+        .is_some_and(|session| session.origin.is_none())
+    {
+        // Paths of producers before 2.11 are relative to the output directory:
+        // one chunk without a number is theirs for ever.
+        let chunk = ingest.record.entities.insert(Chunk::anonymous());
+        ingest
+            .record
+            .entities
+            .relink(session, |session: &mut Session| session.chunk = Some(chunk));
+        ingest.record.entities.disown::<Chunk>(chunk);
+    }
+    ingest
+        .record
+        .entities
+        .relink(connection, |connection: &mut Connection| {
+            if let Some(control) = connection.control_mut() {
+                control.session = Some(session);
+            }
+        });
+    // From here on its connection has it; and the relay, if viewers may read it when
+    // it is over.
+    if ingest.settings.serve == Served::Live {
+        ingest.record.entities.disown::<Session>(session);
+    }
+    ingest.record.directory.sessions.insert(id, session);
+}
+
 fn find_chunk(ingest: &Ingest, id: ChunkId) -> Result<ChunkKey, Reason> {
     ingest
+        .record
         .directory
         .chunks
         .get(&id)
         .copied()
-        .filter(|key| ingest.entities.chunks.contains(*key))
+        .filter(|key| ingest.record.entities.chunks.contains(*key))
         .ok_or(Reason::UnknownChunk(id.number))
 }

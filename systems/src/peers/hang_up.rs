@@ -6,70 +6,68 @@ use baton_components::chunk::Chunk;
 use baton_components::connection::{Connection, Ending, Role};
 use baton_components::keys::{ConnectionKey, SessionKey};
 use baton_components::limits::DRAIN_GRACE;
-use baton_components::session::Session;
 use bevy_ecs::system::{ResMut, SystemParam};
 
 use crate::agenda::Timer;
-use crate::ingest::{self, Ingest, report_more};
+use crate::peers::refusals::report_more;
 use crate::ports::NetworkPort;
-use crate::record::closing;
-use crate::serve::question;
+use crate::record::{Recorder, closing};
 
 /// What the end of a connection touches.
 #[derive(SystemParam)]
 pub struct HangUp<'w> {
-    pub ingest: Ingest<'w>,
+    pub record: Recorder<'w>,
     network: ResMut<'w, NetworkPort>,
 }
 
 /// Closes the connections that ended in this tick.
 pub fn hang_up(mut hang_up: HangUp) {
-    let mut ending = std::mem::take(&mut hang_up.ingest.agenda.ending);
+    let mut ending = std::mem::take(&mut hang_up.record.agenda.ending);
     for key in ending.drain(..) {
         end(&mut hang_up, key);
     }
-    hang_up.ingest.agenda.ending = ending;
+    hang_up.record.agenda.ending = ending;
 }
 
 /// Closes every connection, as if each had failed, and lets go of what is kept or waits:
 /// the relay stops.
 pub fn hang_up_all(mut hang_up: HangUp) {
-    let connections = hang_up.ingest.entities.connections.iter();
+    let connections = hang_up.record.entities.connections.iter();
     let mut keys: Vec<ConnectionKey> = connections.map(|(key, _)| key).collect();
     keys.sort_unstable();
     for key in keys {
-        if let Some(connection) = hang_up.ingest.entities.connections.get_mut(key) {
+        if let Some(connection) = hang_up.record.entities.connections.get_mut(key) {
             connection.end(Ending::Abort);
         }
         end(&mut hang_up, key);
     }
-    let Ingest { entities, .. } = &hang_up.ingest;
+    let Recorder { entities, .. } = &hang_up.record;
     let sessions = entities.sessions.iter();
     let mut lingering: Vec<SessionKey> = sessions.map(|(key, _)| key).collect();
     lingering.sort_unstable();
     for key in lingering {
-        ingest::give_up(&mut hang_up.ingest, key);
+        hang_up.record.give_up(key);
     }
-    hang_up.ingest.agenda.is_stopping = true;
-    retry_chunks(&mut hang_up.ingest);
-    while !hang_up.ingest.agenda.kept.is_empty() {
-        let Ingest {
+    hang_up.record.agenda.is_stopping = true;
+    retry_chunks(&mut hang_up.record);
+    while !hang_up.record.agenda.kept.is_empty() {
+        let Recorder {
             entities, agenda, ..
-        } = &mut hang_up.ingest;
+        } = &mut hang_up.record;
         closing::forget_oldest_session(entities, &mut agenda.kept);
     }
 }
 
 /// What the disk did not do to chunks that are over is tried again in this tick.
-pub fn retry_chunks(ingest: &mut Ingest) {
-    for chunk in std::mem::take(&mut ingest.agenda.unburied) {
-        ingest.entities.disown::<Chunk>(chunk);
+pub fn retry_chunks(record: &mut Recorder) {
+    for chunk in std::mem::take(&mut record.agenda.unburied) {
+        record.entities.disown::<Chunk>(chunk);
     }
 }
 
 fn end(hang_up: &mut HangUp, key: ConnectionKey) {
-    let HangUp { ingest, network } = hang_up;
-    let Some(connection) = ingest.entities.connections.get_mut(key) else {
+    let HangUp { record, network } = hang_up;
+    let Some(connection) = record.entities.connections.get_mut(key) else {
         return;
     };
     if let Role::Control(control) = &mut connection.role {
@@ -91,70 +89,55 @@ fn end(hang_up: &mut HangUp, key: ConnectionKey) {
         );
     }
     if let Some(packet) = packet {
-        ingest::cut_torn(ingest, packet.stream);
+        record.cut_packet(packet.stream);
     }
     match session {
-        Some(session) if is_control => end_control(ingest, session, aborted),
-        Some(session) => end_data(ingest, session),
+        Some(session) if is_control => end_control(record, session, aborted),
+        Some(session) => end_data(record, session),
         None => {}
     }
     network.close(key);
-    ingest.entities.disown::<Connection>(key);
+    record.entities.disown::<Connection>(key);
 }
 
 /// A session's control connection is gone: no stream is added, and nothing is described,
 /// any more. After a fault nothing is waited for either.
-fn end_control(ingest: &mut Ingest, key: SessionKey, aborted: bool) {
-    let Some(session) = ingest.entities.sessions.get_mut(key) else {
+fn end_control(record: &mut Recorder, key: SessionKey, aborted: bool) {
+    let Some(session) = record.entities.sessions.get(key) else {
         return;
     };
-    session.producer_gone = true;
-    session.given_up |= aborted;
     tracing::info!(
         session = session.id,
         "the producer of session {} is gone",
         session.id
     );
-    // Streams that are there have their chunk; other consumers of the session wait until
-    // nobody has it.
-    ingest.entities.relink(key, |session: &mut Session| {
-        session.chunk = None;
-        session.closing_chunk = None;
-    });
-    question::look_again_at_all(&ingest.entities, &mut ingest.agenda, key);
-    closing::try_close_all(
-        &mut ingest.entities,
-        &mut ingest.directory,
-        &mut ingest.storage,
-        key,
-    );
-    closing::keep(&mut ingest.entities, &mut ingest.agenda.kept, key);
-    expect_data(ingest, key);
+    record.end_producer(key, aborted);
+    expect_data(record, key);
 }
 
 /// One of a session's data connections is gone. Its producer may be there still, and open
 /// another one.
-fn end_data(ingest: &mut Ingest, key: SessionKey) {
-    let Some(session) = ingest.entities.sessions.get_mut(key) else {
+fn end_data(record: &mut Recorder, key: SessionKey) {
+    let Some(session) = record.entities.sessions.get_mut(key) else {
         return;
     };
     session.data_connections -= 1;
     if session.producer_gone && session.data_connections == 0 {
-        ingest::give_up(ingest, key);
+        record.give_up(key);
     } else {
-        expect_data(ingest, key);
+        expect_data(record, key);
     }
 }
 
 /// Where no data connection of a session is known there may be one that has brought
 /// nothing yet: it has some time to do so.
-fn expect_data(ingest: &mut Ingest, key: SessionKey) {
-    let session = ingest.entities.sessions.get(key);
+fn expect_data(record: &mut Recorder, key: SessionKey) {
+    let session = record.entities.sessions.get(key);
     let is_waiting = session.is_some_and(|session| {
         session.data_connections == 0 && !session.given_up && !session.open_streams.is_empty()
     });
     if is_waiting {
-        let timer = Reverse((ingest.now.monotonic + DRAIN_GRACE, Timer::Drain(key)));
-        ingest.agenda.timers.push(timer);
+        let timer = Reverse((record.now.monotonic + DRAIN_GRACE, Timer::Drain(key)));
+        record.agenda.timers.push(timer);
     }
 }

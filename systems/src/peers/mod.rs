@@ -3,5 +3,6 @@
 pub mod accept;
 pub mod hang_up;
 pub mod receive;
+pub mod refusals;
 pub mod timers;
 pub mod transmit;

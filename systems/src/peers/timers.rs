@@ -11,9 +11,8 @@ use baton_components::limits::REPLY_PATIENCE;
 use baton_components::time::Now;
 
 use crate::agenda::{Agenda, Timer};
-use crate::ingest::{self, Ingest};
+use crate::facts::QuestionDue;
 use crate::peers::hang_up::{self, HangUp};
-use crate::serve::question;
 
 /// Whether the time of a timer has come.
 pub fn are_due(agenda: &Agenda, now: &Now) -> bool {
@@ -23,20 +22,18 @@ pub fn are_due(agenda: &Agenda, now: &Now) -> bool {
 
 /// Acts on every timer whose time has come.
 pub fn expire(mut hang_up: HangUp) {
-    while are_due(&hang_up.ingest.agenda, &hang_up.ingest.now)
-        && let Some(Reverse((due, timer))) = hang_up.ingest.agenda.timers.pop()
+    while are_due(&hang_up.record.agenda, &hang_up.record.now)
+        && let Some(Reverse((due, timer))) = hang_up.record.agenda.timers.pop()
     {
         match timer {
             Timer::Drain(session) => end_drain(&mut hang_up, session),
             Timer::Handshake(connection) => end_handshake(&mut hang_up, connection),
             Timer::Reply(connection) => end_reply(&mut hang_up, connection),
             Timer::Question(viewer) => {
-                let Ingest {
-                    entities, agenda, ..
-                } = &mut hang_up.ingest;
-                question::expire(entities, agenda, viewer, due);
+                let due = QuestionDue { viewer, due };
+                hang_up.record.happened.due.push(due);
             }
-            Timer::Bury => hang_up::retry_chunks(&mut hang_up.ingest),
+            Timer::Bury => hang_up::retry_chunks(&mut hang_up.record),
             // It was for `commit` to see the time.
             Timer::Commit => {}
         }
@@ -45,15 +42,15 @@ pub fn expire(mut hang_up: HangUp) {
 
 /// A session without a data connection has waited long enough for another one.
 fn end_drain(hang_up: &mut HangUp, key: SessionKey) {
-    let session = hang_up.ingest.entities.sessions.get(key);
+    let session = hang_up.record.entities.sessions.get(key);
     if session.is_some_and(|session| session.data_connections == 0) {
-        ingest::give_up(&mut hang_up.ingest, key);
+        hang_up.record.give_up(key);
     }
 }
 
 /// A peer has not said what it speaks.
 fn end_handshake(hang_up: &mut HangUp, key: ConnectionKey) {
-    let connection = hang_up.ingest.entities.connections.get(key);
+    let connection = hang_up.record.entities.connections.get(key);
     let silent = connection.is_some_and(|connection| match &connection.role {
         Role::Control(control) => control.minor.is_none(),
         Role::Viewer(viewer) => viewer.minor.is_none(),
@@ -67,8 +64,8 @@ fn end_handshake(hang_up: &mut HangUp, key: ConnectionKey) {
 
 /// A peer takes its replies, or has not for too long.
 fn end_reply(hang_up: &mut HangUp, key: ConnectionKey) {
-    let now = hang_up.ingest.now.monotonic;
-    let connection = hang_up.ingest.entities.connections.get_mut(key);
+    let now = hang_up.record.now.monotonic;
+    let connection = hang_up.record.entities.connections.get_mut(key);
     let Some(since) = connection.and_then(|connection| connection.stalled_since) else {
         return;
     };
@@ -77,18 +74,18 @@ fn end_reply(hang_up: &mut HangUp, key: ConnectionKey) {
         end(hang_up, key, "its replies are not taken");
     } else {
         let timer = Reverse((deadline, Timer::Reply(key)));
-        hang_up.ingest.agenda.timers.push(timer);
+        hang_up.record.agenda.timers.push(timer);
     }
 }
 
 fn end(hang_up: &mut HangUp, key: ConnectionKey, why: &str) {
-    if let Some(connection) = hang_up.ingest.entities.connections.get_mut(key) {
+    if let Some(connection) = hang_up.record.entities.connections.get_mut(key) {
         let port = connection.port().name();
         tracing::warn!(
             peer = connection.peer,
             "{port} connection: {why}; connection closed"
         );
         connection.end(Ending::Abort);
-        hang_up.ingest.agenda.ending.push(key);
+        hang_up.record.agenda.ending.push(key);
     }
 }

@@ -2,24 +2,27 @@
 
 use std::collections::VecDeque;
 
-use baton_components::directory::Directory;
 use baton_components::index::Half;
 use baton_components::keys::{SessionKey, StreamKey};
 use baton_components::limits::{KEPT_SESSIONS, KEPT_STREAMS_PER_SESSION};
 use baton_components::session::Session;
 use baton_components::stream::{Closing, Stream, reached};
+use bevy_ecs::system::{Res, ResMut};
 
+use super::{Recorder, trace_files};
 use crate::entities::Entities;
-use crate::ports::StoragePort;
-use crate::record::trace_files;
+use crate::facts::{Facts, StreamClosed, StreamsPublished};
+
+pub fn begin(recorder: &mut Recorder, key: StreamKey, last_sequence: Option<u64>) {
+    if let Some(stream) = recorder.entities.streams.get_mut(key) {
+        stream.closing = Some(Box::new(Closing { last_sequence }));
+    }
+    try_close(recorder, key);
+}
 
 /// Closes a stream unless a packet that was announced is still to come.
-pub fn try_close(
-    entities: &mut Entities,
-    directory: &mut Directory,
-    storage: &mut StoragePort,
-    key: StreamKey,
-) {
+pub fn try_close(recorder: &mut Recorder, key: StreamKey) {
+    let entities = &mut recorder.entities;
     let stream = entities.streams.get(key);
     let closing = stream.and_then(|stream| stream.closing.as_ref());
     if closing.is_none_or(|closing| closing.last_sequence.is_none()) {
@@ -29,23 +32,26 @@ pub fn try_close(
         }
     }
     if !must_wait(entities, key) {
-        close(entities, directory, storage, key);
+        close(recorder, key);
     }
 }
 
-/// Tries to close every stream of a session whose connection ended.
-pub fn try_close_all(
-    entities: &mut Entities,
-    directory: &mut Directory,
-    storage: &mut StoragePort,
-    session: SessionKey,
-) {
-    let Some(session) = entities.sessions.get(session) else {
+/// Streams that are there have their chunk; other consumers of the session wait until
+/// nobody has it.
+pub fn end_producer(recorder: &mut Recorder, key: SessionKey, is_broken: bool) {
+    recorder.entities.relink(key, |session: &mut Session| {
+        session.producer_gone = true;
+        session.given_up |= is_broken;
+        session.chunk = None;
+        session.closing_chunk = None;
+    });
+    let Some(session) = recorder.entities.sessions.get(key) else {
         return;
     };
     for stream in session.open_streams.clone() {
-        try_close(entities, directory, storage, stream);
+        try_close(recorder, stream);
     }
+    keep(recorder, key);
 }
 
 /// Whether the stream waits for a packet.
@@ -86,12 +92,15 @@ fn last_announced(entities: &mut Entities, key: StreamKey) -> Option<u64> {
 
 /// Makes the stream unknown to producers. What it recorded stays for the viewers
 /// that read it.
-fn close(
-    entities: &mut Entities,
-    directory: &mut Directory,
-    storage: &mut StoragePort,
-    key: StreamKey,
-) {
+fn close(recorder: &mut Recorder, key: StreamKey) {
+    let Recorder {
+        entities,
+        directory,
+        storage,
+        happened,
+        ..
+    } = recorder;
+    let entities = &mut **entities;
     let Some(stream) = entities
         .streams
         .get_mut(key)
@@ -101,7 +110,6 @@ fn close(
     };
     let kept = stream.published && entities.sessions.is_owned(stream.session);
     stream.closed = true;
-    stream.published = kept;
     let (number, handle) = (stream.number, stream.handle);
     let checked_round = stream.checked_round;
     let files: Vec<_> = stream.files.iter().copied().collect();
@@ -137,11 +145,37 @@ fn close(
         stream.chunk = None;
         stream.rotation = None;
     });
-    trace_files::forget_passed(entities, key);
-    if kept {
-        forget_oldest_kept(entities, session);
-    } else {
-        entities.disown::<Stream>(key);
+    happened.closed.push(StreamClosed(key));
+}
+
+/// Listeners have heard which streams were published and closed in this tick: closed ones
+/// are kept for the viewers that read them, and for viewers to come, and for nobody else.
+pub fn let_go_of_closed(
+    mut entities: ResMut<Entities>,
+    published: Res<Facts<StreamsPublished>>,
+    closed: Res<Facts<StreamClosed>>,
+) {
+    for key in published
+        .0
+        .iter()
+        .flat_map(|fact| fact.streams.iter().copied())
+    {
+        if let Some(stream) = entities.streams.get_mut(key) {
+            stream.unheard = false;
+            trace_files::forget_passed(&mut entities, key);
+        }
+    }
+    for StreamClosed(key) in closed.0.iter().copied() {
+        let Some(stream) = entities.streams.get(key) else {
+            continue;
+        };
+        let session = stream.session;
+        if stream.published && entities.sessions.is_owned(session) {
+            trace_files::forget_passed(&mut entities, key);
+            forget_oldest_kept(&mut entities, session);
+        } else {
+            let_go(&mut entities, key);
+        }
     }
 }
 
@@ -158,7 +192,11 @@ fn forget_oldest_kept(entities: &mut Entities, session: SessionKey) {
 }
 
 /// A session that is over is kept, in the place of the oldest of those kept so far.
-pub fn keep(entities: &mut Entities, kept: &mut VecDeque<SessionKey>, key: SessionKey) {
+pub fn keep(recorder: &mut Recorder, key: SessionKey) {
+    let Recorder {
+        entities, agenda, ..
+    } = recorder;
+    let kept = &mut agenda.kept;
     let over = entities
         .sessions
         .get(key)

@@ -139,7 +139,9 @@ pub fn is_served(entities: &Entities, key: SessionKey) -> bool {
 /// Files of chunks before the current one are kept for viewers that still read them,
 /// and for nobody else; cleared ones for nobody at all.
 pub fn forget_passed(entities: &mut Entities, key: StreamKey) {
-    let Some(stream) = entities.streams.get(key) else {
+    // Listeners that have not heard of the stream yet may want all of it.
+    let stream = entities.streams.get(key).filter(|stream| !stream.unheard);
+    let Some(stream) = stream else {
         return;
     };
     // A session that is kept can be read from its last chunk on when it is over.

@@ -12,7 +12,10 @@ use baton_components::keys::{SessionKey, StreamKey, TraceKey, ViewerSessionKey, 
 use baton_components::viewer_stream::{MetadataPosition, PacketPosition, Position, ViewerStream};
 use baton_components::wire::viewer::StreamEntry;
 
+use bevy_ecs::system::{Res, ResMut};
+
 use crate::entities::Entities;
+use crate::facts::{Facts, StreamsPublished};
 
 /// Where a viewer begins in streams that it finds when it attaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,18 @@ pub enum Seek {
     Beginning,
     /// After the newest.
     Last,
+}
+
+/// Hears which streams were published: viewers of their session get viewer streams now, so
+/// that a stream that closes before they ask is not lost to them.
+pub fn listen(mut entities: ResMut<Entities>, published: Res<Facts<StreamsPublished>>) {
+    for StreamsPublished { session, streams } in &published.0 {
+        let record = entities.sessions.get(*session);
+        let viewers = record.map(|session| session.viewers.clone());
+        for viewer in viewers.into_iter().flatten() {
+            prepare(&mut entities, viewer, *session, streams, Seek::Beginning);
+        }
+    }
 }
 
 /// Gives a viewer session viewer streams for those of `streams` that are published.

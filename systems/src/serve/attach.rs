@@ -10,7 +10,7 @@ use baton_components::wire::viewer::{
 
 use super::announce::{self, Seek};
 use super::{Caller, Serve, list};
-use crate::entities::Entities;
+use crate::reclaim::leave_session;
 use crate::record::trace_files;
 
 pub fn attach(serve: &mut Serve, caller: Caller, id: u64, seek: u32, replies: &mut Vec<u8>) {
@@ -134,25 +134,9 @@ fn try_detach(serve: &mut Serve, caller: Caller, id: u64) -> DetachStatus {
     for key in ended {
         entities.disown::<ViewerStream>(key);
     }
-    leave(entities, viewer, session);
+    leave_session(entities, viewer, session);
     entities.relink(viewer, |viewer: &mut ViewerSession| {
         viewer.attached.remove(&id);
     });
     DetachStatus::Ok
-}
-
-/// A viewer session is over: its viewer streams end, and sessions forget it.
-pub fn detach_all(entities: &mut Entities, key: ViewerSessionKey, viewer: &ViewerSession) {
-    for stream in viewer.streams.values() {
-        entities.disown::<ViewerStream>(*stream);
-    }
-    for attachment in viewer.attached.values() {
-        leave(entities, key, attachment.session);
-    }
-}
-
-fn leave(entities: &mut Entities, viewer: ViewerSessionKey, session: SessionKey) {
-    if let Some(session) = entities.sessions.get_mut(session) {
-        session.viewers.retain(|key| *key != viewer);
-    }
 }

@@ -21,7 +21,6 @@ use baton_components::keys::{ConnectionKey, ViewerSessionKey, ViewerStreamKey};
 use baton_components::time::Now;
 use bevy_ecs::system::{Res, ResMut, SystemParam};
 
-pub use attach::detach_all;
 pub use viewer::serve;
 
 use crate::agenda::Agenda;

@@ -13,9 +13,12 @@ use baton_components::keys::{SessionKey, StreamKey, ViewerSessionKey, ViewerStre
 use baton_components::limits::{QUESTION_PATIENCE, QUESTION_PAUSE_MIN, QUESTION_PAUSES};
 use baton_components::viewer_session::{Asked, Question, ViewerSession};
 
+use bevy_ecs::system::{Res, ResMut};
+
 use super::{Caller, Serve};
 use crate::agenda::{Agenda, Timer};
 use crate::entities::Entities;
+use crate::facts::{BeaconMoved, Facts, PacketComplete, ProducerGone, QuestionDue};
 
 /// There is nothing of `stream` to tell, before `next` if something waits. Whether the
 /// viewer, whose last question that was answered so was `last`, is told later.
@@ -56,8 +59,31 @@ pub(super) fn is_kept(
     until.is_some()
 }
 
-/// Something came in a stream: questions for it are looked at in this tick.
-pub fn look_again(entities: &Entities, agenda: &mut Agenda, stream: StreamKey) {
+/// Hears what happened to streams and sessions: questions that may have an answer now are
+/// looked at in this tick.
+pub fn listen(
+    mut entities: ResMut<Entities>,
+    mut agenda: ResMut<Agenda>,
+    packets: Res<Facts<PacketComplete>>,
+    beacons: Res<Facts<BeaconMoved>>,
+    gone: Res<Facts<ProducerGone>>,
+    due: Res<Facts<QuestionDue>>,
+) {
+    for PacketComplete(stream) in &packets.0 {
+        look_again(&entities, &mut agenda, *stream);
+    }
+    for BeaconMoved(stream) in &beacons.0 {
+        look_again(&entities, &mut agenda, *stream);
+    }
+    for ProducerGone(session) in &gone.0 {
+        look_again_at_all(&entities, &mut agenda, *session);
+    }
+    for QuestionDue { viewer, due } in &due.0 {
+        expire(&mut entities, &mut agenda, *viewer, *due);
+    }
+}
+
+fn look_again(entities: &Entities, agenda: &mut Agenda, stream: StreamKey) {
     let Some(stream) = entities.streams.get(stream) else {
         return;
     };
@@ -75,20 +101,20 @@ pub fn look_again(entities: &Entities, agenda: &mut Agenda, stream: StreamKey) {
 }
 
 /// A session is over for its producer: all questions of its viewers are looked at again.
-pub fn look_again_at_all(entities: &Entities, agenda: &mut Agenda, session: SessionKey) {
+fn look_again_at_all(entities: &Entities, agenda: &mut Agenda, session: SessionKey) {
     let viewers = entities.sessions.get(session);
     for key in viewers.iter().flat_map(|session| &session.viewers) {
         let viewer = entities.viewer_sessions.get(*key);
         let question = viewer.and_then(|viewer| viewer.question);
         if let Some(Asked::Waiting { connection, .. }) = question.map(|it| it.state) {
-            agenda.again.push(connection);
+            agenda.viewers.push(connection);
         }
     }
 }
 
 /// A timer of a viewer has run out: its question has waited long enough, or one that
 /// was asked since goes on waiting. Nothing, if an earlier one took its place.
-pub fn expire(entities: &mut Entities, agenda: &mut Agenda, key: ViewerSessionKey, due: Duration) {
+fn expire(entities: &mut Entities, agenda: &mut Agenda, key: ViewerSessionKey, due: Duration) {
     let viewer = entities.viewer_sessions.get_mut(key);
     let Some(viewer) = viewer.filter(|viewer| viewer.timer == Some(due)) else {
         return;
@@ -98,7 +124,7 @@ pub fn expire(entities: &mut Entities, agenda: &mut Agenda, key: ViewerSessionKe
         return;
     };
     if until <= due {
-        agenda.again.push(connection);
+        agenda.viewers.push(connection);
     } else {
         set_timer(viewer, agenda, key, until);
     }

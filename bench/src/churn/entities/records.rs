@@ -221,6 +221,7 @@ impl Record for Stream {
                 told: None,
             }),
             published: true,
+            unheard: false,
             closing: None,
             closed: false,
             checked_round: 0,

@@ -1,0 +1,49 @@
+//! Fuzz targets: arbitrary bytes, and what must hold whatever they are.
+//!
+//! A target is a function of bytes that panics if something does not hold. libFuzzer
+//! drives it with coverage (`fuzz/run`), `cargo test` with seeds, known inputs and
+//! variations of both (`tests/corpus.rs`).
+#![forbid(unsafe_code)]
+
+pub mod input;
+pub mod journal;
+pub mod relay;
+pub mod seeds;
+pub mod stage;
+pub mod trace;
+pub mod wire;
+
+/// A fuzz target.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Of its program, and of its directory in `fuzz/corpus`.
+    pub name: &'static str,
+    /// Panics if the input breaks what must hold.
+    pub run: fn(&[u8]),
+    /// Inputs to begin with.
+    seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// Every target.
+pub const TARGETS: [Target; 4] = [
+    Target {
+        name: "wire",
+        run: wire::run,
+        seeds: seeds::wire,
+    },
+    Target {
+        name: "journal",
+        run: journal::run,
+        seeds: seeds::journal,
+    },
+    Target {
+        name: "trace",
+        run: trace::run,
+        seeds: seeds::trace,
+    },
+    Target {
+        name: "relay",
+        run: relay::run,
+        seeds: seeds::relay,
+    },
+];
