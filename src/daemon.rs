@@ -313,7 +313,7 @@ fn journal(config: &Config) -> Result<Option<Journal>, Error> {
     };
     let (file, earlier) = journal::place::create(path).map_err(no_journal(path))?;
     if let Some(earlier) = earlier {
-        tracing::info!("the earlier journal is {} now", earlier.display());
+        tracing::info!("the earlier journal was renamed {}", earlier.display());
     }
     let journal = Journal::begin(file, path, &header);
     journal.map(Some).map_err(no_journal(path))

@@ -97,7 +97,7 @@ impl FileStorage {
 fn announce(root: &Root) -> bool {
     recording::announce(root.handle()).unwrap_or_else(|reason| {
         let reason = said(&reason);
-        tracing::warn!("others cannot see that a relay writes here: {reason}");
+        tracing::warn!("cannot lock the output directory: {reason}: another relay that starts there is not warned");
         false
     })
 }
@@ -114,14 +114,19 @@ impl Storage for FileStorage {
     fn begin_recording(&mut self, directory: &RelativePath) {
         if let Err(reason) = self.recordings.begin(&mut self.root, directory) {
             let (path, reason) = (self.path(directory), said(&reason));
-            tracing::warn!("others cannot see that {path} is being recorded: {reason}");
+            tracing::warn!(
+                "cannot lock {path}: {reason}: baton repair cannot see that it is being recorded; \
+                 do not repair it before the session is over"
+            );
         }
     }
 
     fn end_recording(&mut self, directory: &RelativePath) {
         if let Err(reason) = self.recordings.end(&self.root, directory) {
             let (path, reason) = (self.path(directory), said(&reason));
-            tracing::warn!("others may not see that {path} is recorded no more: {reason}");
+            tracing::warn!(
+                "cannot unlock {path}: {reason}: baton repair may refuse it until this relay ends"
+            );
         }
     }
 

@@ -97,21 +97,21 @@ enum Reason {
     Io(#[from] io::Error),
     #[error("a relay is writing to it; repair it when the session is over")]
     Recorded,
-    #[error("{writer} is writing to it; end that first")]
+    #[error("{writer} is writing to it; stop that first")]
     Written { writer: String },
-    #[error("another repair is at work on it")]
+    #[error("another repair is at work on it; wait until it ends")]
     InRepair,
-    #[error("it leads back to a directory that it is in")]
+    #[error("it contains itself (a mount?)")]
     Loop,
-    #[error("its metadata did not come, and nobody can read packets without")]
+    #[error("it has no metadata, and its packets cannot be read without")]
     NoMetadata,
     #[error("its metadata cannot be understood: {0}")]
     Metadata(String),
-    #[error("no packet begins in it: it is no file of this trace")]
+    #[error("it does not begin with a packet, so it is no file of this trace")]
     NoData,
     #[error(
-        "its index does not tell of all its packets, and they begin as no tracer of LTTng \
-         lets them: it stays as it is"
+        "its index does not describe all its packets, and their headers are not those of \
+         LTTng's tracers: it is left as it is"
     )]
     NoHeaders,
 }

@@ -258,7 +258,7 @@ fn what_nothing_tells_of_is_not_cut() {
     );
     test.cut(INDEX, index_size(1));
     let said = test.repair();
-    assert!(said[0].starts_with("cannot repair ch_0: its index does not tell"));
+    assert!(said[0].starts_with("cannot repair ch_0: its index does not describe"));
     assert_eq!(test.size("ch_0"), 200);
 }
 
@@ -278,11 +278,11 @@ fn a_repair_goes_on_after_what_it_cannot_mend() {
         test.repair(),
         [
             "a/metadata: set aside: nothing of it can be read",
-            "cannot repair a: its metadata did not come, and nobody can read packets without",
-            "cannot repair b: its metadata did not come, and nobody can read packets without",
+            "cannot repair a: it has no metadata, and its packets cannot be read without",
+            "cannot repair b: it has no metadata, and its packets cannot be read without",
             "c/index/ch_0.idx: cut from 232 to 160 bytes",
             "c/ch_0: cut from 250 to 200 bytes",
-            "cannot repair c/notes: no packet begins in it: it is no file of this trace",
+            "cannot repair c/notes: it does not begin with a packet, so it is no file of this trace",
             "d/index/ch_0.idx: cut from 232 to 160 bytes",
             "d/ch_0: cut from 250 to 200 bytes",
         ]
@@ -421,7 +421,7 @@ fn a_trace_that_another_program_writes_is_left_alone() {
         let writing = Writing::to(&test.at(path));
         let said = test.repair();
         let process = format!("sleep (process {})", writing.0.id());
-        let expected = format!(" {process} is writing to it; end that first");
+        let expected = format!(" {process} is writing to it; stop that first");
         assert!(said[0].ends_with(&expected), "{said:?}");
         assert_eq!(test.size("ch_0"), 250);
     }
@@ -433,7 +433,7 @@ fn two_repairs_do_not_meet() {
     test.cut("ch_0", 250);
     let other = keep_others_out(&test.at("")).unwrap();
     let said = test.repair();
-    assert!(said[0].ends_with(": another repair is at work on it"));
+    assert!(said[0].ends_with(": another repair is at work on it; wait until it ends"));
     drop(other);
     assert_eq!(test.repair().len(), 2);
 }

@@ -70,8 +70,8 @@ impl DataFile {
                 file.survey()?;
             }
             (Err(_), None) => {
-                let reason = "its index does not tell of all its packets, and they begin \
-                              as no tracer of LTTng lets them: the right index is needed";
+                let reason = "its index does not describe all its packets, and their headers \
+                              are not those of LTTng's tracers: the right index is needed";
                 return Err(TraceError::new(path, reason));
             }
             (Ok(()), None) => unreachable!("law: without a layout the first arm is taken"),

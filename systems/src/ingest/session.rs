@@ -163,9 +163,13 @@ fn try_create(
         viewers: Vec::new(),
     });
     begin(ingest, connection, id, session);
+    let place = match origin {
+        Some(_) => format!(" in {directory}"),
+        None => ": its streams name their directories".to_owned(),
+    };
     tracing::info!(
         session = id,
-        "session {}@{} created in {directory}",
+        "session {}@{} created{place}",
         Shown(command.name),
         Shown(command.host),
     );
