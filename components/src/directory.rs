@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use bevy_ecs::resource::Resource;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use crate::chunk::ChunkId;
 use crate::keys::{ChunkKey, SessionKey, StreamKey, TraceKey};
@@ -29,11 +29,9 @@ pub struct Directory {
     pub session_ids: Counter,
     pub stream_numbers: Counter,
     pub trace_ids: Counter,
-    /// Drawn ids of streams that exist, those that only viewers still read included.
-    pub drawn: FxHashSet<(Lot, u64)>,
 }
 
-/// What an id is drawn for. Ids of different lots never meet.
+/// What an id is drawn for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lot {
     /// A stream, for its producer.

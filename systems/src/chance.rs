@@ -15,13 +15,13 @@ pub fn id(chance: &mut ChancePort, lot: Lot) -> u64 {
     }
 }
 
-/// An id that no stream has. That one of a stream long gone comes again is less likely
-/// than that it is guessed.
-pub fn unused_id(directory: &Directory, chance: &mut ChancePort, lot: Lot) -> u64 {
+/// A handle that no open stream has. Other ids are not compared: that two of them are equal
+/// is less likely than that one is guessed.
+pub fn handle(directory: &Directory, chance: &mut ChancePort) -> u64 {
     loop {
-        let id = id(chance, lot);
-        if !directory.drawn.contains(&(lot, id)) {
-            return id;
+        let handle = id(chance, Lot::Handle);
+        if !directory.streams.contains_key(&handle) {
+            return handle;
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use baton_components::chunk::{Chunk, CloseCommand, Place};
-use baton_components::directory::{Directory, Lot};
+use baton_components::directory::Directory;
 use baton_components::keys::{ChunkKey, SessionKey, StreamKey, ViewerSessionKey};
 use baton_components::limits::{CHUNK_RETRIES_MAX, CHUNK_RETRY};
 use baton_components::time::Now;
@@ -53,9 +53,6 @@ pub fn reclaim(
         if let Some(session) = entities.sessions.get_mut(record.session) {
             session.stream_count -= 1;
         }
-        directory.drawn.remove(&(Lot::Handle, record.handle));
-        let id_for_viewers = (Lot::ViewerStream, record.viewer_id);
-        directory.drawn.remove(&id_for_viewers);
         entities.release_all(&record);
     }
     while let Some((key, record)) = entities.traces.pop_condemned() {

@@ -51,8 +51,7 @@ pub fn add(
         }
     };
     let Ingest { record, chance, .. } = &mut *ingest;
-    let directory = &mut record.directory;
-    let handle = chance::unused_id(directory, chance, Lot::Handle);
+    let handle = chance::handle(&record.directory, chance);
     match try_add(ingest, own, command, handle, path) {
         Ok(()) => {
             reply::stream_added(replies, handle, code::OK);
@@ -107,11 +106,9 @@ fn try_add(
     });
     hold_back(ingest, own, &path);
     let Ingest { record, chance, .. } = ingest;
-    let directory = &mut record.directory;
-    let viewer_id = chance::unused_id(directory, chance, Lot::ViewerStream);
     let new = NewStream {
         handle,
-        viewer_id,
+        viewer_id: chance::id(chance, Lot::ViewerStream),
         path,
         channel: (*name(command)).into(),
         kind: if command.channel == METADATA {
@@ -122,9 +119,6 @@ fn try_add(
         limit,
     };
     record.begin_stream(own, new)?;
-    let directory = &mut record.directory;
-    directory.drawn.insert((Lot::Handle, handle));
-    directory.drawn.insert((Lot::ViewerStream, viewer_id));
     Ok(())
 }
 

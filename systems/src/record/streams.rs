@@ -13,7 +13,7 @@ use super::{RecordError, Recorder, data_files, places};
 /// A stream that is to be recorded.
 #[derive(Debug)]
 pub struct NewStream {
-    /// Ids that nobody else has, for its producer and for viewers.
+    /// Its id for producers: no open stream has it.
     pub handle: u64,
     pub viewer_id: u64,
     /// The directory of its trace, below that of its session's chunk.

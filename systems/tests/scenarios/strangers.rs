@@ -342,7 +342,7 @@ fn handles_are_what_chance_gives_with_a_sign_that_some_viewers_need() {
 fn a_handle_that_a_stream_has_is_not_given_to_another() {
     let mut stage = Stage::new();
     let producer = Producer::with_session(&mut stage, 15);
-    stage.chance.load(&[7, 70, 7, 7, 8, 70, 80]);
+    stage.chance.load(&[7, 70, 7, 7, 8, 80]);
     assert_eq!(producer.add_stream(&mut stage, "ust", "metadata"), 7);
     assert_eq!(producer.add_stream(&mut stage, "ust", "chan_0"), 8);
     assert_eq!(stage.stream(8).unwrap().viewer_id, 80);
