@@ -10,7 +10,7 @@ use bevy_ecs::system::{Local, Res, ResMut};
 
 use crate::agenda::Agenda;
 use crate::entities::Entities;
-use crate::facts::Happened;
+use crate::facts::Facts;
 use crate::ports::{ClockPort, NetworkPort};
 
 /// Waits until a peer or a timer wants something, then reads the clock.
@@ -20,10 +20,10 @@ pub fn poll(
     mut now: ResMut<Now>,
     mut agenda: ResMut<Agenda>,
     entities: Res<Entities>,
-    happened: Happened,
+    facts: Res<Facts>,
     mut readable: Local<Vec<ConnectionKey>>,
 ) {
-    let timeout = if happened.is_empty() {
+    let timeout = if facts.is_empty() {
         timeout(&agenda, now.monotonic)
     } else {
         // What happened at the end of the last tick is heard in this one.

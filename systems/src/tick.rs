@@ -18,11 +18,12 @@ use crate::agenda::Agenda;
 use crate::audit::{self, Audit};
 use crate::census::{self, Census};
 use crate::entities::Entities;
+use crate::facts::Facts;
 use crate::peers::{accept, hang_up, timers, transmit};
 use crate::ports::{ChancePort, ClockPort, NetworkPort, StoragePort};
 use crate::record::{closing, commit, waiting_metadata};
 use crate::settings::Settings;
-use crate::{facts, ingest, poll, reclaim, serve};
+use crate::{ingest, poll, reclaim, serve};
 
 /// A relay: a world and the schedule that runs over it.
 pub struct Relay {
@@ -47,7 +48,7 @@ impl Relay {
         world.init_resource::<Agenda>();
         world.init_resource::<Audit>();
         world.init_resource::<Now>();
-        facts::init(&mut world);
+        world.init_resource::<Facts>();
         world.insert_resource(settings);
         world.insert_resource(network);
         world.insert_resource(storage);
@@ -108,7 +109,7 @@ struct Watch(Box<dyn FnMut(&'static str) + Send + Sync>);
 struct Step(&'static str);
 
 /// The steps of a tick, in their order.
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 14] = [
     Step("poll"),
     Step("accept"),
     Step("retry"),
@@ -116,10 +117,8 @@ const STEPS: [Step; 16] = [
     Step("commit"),
     Step("reply"),
     Step("data"),
-    Step("announce"),
-    Step("questions"),
+    Step("listen"),
     Step("let_go"),
-    Step("clear"),
     Step("serve"),
     Step("transmit"),
     Step("expire"),
@@ -171,13 +170,11 @@ fn schedule(audited: bool) -> Schedule {
                 .run_if(there_is(|agenda| !agenda.data.is_empty())),
             // What happened is heard, and forgotten.
             (
-                serve::announce::listen.in_set(Step("announce")),
-                serve::question::listen.in_set(Step("questions")),
+                serve::listen.in_set(Step("listen")),
                 closing::let_go_of_closed.in_set(Step("let_go")),
-                facts::clear.in_set(Step("clear")),
             )
                 .chain()
-                .run_if(facts::are_unheard),
+                .run_if(|facts: Res<Facts>| !facts.is_empty()),
             (
                 serve::serve.in_set(Step("serve")),
                 transmit::transmit.in_set(Step("transmit")),

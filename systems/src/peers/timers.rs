@@ -21,7 +21,7 @@ pub fn expire(mut hang_up: HangUp) {
             Timer::Reply(connection) => end_reply(&mut hang_up, connection),
             Timer::Question(viewer) => {
                 let due = QuestionDue { viewer, due };
-                hang_up.record.happened.due.push(due);
+                hang_up.record.facts.due.push(due);
             }
             Timer::Bury => hang_up::retry_chunks(&mut hang_up.record),
             // It was for `commit` to see the time.

@@ -7,11 +7,11 @@ use baton_components::keys::{SessionKey, StreamKey};
 use baton_components::limits::{KEPT_SESSIONS, KEPT_STREAMS_PER_SESSION};
 use baton_components::session::Session;
 use baton_components::stream::{Closing, Stream, reached};
-use bevy_ecs::system::{Res, ResMut};
+use bevy_ecs::system::ResMut;
 
 use super::{Recorder, pairing, ring};
 use crate::entities::Entities;
-use crate::facts::{Facts, StreamClosed, StreamsPublished};
+use crate::facts::{Facts, StreamClosed};
 
 pub fn begin(recorder: &mut Recorder, key: StreamKey, last_sequence: Option<u64>) {
     if let Some(stream) = recorder.entities.streams.get_mut(key) {
@@ -97,7 +97,7 @@ fn close(recorder: &mut Recorder, key: StreamKey) {
         entities,
         directory,
         storage,
-        happened,
+        facts,
         ..
     } = recorder;
     let entities = &mut **entities;
@@ -145,27 +145,20 @@ fn close(recorder: &mut Recorder, key: StreamKey) {
         stream.chunk = None;
         stream.rotation = None;
     });
-    happened.closed.push(StreamClosed(key));
+    facts.closed.push(StreamClosed(key));
 }
 
 /// Listeners have heard which streams were published and closed in this tick: closed ones
 /// are kept for the viewers that read them, and for viewers to come, and for nobody else.
-pub fn let_go_of_closed(
-    mut entities: ResMut<Entities>,
-    published: Res<Facts<StreamsPublished>>,
-    closed: Res<Facts<StreamClosed>>,
-) {
-    for key in published
-        .0
-        .iter()
-        .flat_map(|fact| fact.streams.iter().copied())
-    {
-        if let Some(stream) = entities.streams.get_mut(key) {
+/// Then the facts are forgotten.
+pub fn let_go_of_closed(mut entities: ResMut<Entities>, mut facts: ResMut<Facts>) {
+    for key in facts.published.iter().flat_map(|fact| &fact.streams) {
+        if let Some(stream) = entities.streams.get_mut(*key) {
             stream.unheard = false;
-            ring::forget_passed(&mut entities, key);
+            ring::forget_passed(&mut entities, *key);
         }
     }
-    for StreamClosed(key) in closed.0.iter().copied() {
+    for StreamClosed(key) in facts.closed.iter().copied() {
         let Some(stream) = entities.streams.get(key) else {
             continue;
         };
@@ -177,6 +170,7 @@ pub fn let_go_of_closed(
             let_go(&mut entities, key);
         }
     }
+    facts.clear();
 }
 
 /// The relay keeps closed streams for viewers to come, up to a number.

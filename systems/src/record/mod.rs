@@ -29,7 +29,7 @@ use bevy_ecs::system::{Res, ResMut, SystemParam};
 
 use crate::agenda::Agenda;
 use crate::entities::Entities;
-use crate::facts::{Happened, ProducerGone, StreamsPublished};
+use crate::facts::{Facts, ProducerGone, StreamsPublished};
 use crate::ports::{StorageError, StoragePort};
 
 pub use streams::NewStream;
@@ -42,7 +42,7 @@ pub struct Recorder<'w> {
     pub storage: ResMut<'w, StoragePort>,
     pub agenda: ResMut<'w, Agenda>,
     pub now: Res<'w, Now>,
-    pub happened: Happened<'w>,
+    pub facts: ResMut<'w, Facts>,
 }
 
 /// Why something was not recorded. Streams are named by their numbers in the log.
@@ -104,7 +104,7 @@ impl Recorder<'_> {
             }
         }
         let published = StreamsPublished { session, streams };
-        self.happened.published.push(published);
+        self.facts.published.push(published);
     }
 
     /// The payload of a packet, `size` bytes, comes next. A disk that has no room for it
@@ -189,7 +189,7 @@ impl Recorder<'_> {
     /// any more. Packets that were described are waited for, unless `is_broken`.
     pub fn end_producer(&mut self, session: SessionKey, is_broken: bool) {
         closing::end_producer(self, session, is_broken);
-        self.happened.gone.push(ProducerGone(session));
+        self.facts.gone.push(ProducerGone(session));
     }
 
     /// No packet of the session comes any more, unless by a new connection. What waits for

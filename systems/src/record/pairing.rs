@@ -38,7 +38,7 @@ pub fn describe(
         // is under way.
         if stream.pending.is_empty() {
             set_beacon(described, now, hold_back, Some(description.timestamp_end));
-            recorder.happened.beacons.push(BeaconMoved(key));
+            recorder.facts.beacons.push(BeaconMoved(key));
         }
         return Ok(());
     }
@@ -267,7 +267,7 @@ fn complete(recorder: &mut Recorder, key: StreamKey, place: PacketPlace, descrip
         // If this fails, `commit` says so and tries again.
         let _ = index_records::flush(&mut recorder.storage, file);
     }
-    recorder.happened.packets.push(PacketComplete(key));
+    recorder.facts.packets.push(PacketComplete(key));
 }
 
 /// The half of a packet that waits has met the other, or never will.

@@ -12,8 +12,6 @@ use baton_components::keys::{SessionKey, StreamKey, TraceKey, ViewerSessionKey, 
 use baton_components::viewer_stream::{MetadataPosition, PacketPosition, Position, ViewerStream};
 use baton_components::wire::viewer::StreamEntry;
 
-use bevy_ecs::system::{Res, ResMut};
-
 use crate::entities::Entities;
 use crate::facts::{Facts, StreamsPublished};
 
@@ -26,14 +24,14 @@ pub enum Seek {
     Last,
 }
 
-/// Hears which streams were published: viewers of their session get viewer streams now, so
-/// that a stream that closes before they ask is not lost to them.
-pub fn listen(mut entities: ResMut<Entities>, published: Res<Facts<StreamsPublished>>) {
-    for StreamsPublished { session, streams } in &published.0 {
+/// Viewers of a session get viewer streams for what was published now, so that a stream
+/// that closes before they ask is not lost to them.
+pub(super) fn hear(entities: &mut Entities, facts: &Facts) {
+    for StreamsPublished { session, streams } in &facts.published {
         let record = entities.sessions.get(*session);
         let viewers = record.map(|session| session.viewers.clone());
         for viewer in viewers.into_iter().flatten() {
-            prepare(&mut entities, viewer, *session, streams, Seek::Beginning);
+            prepare(entities, viewer, *session, streams, Seek::Beginning);
         }
     }
 }

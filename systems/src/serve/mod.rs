@@ -4,7 +4,7 @@
 //! complete when it is read; a packet is told of when its record is on disk. Nothing that a
 //! viewer does or leaves undone reaches a producer.
 
-pub mod announce;
+mod announce;
 mod attach;
 mod body;
 mod connect;
@@ -13,7 +13,7 @@ mod metadata;
 mod new_streams;
 mod next_index;
 mod packet;
-pub mod question;
+mod question;
 mod viewer;
 
 use baton_components::directory::Directory;
@@ -25,8 +25,15 @@ pub use viewer::serve;
 
 use crate::agenda::Agenda;
 use crate::entities::Entities;
+use crate::facts::Facts;
 use crate::ports::{ChancePort, ClockPort, StoragePort};
 use baton_components::viewer_session::{Question, ViewerSession};
+
+/// Hears what happened, before viewers are served.
+pub fn listen(mut entities: ResMut<Entities>, mut agenda: ResMut<Agenda>, facts: Res<Facts>) {
+    announce::hear(&mut entities, &facts);
+    question::hear(&mut entities, &mut agenda, &facts);
+}
 
 /// What viewers' requests act on.
 #[derive(SystemParam)]

@@ -12,8 +12,6 @@ use baton_components::keys::{SessionKey, StreamKey, ViewerSessionKey, ViewerStre
 use baton_components::limits::{QUESTION_PATIENCE, QUESTION_PAUSE_MIN, QUESTION_PAUSES};
 use baton_components::viewer_session::{Asked, Question, ViewerSession};
 
-use bevy_ecs::system::{Res, ResMut};
-
 use super::{Caller, Serve};
 use crate::agenda::Agenda;
 use crate::deadlines::Timer;
@@ -59,27 +57,19 @@ pub(super) fn is_kept(
     until.is_some()
 }
 
-/// Hears what happened to streams and sessions: questions that may have an answer now are
-/// looked at in this tick.
-pub fn listen(
-    mut entities: ResMut<Entities>,
-    mut agenda: ResMut<Agenda>,
-    packets: Res<Facts<PacketComplete>>,
-    beacons: Res<Facts<BeaconMoved>>,
-    gone: Res<Facts<ProducerGone>>,
-    due: Res<Facts<QuestionDue>>,
-) {
-    for PacketComplete(stream) in &packets.0 {
-        look_again(&entities, &mut agenda, *stream);
+/// Questions that may have an answer now are looked at in this tick.
+pub(super) fn hear(entities: &mut Entities, agenda: &mut Agenda, facts: &Facts) {
+    for PacketComplete(stream) in &facts.packets {
+        look_again(entities, agenda, *stream);
     }
-    for BeaconMoved(stream) in &beacons.0 {
-        look_again(&entities, &mut agenda, *stream);
+    for BeaconMoved(stream) in &facts.beacons {
+        look_again(entities, agenda, *stream);
     }
-    for ProducerGone(session) in &gone.0 {
-        look_again_at_all(&entities, &mut agenda, *session);
+    for ProducerGone(session) in &facts.gone {
+        look_again_at_all(entities, agenda, *session);
     }
-    for QuestionDue { viewer, due } in &due.0 {
-        expire(&mut entities, &mut agenda, *viewer, *due);
+    for QuestionDue { viewer, due } in &facts.due {
+        expire(entities, agenda, *viewer, *due);
     }
 }
 
