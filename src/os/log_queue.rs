@@ -32,6 +32,8 @@ struct State {
     dropped: u64,
     /// Lines were taken, and are not written yet.
     writing: bool,
+    /// The thread waits to be woken by the next line.
+    is_asleep: bool,
     /// There is a thread.
     started: bool,
 }
@@ -43,6 +45,9 @@ static QUEUE: LogQueue = LogQueue::new();
 const WAITING_BYTES_MAX: usize = 256 * 1024;
 /// A buffer that grew larger in a burst is given back.
 const BUFFER_KEPT_BYTES: usize = 16 * 1024;
+/// Lines of that time are written together: to wake the thread costs the relay more than to
+/// queue a line.
+const GATHERING: Duration = Duration::from_millis(10);
 /// What the thread needs is a few calls deep.
 const STACK_BYTES: usize = 64 * 1024;
 /// How long the end of a process waits for its last lines to be written.
@@ -115,6 +120,7 @@ impl LogQueue {
                 waiting: Vec::new(),
                 dropped: 0,
                 writing: false,
+                is_asleep: false,
                 started: false,
             }),
             changed: Condvar::new(),
@@ -141,8 +147,11 @@ impl LogQueue {
             }
         }
         state.waiting.push(b'\n');
+        let wakes = std::mem::take(&mut state.is_asleep);
         drop(state);
-        self.changed.notify_all();
+        if wakes {
+            self.changed.notify_all();
+        }
     }
 
     fn flush(&self, patience: Duration) {
@@ -164,6 +173,7 @@ impl LogQueue {
         loop {
             let dropped = self.take(&mut lines);
             sink.write(&lines, dropped);
+            thread::sleep(GATHERING);
         }
     }
 
@@ -178,7 +188,10 @@ impl LogQueue {
         self.changed.notify_all();
         let mut state = self
             .changed
-            .wait_while(state, |state| state.waiting.is_empty())
+            .wait_while(state, |state| {
+                state.is_asleep = state.waiting.is_empty();
+                state.is_asleep
+            })
             .unwrap_or_else(PoisonError::into_inner);
         state.writing = true;
         std::mem::swap(&mut state.waiting, lines);
