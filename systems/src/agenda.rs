@@ -4,13 +4,15 @@
 //! proportion to what happens in it and never to what exists. A key may be stale or
 //! listed twice: whoever drains a list looks the key up.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey, TraceFileKey, ViewerSessionKey};
+use baton_components::connection::{Connection, Ending};
+use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey, TraceFileKey};
 use baton_components::limits::COMMIT_DELAY;
 use bevy_ecs::resource::Resource;
+
+use crate::deadlines::{Deadlines, Timer};
 
 #[derive(Debug, Default, Resource)]
 pub struct Agenda {
@@ -41,34 +43,22 @@ pub struct Agenda {
     pub is_stopping: bool,
     /// Sessions that are over and kept for viewers to come, oldest first.
     pub kept: VecDeque<SessionKey>,
-    /// What is looked at when nothing happens, soonest first.
-    pub timers: BinaryHeap<Reverse<(Duration, Timer)>>,
+    pub deadlines: Deadlines,
 }
 
 impl Agenda {
+    /// The connection ends, for this reason; it is closed at the end of the tick.
+    pub fn close(&mut self, key: ConnectionKey, connection: &mut Connection, why: Ending) {
+        connection.end(why);
+        self.ending.push(key);
+    }
+
     /// There are index records to be written, now or soon.
     pub fn expect_commit(&mut self, now: Duration) {
         if self.commit_by.is_none() {
             let deadline = now + COMMIT_DELAY;
             self.commit_by = Some(deadline);
-            self.timers.push(Reverse((deadline, Timer::Commit)));
+            self.deadlines.at(deadline, Timer::Commit);
         }
     }
-}
-
-/// Something that does not last for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Timer {
-    /// A session waits for packets that were announced before its producer went.
-    Drain(SessionKey),
-    /// A peer is to say what it speaks.
-    Handshake(ConnectionKey),
-    /// A peer is to take its replies.
-    Reply(ConnectionKey),
-    /// A viewer's question has waited.
-    Question(ViewerSessionKey),
-    /// Index records are to be written.
-    Commit,
-    /// Files of chunks that are over are to be moved or deleted.
-    Bury,
 }

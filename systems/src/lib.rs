@@ -10,6 +10,7 @@ pub mod agenda;
 pub mod audit;
 pub mod census;
 mod chance;
+pub mod deadlines;
 pub mod entities;
 mod facts;
 mod ingest;

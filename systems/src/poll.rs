@@ -1,6 +1,5 @@
 //! Waiting: the one place where a relay does nothing.
 
-use std::cmp::Reverse;
 use std::time::Duration;
 
 use baton_components::connection::{Connection, Port};
@@ -58,9 +57,7 @@ fn timeout(agenda: &Agenda, last: Duration) -> Option<Duration> {
         return Some(Duration::ZERO);
     }
     let retry = (!agenda.waiting_metadata.is_empty()).then_some(WAITING_METADATA_RETRY);
-    let timer = agenda
-        .timers
-        .peek()
-        .map(|Reverse((deadline, _))| deadline.saturating_sub(last));
+    let deadline = agenda.deadlines.next();
+    let timer = deadline.map(|deadline| deadline.saturating_sub(last));
     retry.into_iter().chain(timer).min()
 }

@@ -5,7 +5,6 @@
 //! pass frees a whole session, children before parents, at a cost in proportion to
 //! what is freed.
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use baton_components::chunk::{Chunk, CloseCommand, Place};
@@ -17,11 +16,13 @@ use baton_components::viewer_session::ViewerSession;
 use baton_components::viewer_stream::ViewerStream;
 use bevy_ecs::system::{Res, ResMut};
 
-use crate::agenda::{Agenda, Timer};
+use crate::agenda::Agenda;
+use crate::deadlines::Timer;
 use crate::entities::{Entities, Entity};
 use crate::ports::{StorageError, StoragePort};
 use crate::record::chunks;
-use crate::record::trace_files;
+use crate::record::index_records;
+use crate::record::ring;
 use crate::record::waiting_metadata;
 
 /// Frees every condemned record, after its last rites.
@@ -95,8 +96,8 @@ pub fn reclaim(
     }
     while let Some((_, mut record)) = entities.trace_files.pop_condemned() {
         // The last chance of what waits for room on the disk.
-        if let Err(error) = trace_files::flush(&mut storage, &mut record) {
-            trace_files::give_up_records(&mut storage, &mut record, &error);
+        if let Err(error) = index_records::flush(&mut storage, &mut record) {
+            index_records::give_up(&mut storage, &mut record, &error);
         }
         if let Err(error) = waiting_metadata::flush(&entities.files, &mut storage, &mut record) {
             waiting_metadata::give_up(&entities.files, &record, &error);
@@ -138,7 +139,7 @@ fn leave_stream(
         return;
     };
     stream.viewers.retain(|viewer| *viewer != key);
-    trace_files::forget_passed(entities, record.stream);
+    ring::forget_passed(entities, record.stream);
 }
 
 /// Does what a chunk's close asked for, and takes what was deleted from viewers.
@@ -167,7 +168,7 @@ fn bury(
                 file.cleared = true;
             }
         }
-        trace_files::forget_passed(entities, *stream);
+        ring::forget_passed(entities, *stream);
     }
     buried
 }
@@ -196,8 +197,8 @@ fn report_done(chunk: &Chunk) {
 fn try_again(entities: &mut Entities, agenda: &mut Agenda, now: &Now, mut chunk: Chunk) {
     chunk.failed += 1;
     if agenda.unburied.is_empty() {
-        let timer = Reverse((now.monotonic + CHUNK_RETRY, Timer::Bury));
-        agenda.timers.push(timer);
+        let when = now.monotonic + CHUNK_RETRY;
+        agenda.deadlines.at(when, Timer::Bury);
     }
     agenda.unburied.push(entities.insert(chunk));
 }

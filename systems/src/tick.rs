@@ -193,7 +193,7 @@ fn schedule(audited: bool) -> Schedule {
             )
                 .chain()
                 .run_if(|agenda: Res<Agenda>, now: Res<Now>| {
-                    timers::are_due(&agenda, &now) || !agenda.ending.is_empty()
+                    agenda.deadlines.are_due(now.monotonic) || !agenda.ending.is_empty()
                 }),
             // What nobody holds any more is freed.
             reclaim::reclaim.in_set(Step("reclaim")),

@@ -87,8 +87,7 @@ fn report(ingest: &mut Ingest, key: ConnectionKey, command: u32, fault: &Fault) 
                 peer,
                 "control connection: {command}: {reason}; connection closed"
             );
-            connection.end(Ending::Abort);
-            ingest.record.agenda.ending.push(key);
+            ingest.record.agenda.close(key, connection, Ending::Abort);
         }
         Then::Stay => {
             let Role::Control(control) = &mut connection.role else {

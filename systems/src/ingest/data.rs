@@ -88,8 +88,7 @@ fn report(ingest: &mut Ingest, key: ConnectionKey, reason: &Reason) {
             peer = connection.peer,
             "data connection: {reason}; connection closed"
         );
-        connection.end(Ending::Abort);
-        ingest.record.agenda.ending.push(key);
+        ingest.record.agenda.close(key, connection, Ending::Abort);
     }
 }
 

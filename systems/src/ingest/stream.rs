@@ -13,7 +13,8 @@ use super::fault::{Fault, Reason};
 use super::{Ingest, old_paths};
 use crate::chance;
 use crate::record::NewStream;
-use crate::record::trace_files::{self, INDEX_ENDING};
+use crate::record::file_paths::INDEX_ENDING;
+use crate::record::ring;
 use crate::settings::Grouping;
 
 /// Directories in the path of a stream of one process.
@@ -127,7 +128,7 @@ fn hold_back(ingest: &mut Ingest, own: SessionKey, path: &RelativePath) {
     let directories: Vec<&[u8]> = path.components().collect();
     let is_per_process = directories.windows(2).any(|two| two == PER_PROCESS);
     if let Some(time) = ingest.settings.hold_back.of(is_per_process)
-        && trace_files::is_served(&ingest.record.entities, own)
+        && ring::is_served(&ingest.record.entities, own)
         && let Some(session) = ingest.record.entities.sessions.get_mut(own)
     {
         session.hold_back = time;

@@ -1,13 +1,12 @@
 //! New connections.
 
-use std::cmp::Reverse;
-
 use baton_components::connection::{Connection, Port};
 use baton_components::limits::{ACCEPTS_PER_TICK, HANDSHAKE_PATIENCE};
 use baton_components::time::Now;
 use bevy_ecs::system::{Res, ResMut};
 
-use crate::agenda::{Agenda, Timer};
+use crate::agenda::Agenda;
+use crate::deadlines::Timer;
 use crate::entities::Entities;
 use crate::ports::NetworkPort;
 
@@ -32,9 +31,7 @@ pub fn accept(
         network.adopt(key);
         if port != Port::Data {
             let deadline = now.monotonic + HANDSHAKE_PATIENCE;
-            agenda
-                .timers
-                .push(Reverse((deadline, Timer::Handshake(key))));
+            agenda.deadlines.at(deadline, Timer::Handshake(key));
         }
     }
 }

@@ -1,14 +1,12 @@
 //! Connections end: they let go of what they hold, and producers' sessions close.
 
-use std::cmp::Reverse;
-
 use baton_components::chunk::Chunk;
 use baton_components::connection::{Connection, Ending, Role};
 use baton_components::keys::{ConnectionKey, SessionKey};
 use baton_components::limits::DRAIN_GRACE;
 use bevy_ecs::system::{ResMut, SystemParam};
 
-use crate::agenda::Timer;
+use crate::deadlines::Timer;
 use crate::peers::refusals::report_more;
 use crate::ports::NetworkPort;
 use crate::record::{Recorder, closing};
@@ -137,7 +135,7 @@ fn expect_data(record: &mut Recorder, key: SessionKey) {
         session.data_connections == 0 && !session.given_up && !session.open_streams.is_empty()
     });
     if is_waiting {
-        let timer = Reverse((record.now.monotonic + DRAIN_GRACE, Timer::Drain(key)));
-        record.agenda.timers.push(timer);
+        let when = record.now.monotonic + DRAIN_GRACE;
+        record.agenda.deadlines.at(when, Timer::Drain(key));
     }
 }

@@ -33,8 +33,7 @@ pub fn receive(
                 "{} connection ended",
                 connection.port().name()
             );
-            connection.end(Ending::Close);
-            agenda.ending.push(key);
+            agenda.close(key, connection, Ending::Close);
         }
         // A peer that was killed often ends with a reset. What it had sent on its
         // other connection is still there to be read, so this is no abort.
@@ -44,8 +43,7 @@ pub fn receive(
                 "{} connection broke: {reason}",
                 connection.port().name()
             );
-            connection.end(Ending::Close);
-            agenda.ending.push(key);
+            agenda.close(key, connection, Ending::Close);
         }
     }
     true

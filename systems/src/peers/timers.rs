@@ -3,28 +3,18 @@
 //! A timer is set when a wait begins and is not taken back: when its time comes it
 //! looks whether there still is something to wait for.
 
-use std::cmp::Reverse;
-
 use baton_components::connection::{Ending, Role};
 use baton_components::keys::{ConnectionKey, SessionKey};
 use baton_components::limits::REPLY_PATIENCE;
-use baton_components::time::Now;
 
-use crate::agenda::{Agenda, Timer};
+use crate::deadlines::Timer;
 use crate::facts::QuestionDue;
 use crate::peers::hang_up::{self, HangUp};
 
-/// Whether the time of a timer has come.
-pub fn are_due(agenda: &Agenda, now: &Now) -> bool {
-    let first = agenda.timers.peek();
-    first.is_some_and(|Reverse((deadline, _))| *deadline <= now.monotonic)
-}
-
 /// Acts on every timer whose time has come.
 pub fn expire(mut hang_up: HangUp) {
-    while are_due(&hang_up.record.agenda, &hang_up.record.now)
-        && let Some(Reverse((due, timer))) = hang_up.record.agenda.timers.pop()
-    {
+    let now = hang_up.record.now.monotonic;
+    while let Some((due, timer)) = hang_up.record.agenda.deadlines.pop_due(now) {
         match timer {
             Timer::Drain(session) => end_drain(&mut hang_up, session),
             Timer::Handshake(connection) => end_handshake(&mut hang_up, connection),
@@ -73,8 +63,8 @@ fn end_reply(hang_up: &mut HangUp, key: ConnectionKey) {
     if deadline <= now {
         end(hang_up, key, "its replies are not taken");
     } else {
-        let timer = Reverse((deadline, Timer::Reply(key)));
-        hang_up.record.agenda.timers.push(timer);
+        let when = deadline;
+        hang_up.record.agenda.deadlines.at(when, Timer::Reply(key));
     }
 }
 
@@ -85,7 +75,6 @@ fn end(hang_up: &mut HangUp, key: ConnectionKey, why: &str) {
             peer = connection.peer,
             "{port} connection: {why}; connection closed"
         );
-        connection.end(Ending::Abort);
-        hang_up.record.agenda.ending.push(key);
+        hang_up.record.agenda.close(key, connection, Ending::Abort);
     }
 }

@@ -3,8 +3,6 @@
 //! A large body goes from its file to the peer without passing through here; a peer
 //! that takes no more of it costs nothing until it does.
 
-use std::cmp::Reverse;
-
 use baton_components::connection::{Body, Connection, Ending};
 use baton_components::keys::ConnectionKey;
 use baton_components::limits::{
@@ -13,7 +11,8 @@ use baton_components::limits::{
 use baton_components::time::Now;
 use bevy_ecs::system::{Local, Res, ResMut, SystemParam};
 
-use crate::agenda::{Agenda, Timer};
+use crate::agenda::Agenda;
+use crate::deadlines::Timer;
 use crate::entities::Entities;
 use crate::ports::{NetworkPort, StorageError, StoragePort, Transmitted};
 
@@ -62,8 +61,8 @@ fn transmit_to(transmit: &mut Transmit, key: ConnectionKey) {
         connection.stalled_since = None;
     } else if connection.stalled_since.is_none() {
         connection.stalled_since = Some(now);
-        let timer = Reverse((now + REPLY_PATIENCE, Timer::Reply(key)));
-        transmit.agenda.timers.push(timer);
+        let when = now + REPLY_PATIENCE;
+        transmit.agenda.deadlines.at(when, Timer::Reply(key));
     } else if left < waiting {
         connection.stalled_since = Some(now);
     }
@@ -156,7 +155,6 @@ fn end(transmit: &mut Transmit, key: ConnectionKey, reason: &str) {
     if let Some(connection) = transmit.entities.connections.get_mut(key) {
         let port = connection.port().name();
         tracing::info!(peer = connection.peer, "{port} connection broke: {reason}");
-        connection.end(Ending::Close);
-        transmit.agenda.ending.push(key);
+        transmit.agenda.close(key, connection, Ending::Close);
     }
 }

@@ -9,7 +9,7 @@ use baton_components::session::Session;
 use baton_components::stream::{Closing, Stream, reached};
 use bevy_ecs::system::{Res, ResMut};
 
-use super::{Recorder, trace_files};
+use super::{Recorder, pairing, ring};
 use crate::entities::Entities;
 use crate::facts::{Facts, StreamClosed, StreamsPublished};
 
@@ -85,7 +85,7 @@ fn last_announced(entities: &mut Entities, key: StreamKey) -> Option<u64> {
     stream.pending = described.into();
     let last = stream.pending.back().map(|(sequence, _)| *sequence);
     for (_, index) in undescribed {
-        trace_files::end_half(entities, index);
+        pairing::end_half(entities, index);
     }
     last
 }
@@ -117,10 +117,10 @@ fn close(recorder: &mut Recorder, key: StreamKey) {
     let session = stream.session;
 
     for (_, index) in pending {
-        trace_files::end_half(entities, index);
+        pairing::end_half(entities, index);
     }
     for file in files {
-        trace_files::finish(entities, storage, file);
+        ring::finish(entities, storage, file);
     }
     directory.streams.remove(&handle);
     let Entities {
@@ -162,7 +162,7 @@ pub fn let_go_of_closed(
     {
         if let Some(stream) = entities.streams.get_mut(key) {
             stream.unheard = false;
-            trace_files::forget_passed(&mut entities, key);
+            ring::forget_passed(&mut entities, key);
         }
     }
     for StreamClosed(key) in closed.0.iter().copied() {
@@ -171,7 +171,7 @@ pub fn let_go_of_closed(
         };
         let session = stream.session;
         if stream.published && entities.sessions.is_owned(session) {
-            trace_files::forget_passed(&mut entities, key);
+            ring::forget_passed(&mut entities, key);
             forget_oldest_kept(&mut entities, session);
         } else {
             let_go(&mut entities, key);
@@ -226,5 +226,5 @@ fn let_go(entities: &mut Entities, key: StreamKey) {
         stream.published = false;
         entities.disown::<Stream>(key);
     }
-    trace_files::forget_passed(entities, key);
+    ring::forget_passed(entities, key);
 }

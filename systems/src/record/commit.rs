@@ -13,7 +13,7 @@ use bevy_ecs::system::{Local, Res, ResMut};
 use crate::agenda::Agenda;
 use crate::entities::Entities;
 use crate::ports::StoragePort;
-use crate::record::trace_files;
+use crate::record::index_records;
 
 /// Writes the records whose time has come. Those that the disk does not take get another.
 pub fn commit(
@@ -52,7 +52,7 @@ fn write_records(
         let Some(file) = entities.trace_files.get_mut(*key) else {
             return false;
         };
-        let Err(error) = trace_files::flush(storage, file) else {
+        let Err(error) = index_records::flush(storage, file) else {
             return false;
         };
         if !*failing && !failed {
@@ -62,7 +62,7 @@ fn write_records(
         let waiting = file.index.as_ref().map_or(0, |index| index.fresh.len());
         let kept = waiting <= UNWRITTEN_RECORDS_BYTES_MAX;
         if !kept {
-            trace_files::give_up_records(storage, file, &error);
+            index_records::give_up(storage, file, &error);
         }
         kept
     });

@@ -4,7 +4,7 @@ use baton_components::keys::StreamKey;
 use baton_components::session::Session;
 use baton_components::stream::Stream;
 
-use super::{RecordError, Recorder, trace_files, waiting_metadata};
+use super::{RecordError, Recorder, data_files, ring, waiting_metadata};
 
 pub fn append(
     recorder: &mut Recorder,
@@ -62,8 +62,8 @@ pub fn reset(recorder: &mut Recorder, key: StreamKey) -> Result<(), RecordError>
         // What waits comes again with the rest.
         file.waiting = None;
     }
-    trace_files::finish(entities, storage, old);
-    trace_files::begin(entities, storage, key)?;
+    ring::finish(entities, storage, old);
+    data_files::begin(entities, storage, key)?;
     entities.relink(key, |stream: &mut Stream| {
         stream.files.retain(|file| *file != old);
     });

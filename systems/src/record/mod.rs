@@ -6,14 +6,17 @@
 pub mod chunks;
 pub mod closing;
 pub mod commit;
+mod data_files;
+pub mod file_paths;
 mod giving_up;
+pub mod index_records;
 mod metadata;
 mod packets;
 mod pairing;
 pub mod places;
+pub mod ring;
 mod rotation;
 mod streams;
-pub mod trace_files;
 pub mod waiting_metadata;
 
 use std::os::fd::BorrowedFd;

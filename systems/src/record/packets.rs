@@ -7,7 +7,10 @@ use baton_components::keys::{StreamKey, TraceFileKey};
 use baton_components::session::Session;
 use baton_components::stream::Arriving;
 
-use super::{RecordError, Recorder, closing, pairing, rotation, trace_files, waiting_metadata};
+use super::{
+    RecordError, Recorder, closing, data_files, index_records, pairing, ring, rotation,
+    waiting_metadata,
+};
 use crate::ports::StorageError;
 
 pub fn begin(recorder: &mut Recorder, key: StreamKey, size: u32) -> Result<(), RecordError> {
@@ -25,7 +28,7 @@ pub fn begin(recorder: &mut Recorder, key: StreamKey, size: u32) -> Result<(), R
         entities, storage, ..
     } = &mut *recorder;
     let room = waiting_metadata::check(entities, key)
-        .and_then(|()| trace_files::make_room(entities, storage, key, u64::from(size)));
+        .and_then(|()| ring::make_room(entities, storage, key, u64::from(size)));
     if let Err(error) = &room {
         report_loss(recorder, key, error);
     }
@@ -48,7 +51,7 @@ pub fn append(recorder: &mut Recorder, key: StreamKey, bytes: &[u8]) -> Result<(
         return Ok(());
     };
     let written =
-        trace_files::write(storage, file, bytes).inspect_err(|_| trace_files::cut(storage, file));
+        data_files::write(storage, file, bytes).inspect_err(|_| data_files::cut(storage, file));
     note(recorder, key, written);
     Ok(())
 }
@@ -69,9 +72,9 @@ pub fn take(
     let Some(file) = entities.trace_files.get_mut(file) else {
         return Ok(None);
     };
-    let taken = trace_files::take(storage, file, length, from);
+    let taken = data_files::take(storage, file, length, from);
     if taken.written.is_err() {
-        trace_files::cut(storage, file);
+        data_files::cut(storage, file);
     } else if taken.bytes == 0 {
         return Ok(None);
     }
@@ -144,9 +147,9 @@ fn complete(
     let Recorder {
         entities, storage, ..
     } = recorder;
-    if is_indexed && let Err(error) = trace_files::begin_index(entities, storage, key) {
+    if is_indexed && let Err(error) = index_records::begin(entities, storage, key) {
         if let Some(file) = entities.trace_files.get_mut(key) {
-            trace_files::cut(storage, file);
+            data_files::cut(storage, file);
         }
         return Err(error);
     }
@@ -155,8 +158,8 @@ fn complete(
         .get_mut(key)
         .expect("law of holds: a stream holds the file that it writes");
     let offset = file.size;
-    let size = trace_files::complete(storage, file, padding)
-        .inspect_err(|_| trace_files::cut(storage, file))?;
+    let size = data_files::complete(storage, file, padding)
+        .inspect_err(|_| data_files::cut(storage, file))?;
     Ok(PacketPlace {
         file: key,
         offset,
@@ -176,7 +179,7 @@ pub fn cut(recorder: &mut Recorder, key: StreamKey) {
     stream.arriving = None;
     let file = stream.current_file();
     if let Some(file) = file.and_then(|file| entities.trace_files.get_mut(file)) {
-        trace_files::cut(storage, file);
+        data_files::cut(storage, file);
     }
 }
 

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use baton_components::index::{Half, Index, PacketPlace};
-use baton_components::keys::{SessionKey, StreamKey};
+use baton_components::keys::{IndexKey, SessionKey, StreamKey};
 use baton_components::limits::{COMMIT_BYTES, PENDING_INDEXES_PER_STREAM};
 use baton_components::stream::{Described, LastIndex, reached};
 use baton_components::wire::ctf_index::IndexRecord;
 use baton_components::wire::producer::{NONE, SendIndex};
 
-use super::{RecordError, Recorder, rotation, trace_files};
+use super::{RecordError, Recorder, index_records, rotation};
+use crate::entities::Entities;
 use crate::facts::{BeaconMoved, PacketComplete};
 
 /// Takes the description of a packet, or a live beacon.
@@ -258,13 +259,13 @@ fn complete(recorder: &mut Recorder, key: StreamKey, place: PacketPlace, descrip
         recorder.agenda.indexed.push(place.file);
         recorder.agenda.expect_commit(recorder.now.monotonic);
     }
-    let waiting = trace_files::record(file, &record);
+    let waiting = index_records::add(file, &record);
     if let Some(delay) = hold_back {
         file.hold_back_last(recorder.now.monotonic, delay);
     }
     if waiting >= COMMIT_BYTES {
         // If this fails, `commit` says so and tries again.
-        let _ = trace_files::flush(&mut recorder.storage, file);
+        let _ = index_records::flush(&mut recorder.storage, file);
     }
     recorder.happened.packets.push(PacketComplete(key));
 }
@@ -277,7 +278,7 @@ fn stop_waiting(recorder: &mut Recorder, key: StreamKey, sequence: u64) {
     };
     let at = stream.find_pending(sequence).ok();
     if let Some((_, index)) = at.and_then(|at| stream.pending.remove(at)) {
-        trace_files::end_half(entities, index);
+        end_half(entities, index);
     }
 }
 
@@ -291,4 +292,17 @@ fn account(recorder: &mut Recorder, key: StreamKey, description: &SendIndex) {
             packet_sequence: description.packet_sequence,
         });
     }
+}
+
+/// A half does not wait any more: its file may be complete now.
+pub fn end_half(entities: &mut Entities, key: IndexKey) {
+    if let Some(Index {
+        half: Half::Packet(place),
+        ..
+    }) = entities.indexes.get(key)
+        && let Some(file) = entities.trace_files.get_mut(place.file)
+    {
+        file.awaited -= 1;
+    }
+    entities.disown::<Index>(key);
 }

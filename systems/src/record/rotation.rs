@@ -9,7 +9,7 @@ use baton_components::keys::{ChunkKey, IndexKey, StreamKey, TraceFileKey};
 use baton_components::limits::COPY_SLICE_BYTES;
 use baton_components::stream::{Rotation, Stream};
 
-use super::{RecordError, Recorder, trace_files};
+use super::{RecordError, Recorder, data_files, index_records, ring};
 
 /// Moves the stream to its new chunk if the time has come.
 pub fn try_rotate(recorder: &mut Recorder, key: StreamKey) -> Result<(), RecordError> {
@@ -108,7 +108,7 @@ fn move_to(
             stream.chunk_ordinal = stream.next_ordinal;
         }
     });
-    trace_files::begin(&mut recorder.entities, &mut recorder.storage, key)?;
+    data_files::begin(&mut recorder.entities, &mut recorder.storage, key)?;
     for (index, place) in excess {
         let moved = copy_packet(recorder, key, *place)?;
         repoint(recorder, *index, *place, moved);
@@ -119,7 +119,7 @@ fn move_to(
             let Recorder {
                 entities, storage, ..
             } = &mut *recorder;
-            trace_files::make_room(entities, storage, key, u64::from(arriving.size))?;
+            ring::make_room(entities, storage, key, u64::from(arriving.size))?;
         }
         copy_to_current(recorder, key, file, from, to)?;
     }
@@ -130,9 +130,9 @@ fn move_to(
     }
     // Nothing reads the old files any more: they end with the packets that stay.
     for file in &old {
-        trace_files::finish(&mut recorder.entities, &mut recorder.storage, *file);
+        ring::finish(&mut recorder.entities, &mut recorder.storage, *file);
     }
-    trace_files::forget_passed(&mut recorder.entities, key);
+    ring::forget_passed(&mut recorder.entities, key);
     Ok(())
 }
 
@@ -159,7 +159,7 @@ fn copy_packet(
     key: StreamKey,
     place: PacketPlace,
 ) -> Result<PacketPlace, RecordError> {
-    trace_files::make_room(
+    ring::make_room(
         &mut recorder.entities,
         &mut recorder.storage,
         key,
@@ -170,13 +170,13 @@ fn copy_packet(
     let Recorder {
         entities, storage, ..
     } = &mut *recorder;
-    trace_files::begin_index(entities, storage, file)?;
+    index_records::begin(entities, storage, file)?;
     let new = entities
         .trace_files
         .get_mut(file)
         .expect("law of holds: a stream holds the file that it writes");
     let offset = new.size;
-    trace_files::complete(storage, new, 0)?;
+    data_files::complete(storage, new, 0)?;
     Ok(PacketPlace {
         file,
         offset,
@@ -220,7 +220,7 @@ fn copy_to_current(
     while at < end {
         let size = slice.len().min((end - at) as usize);
         storage.read(source, at, &mut slice[..size])?;
-        trace_files::write(storage, file, &slice[..size])?;
+        data_files::write(storage, file, &slice[..size])?;
         at += size as u64;
     }
     Ok(to)

@@ -8,7 +8,7 @@ use baton_components::stream::{FileLimit, Kind, Stream, TraceFiles};
 use baton_components::trace::Trace;
 use smallvec::SmallVec;
 
-use super::{RecordError, Recorder, places, trace_files};
+use super::{RecordError, Recorder, data_files, places};
 
 /// A stream that is to be recorded.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ pub fn begin(
     if let Some(session) = entities.sessions.get_mut(own) {
         session.stream_count += 1;
     }
-    if let Err(error) = trace_files::begin(entities, storage, key) {
+    if let Err(error) = data_files::begin(entities, storage, key) {
         entities.disown::<Stream>(key);
         return Err(error.into());
     }

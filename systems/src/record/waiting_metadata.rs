@@ -14,7 +14,7 @@ use bevy_ecs::system::ResMut;
 use crate::agenda::Agenda;
 use crate::entities::Entities;
 use crate::ports::{StorageError, StoragePort};
-use crate::record::trace_files;
+use crate::record::data_files;
 
 type Files = Arena<FileKey, File>;
 
@@ -89,10 +89,10 @@ fn append(
     bytes: &[u8],
     padding: u32,
 ) -> Result<(), StorageError> {
-    trace_files::write(storage, file, bytes)
-        .and_then(|()| trace_files::complete(storage, file, padding))
+    data_files::write(storage, file, bytes)
+        .and_then(|()| data_files::complete(storage, file, padding))
         .map(|_| ())
-        .inspect_err(|_| trace_files::cut(storage, file))
+        .inspect_err(|_| data_files::cut(storage, file))
 }
 
 /// Whether the metadata of a stream's packets is there: an error says which waits.

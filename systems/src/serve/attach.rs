@@ -11,7 +11,7 @@ use baton_components::wire::viewer::{
 use super::announce::{self, Seek};
 use super::{Caller, Serve, list};
 use crate::reclaim::leave_session;
-use crate::record::trace_files;
+use crate::record::ring;
 
 pub fn attach(serve: &mut Serve, caller: Caller, id: u64, seek: u32, replies: &mut Vec<u8>) {
     let (viewer, session, seek) = match check(serve, caller, id, seek) {
@@ -64,7 +64,7 @@ fn check(
         .sessions
         .get(key)
         .ok_or(AttachStatus::Unknown)?;
-    if !trace_files::is_served(&serve.entities, key) {
+    if !ring::is_served(&serve.entities, key) {
         return Err(AttachStatus::NotLive);
     }
     if !list::is_readable(session, caller.minor) {

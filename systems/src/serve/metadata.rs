@@ -8,7 +8,7 @@ use baton_components::wire::viewer::reply::MetadataReply;
 
 use super::{Caller, Serve, announce, body};
 use crate::entities::Entities;
-use crate::record::trace_files;
+use crate::record::ring;
 
 /// Metadata that a viewer does not have. Whole messages of the producer: less could
 /// not be parsed.
@@ -73,7 +73,7 @@ fn advance(entities: &mut Entities, key: ViewerStreamKey, unread: &Unread) {
         }
     });
     if let Some(stream) = entities.viewer_streams.get(key).map(|viewer| viewer.stream) {
-        trace_files::forget_passed(entities, stream);
+        ring::forget_passed(entities, stream);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Serve: viewers ask, and get what is committed.
 //!
-//! One file for each theme of the live protocol. A request is answered from the
-//! state of one moment, the end of `commit`; nothing that a viewer does or leaves
-//! undone reaches a producer.
+//! One file for each theme of the live protocol. A request is answered from what is
+//! complete when it is read; a packet is told of when its record is on disk. Nothing that a
+//! viewer does or leaves undone reaches a producer.
 
 pub mod announce;
 mod attach;

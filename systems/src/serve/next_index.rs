@@ -13,7 +13,8 @@ use baton_components::wire::viewer::{NEW_METADATA, NEW_STREAM, NextIndexStatus};
 use super::{Caller, Serve, announce, metadata, question};
 use crate::entities::Entities;
 use crate::ports::StoragePort;
-use crate::record::trace_files;
+use crate::record::index_records;
+use crate::record::ring;
 use crate::record::waiting_metadata;
 
 /// Answers, unless there is nothing to tell and the question can wait: whether it was
@@ -224,7 +225,7 @@ fn write_next(
         && (file.committed()..file.told(at)).contains(&position.record)
     {
         // If this fails, `commit` says so and tries again.
-        let _ = trace_files::flush(storage, file);
+        let _ = index_records::flush(storage, file);
     }
 }
 
@@ -236,7 +237,7 @@ fn go_to(entities: &mut Entities, key: ViewerStreamKey, file: TraceFileKey) {
         }
     });
     if let Some(stream) = entities.viewer_streams.get(key).map(|viewer| viewer.stream) {
-        trace_files::forget_passed(entities, stream);
+        ring::forget_passed(entities, stream);
     }
 }
 

@@ -6,7 +6,6 @@
 //! time passes soon enough that a viewer sees a slow relay at worst. Only who asks for
 //! the same stream as before is kept waiting: others may find something elsewhere.
 
-use std::cmp::Reverse;
 use std::time::Duration;
 
 use baton_components::keys::{SessionKey, StreamKey, ViewerSessionKey, ViewerStreamKey};
@@ -16,7 +15,8 @@ use baton_components::viewer_session::{Asked, Question, ViewerSession};
 use bevy_ecs::system::{Res, ResMut};
 
 use super::{Caller, Serve};
-use crate::agenda::{Agenda, Timer};
+use crate::agenda::Agenda;
+use crate::deadlines::Timer;
 use crate::entities::Entities;
 use crate::facts::{BeaconMoved, Facts, PacketComplete, ProducerGone, QuestionDue};
 
@@ -140,6 +140,6 @@ fn set_timer(
 ) {
     if viewer.timer.is_none_or(|timer| until < timer) {
         viewer.timer = Some(until);
-        agenda.timers.push(Reverse((until, Timer::Question(key))));
+        agenda.deadlines.at(until, Timer::Question(key));
     }
 }

@@ -62,8 +62,7 @@ fn report(serve: &mut Serve, key: ConnectionKey, reason: &Reason) {
             peer = connection.peer,
             "live connection: {reason}; connection closed"
         );
-        connection.end(Ending::Abort);
-        serve.agenda.ending.push(key);
+        serve.agenda.close(key, connection, Ending::Abort);
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use baton_components::limits::{QUESTION_PATIENCE, QUESTION_PAUSE_MIN, QUESTION_PAUSES};
 use baton_components::wire::producer::{Command, Minors};
 use baton_components::wire::viewer::{Header, Request};
-use baton_systems::agenda::{Agenda, Timer};
+use baton_systems::agenda::Agenda;
+use baton_systems::deadlines::Timer;
 
 use crate::stage::{self, Viewer};
 use crate::viewer_words::{ATTACH, DATA, GET_METADATA, NEXT_INDEX, Scene, tell_all};
@@ -248,8 +249,8 @@ fn a_viewer_has_one_timer_for_many_questions() {
         let packet = format!("OK {sequence} at {}", sequence * stage::PACKET_BYTES as u64);
         assert_eq!(heard(&scene, &[NEXT_INDEX]), packet);
         let agenda = scene.stage.relay.world.resource::<Agenda>();
-        let timers = agenda.timers.iter();
-        let of_questions = timers.filter(|timer| matches!(timer.0.1, Timer::Question(_)));
+        let timers = agenda.deadlines.iter();
+        let of_questions = timers.filter(|timer| matches!(timer, Timer::Question(_)));
         assert_eq!(of_questions.count(), 1);
     }
     scene.end();
@@ -267,8 +268,8 @@ fn timers_of_shorter_questions_do_not_pile_up() {
         run(&mut scene);
         assert_ne!(heard(&scene, &[NEXT_INDEX]), KEPT);
         let agenda = scene.stage.relay.world.resource::<Agenda>();
-        let timers = agenda.timers.iter();
-        let of_questions = timers.filter(|timer| matches!(timer.0.1, Timer::Question(_)));
+        let timers = agenda.deadlines.iter();
+        let of_questions = timers.filter(|timer| matches!(timer, Timer::Question(_)));
         // As many as are set in the time of the longest.
         assert!(of_questions.count() <= 10);
     }
