@@ -295,7 +295,8 @@ fn broke(connection: &str, relay: SocketAddr, reason: &io::Error) -> io::Error {
     io::Error::new(
         reason.kind(),
         format!(
-            "the {connection} connection to {relay} broke: {what}; its log says why, and              then start again"
+            "the {connection} connection to {relay} broke: {what}; its log says why; \
+             start again after that"
         ),
     )
 }

@@ -33,10 +33,15 @@ impl Walk<'_> {
             }
         }
         hidden.sort();
-        let numbers = next_number(session, listing)..;
+        let next = next_number(session, listing);
         let mut moved = false;
-        for (number, (chunk, begin, end, path)) in numbers.zip(hidden) {
+        for (count, (chunk, begin, end, path)) in (0..).zip(hidden) {
+            let number = next.saturating_add(count);
             let to = match chunk {
+                HiddenChunk::Old if session.join(ARCHIVES).is_symlink() => {
+                    self.failed(&session.join(ARCHIVES), Reason::NoFile);
+                    continue;
+                }
                 HiddenChunk::Old => {
                     session
                         .join(ARCHIVES)

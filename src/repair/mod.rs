@@ -103,7 +103,13 @@ enum Reason {
     InRepair,
     #[error("it contains itself (a mount?)")]
     Loop,
+<<<<<<< HEAD
     #[error("it has no metadata, and its packets cannot be read without")]
+=======
+    #[error("it is a link, or no file at all; readers go there, and repair does not")]
+    NoFile,
+    #[error("its metadata did not come, and nobody can read packets without")]
+>>>>>>> b1
     NoMetadata,
     #[error("its metadata cannot be understood: {0}")]
     Metadata(String),
@@ -175,6 +181,8 @@ struct Walk<'a> {
 struct Listing {
     files: Vec<OsString>,
     directories: Vec<OsString>,
+    /// Links, and what else is no file.
+    others: Vec<OsString>,
 }
 
 impl Listing {
@@ -182,6 +190,7 @@ impl Listing {
         let mut listing = Self {
             files: Vec::new(),
             directories: Vec::new(),
+            others: Vec::new(),
         };
         for entry in fs::read_dir(directory)? {
             let entry = entry?;
@@ -190,10 +199,13 @@ impl Listing {
                 listing.directories.push(entry.file_name());
             } else if kind.is_file() {
                 listing.files.push(entry.file_name());
+            } else {
+                listing.others.push(entry.file_name());
             }
         }
         listing.files.sort();
         listing.directories.sort();
+        listing.others.sort();
         Ok(listing)
     }
 }
@@ -271,6 +283,9 @@ impl Walk<'_> {
             return Ok(());
         };
         self.outcome.traces += 1;
+        for name in listing.others.iter().filter(|name| is_visible(name)) {
+            self.failed(&directory.join(name), Reason::NoFile);
+        }
         self.ask_writers(directory)?;
         let _alone = (!self.plan.dry_run)
             .then(|| keep_others_out(directory))
@@ -377,10 +392,10 @@ struct Trace<'d> {
 
 impl<'d> Trace<'d> {
     fn find(directory: &'d Path, listing: &'d Listing) -> Result<Option<Self>, Reason> {
-        let visible = |name: &&OsStr| !name.as_bytes().starts_with(b".");
         let names = listing.files.iter().map(OsString::as_os_str);
-        let (metadata, data): (Vec<_>, Vec<_>) =
-            names.filter(visible).partition(|name| *name == METADATA);
+        let (metadata, data): (Vec<_>, Vec<_>) = names
+            .filter(|name| is_visible(name))
+            .partition(|name| *name == METADATA);
         let is_indexed = data
             .iter()
             .any(|name| stream::index_path(&directory.join(name)).is_file());
@@ -401,6 +416,11 @@ impl<'d> Trace<'d> {
         trace.metadata = Some(file);
         Ok(is_it.then_some(trace))
     }
+}
+
+/// Whether readers look at what has this name.
+fn is_visible(name: &OsStr) -> bool {
+    !name.as_bytes().starts_with(b".")
 }
 
 /// Opens a file for reading; not where a link leads.

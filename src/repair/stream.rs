@@ -1,7 +1,7 @@
 //! A data file and its index: made to end together with a whole packet.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,18 @@ pub fn index_path(data: &Path) -> PathBuf {
     let mut name = data.file_name().map(OsString::from).unwrap_or_default();
     name.push(".idx");
     data.with_file_name("index").join(name)
+}
+
+/// Opens an index; none if there is none, or if it is where a link leads.
+fn open_index(path: &Path) -> Result<Option<File>, Reason> {
+    if path.parent().is_some_and(Path::is_symlink) {
+        return Ok(None);
+    }
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Ok(found) if !found.is_file() => Err(Reason::NoFile),
+        found => Ok(Some(found.and_then(|_| open(path))?)),
+    }
 }
 
 /// What is wrong with a data file and its index.
@@ -45,10 +57,11 @@ impl Walk<'_> {
         let data = open(path)?;
         let size = data.metadata()?.len();
         let index_path = index_path(path);
-        let index = match open(&index_path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            opened => Some(opened?),
-        };
+        // Packets are found without it.
+        let index = open_index(&index_path).unwrap_or_else(|reason| {
+            self.failed(&index_path, reason);
+            None
+        });
         let ends = match layout {
             Some(layout) => ends_by_headers(&data, size, index.as_ref(), layout)?,
             None => ends_by_index(size, index.as_ref())?,

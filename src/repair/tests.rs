@@ -294,6 +294,78 @@ fn a_repair_goes_on_after_what_it_cannot_mend() {
 }
 
 #[test]
+fn links_are_named_and_not_followed() {
+    let test = Test::new(3);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let index = elsewhere.path().join("index");
+    fs::rename(test.at("index"), &index).unwrap();
+    std::os::unix::fs::symlink(&index, test.at("index")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), test.at("ch_1")).unwrap();
+    trace(&test.at("b"), "u");
+    data_file(&test.at("b"), "ch_0", 3, &made(3), true);
+    fs::remove_file(test.at("b/index/ch_0.idx")).unwrap();
+    rustix::fs::mkfifoat(
+        rustix::fs::CWD,
+        test.at("b/index/ch_0.idx"),
+        rustix::fs::Mode::RWXU,
+    )
+    .unwrap();
+    for path in ["ch_0", "b/ch_0"] {
+        test.cut(path, 250);
+    }
+    let reason = "it is a link, or no file at all; readers go there, and repair does not";
+    let said = test.repair();
+    assert_eq!(
+        said,
+        [
+            format!("cannot repair ch_1: {reason}"),
+            format!("cannot repair index: {reason}"),
+            "ch_0: cut from 250 to 200 bytes".to_owned(),
+            format!("cannot repair b/index/ch_0.idx: {reason}"),
+            "b/ch_0: cut from 250 to 200 bytes".to_owned(),
+        ]
+    );
+    let names: Vec<_> = fs::read_dir(&index).unwrap().collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    let size = fs::metadata(index.join("ch_0.idx")).unwrap().len();
+    assert_eq!(size, index_size(3));
+    // They stay as they are, and so does what can be read.
+    let said = test.repair();
+    assert_eq!(said.len(), 3, "{said:?}");
+}
+
+#[test]
+fn hidden_chunks_do_not_follow_a_link_of_the_archives() {
+    let test = Test(tempfile::tempdir().unwrap());
+    let elsewhere = tempfile::tempdir().unwrap();
+    trace(&test.at("s/.tmp_old_chunk/kernel"), "u");
+    std::os::unix::fs::symlink(elsewhere.path(), test.at("s/archives")).unwrap();
+    for dry_run in [true, false] {
+        let said = test.repair_with(dry_run, false);
+        assert!(
+            said[0].starts_with("cannot repair s/archives: it is a link"),
+            "{said:?}"
+        );
+    }
+    assert!(test.at("s/.tmp_old_chunk/kernel").exists());
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_largest_number_of_a_chunk_is_no_end() {
+    let test = Test(tempfile::tempdir().unwrap());
+    for chunk in [".tmp_old_chunk", ".tmp_new_chunk"] {
+        trace(&test.at(&format!("s/{chunk}/kernel")), "u");
+    }
+    let largest = format!("s/20261122T070017+0000-{}", u64::MAX);
+    fs::create_dir_all(test.at(&largest)).unwrap();
+    let said = test.repair();
+    assert_eq!(said.len(), 2, "{said:?}");
+    let end = format!("-{}", u64::MAX);
+    assert!(said.iter().all(|it| it.ends_with(&end)), "{said:?}");
+}
+
+#[test]
 fn what_is_no_trace_is_left_alone() {
     let test = Test(tempfile::tempdir().unwrap());
     fs::write(test.at("metadata"), "mine").unwrap();
