@@ -103,13 +103,9 @@ enum Reason {
     InRepair,
     #[error("it contains itself (a mount?)")]
     Loop,
-<<<<<<< HEAD
-    #[error("it has no metadata, and its packets cannot be read without")]
-=======
     #[error("it is a link, or no file at all; readers go there, and repair does not")]
     NoFile,
-    #[error("its metadata did not come, and nobody can read packets without")]
->>>>>>> b1
+    #[error("it has no metadata, and its packets cannot be read without")]
     NoMetadata,
     #[error("its metadata cannot be understood: {0}")]
     Metadata(String),
