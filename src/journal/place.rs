@@ -1,9 +1,9 @@
 //! Where a journal is written. An earlier one stays, under another name: it may be what
 //! explains why this relay had to start.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, RenameFlags};
@@ -31,6 +31,7 @@ pub fn create(path: &Path) -> io::Result<(File, Option<PathBuf>)> {
 pub fn check(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(it) if it.is_dir() => Err(Errno::ISDIR.into()),
+        Ok(it) if it.file_type().is_fifo() => refuse_pipe(&it),
         Ok(it) if !it.is_file() || it.len() == 0 => Ok(rustix::fs::accessat(
             CWD,
             path,
@@ -54,7 +55,20 @@ fn holds_something(path: &Path) -> io::Result<bool> {
     match fs::metadata(path) {
         // A link that leads nowhere yet.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        there => there.map(|it| it.is_file() && it.len() > 0),
+        there => {
+            let there = there?;
+            refuse_pipe(&there)?;
+            Ok(there.is_file() && there.len() > 0)
+        }
+    }
+}
+
+/// The open of a pipe waits for a reader, and a slow reader would stop the relay.
+fn refuse_pipe(there: &Metadata) -> io::Result<()> {
+    if there.file_type().is_fifo() {
+        Err(io::Error::other("it is a pipe; name a file"))
+    } else {
+        Ok(())
     }
 }
 
@@ -125,6 +139,18 @@ mod tests {
             assert_eq!(create(path).unwrap().1, None);
         }
         assert!(directory.path().join("target").exists());
+    }
+
+    #[test]
+    fn a_pipe_without_a_reader_stops_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        for refused in [check(&path), create(&path).map(drop)] {
+            let error = refused.unwrap_err();
+            assert_eq!(said(&error), "it is a pipe; name a file");
+        }
     }
 
     #[test]
