@@ -2,7 +2,7 @@
 //! miscounted, and nothing left when all have gone.
 //!
 //! The first byte chooses the settings. An act follows another, each a byte of its kind
-//! ([`ACTS`]) and its operands.
+//! (`ACTS`) and its operands.
 
 use std::time::Duration;
 
