@@ -82,7 +82,7 @@ fn texts() -> Vec<Row> {
         ),
         begins("baton --help", "A relay daemon for LTTng traces"),
         begins("baton relay --help", "Run the relay"),
-        begins("baton replay --help", "Do again what a relay did"),
+        begins("baton replay --help", "Replay a recorded journal"),
     ]
 }
 
