@@ -172,7 +172,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Each of these families says something, and the relay does it in one tick.
+    /// Each of these families says something, and the relay does it.
     fn act(&mut self, act: Act, peers: &mut [Peers], witness: &mut Witness) -> io::Result<()> {
         for peers in peers.iter() {
             peers.say(act);
@@ -180,6 +180,11 @@ impl Scene {
         // Time passes, so that timers come and go.
         self.clock.advance(TICK);
         self.relay.tick();
+        if act == Act::LeaveAll {
+            // Streams that close with their connections are freed in the next tick, when
+            // listeners have heard of them.
+            self.relay.tick();
+        }
         for peers in peers.iter_mut() {
             peers.hear(act)?;
         }
