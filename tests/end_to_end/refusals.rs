@@ -221,6 +221,11 @@ fn try_session(producer: &Producer, url: &str, mode: Mode, clears: bool) -> Vec<
     attempt(&[&event[..], &["baton:*"]].concat());
     attempt(&["start", NAME]);
     let application = producer.launch(UNHURRIED);
+    // There is metadata to be sent again once the session daemon knows the application.
+    eventually("an application", PATIENCE, || {
+        let known = producer.attempt(&["list", "--userspace"]);
+        known.is_ok_and(|known| known.contains("baton:tick"))
+    });
     if !matches!(mode, Mode::Live) {
         attempt(&["regenerate", "metadata", &session]);
     }
