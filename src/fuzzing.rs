@@ -116,7 +116,7 @@ pub mod trace {
         repair::repair(&plan, &mut Shown)
     }
 
-    /// What is told is put into words, and they go nowhere.
+    /// Messages are put into words, and go nowhere.
     struct Shown;
 
     impl Listener for Shown {

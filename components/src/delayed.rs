@@ -1,6 +1,6 @@
 //! A value as it was some time ago.
 //!
-//! What changes is seen when its time has come, and not before. Times are rounded up to
+//! A change is seen when its time has come, and not before. Times are rounded up to
 //! a grain, so that a value that changes all the time has a few changes on their way.
 
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ const GRAINS: u32 = 16;
 #[derive(Clone, Debug, Default)]
 pub struct Delayed<T> {
     seen: T,
-    /// What it becomes, and when (monotonic), soonest first.
+    /// Later values, and when each is seen (monotonic), soonest first.
     coming: VecDeque<(Duration, T)>,
 }
 
@@ -36,7 +36,7 @@ impl<T: Copy> Delayed<T> {
         }
     }
 
-    /// What is seen of it now.
+    /// The value that is seen now.
     pub fn get(&self, now: Duration) -> T {
         let passed = self.coming.partition_point(|(due, _)| *due <= now);
         let last = passed.checked_sub(1).and_then(|at| self.coming.get(at));

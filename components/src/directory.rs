@@ -31,7 +31,7 @@ pub struct Directory {
     pub trace_ids: Counter,
 }
 
-/// What an id is drawn for.
+/// The use of a drawn id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lot {
     /// A stream, for its producer.

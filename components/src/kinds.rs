@@ -17,7 +17,7 @@ macro_rules! for_each_kind {
         $apply! {
             /// A connection of a producer or of a viewer.
             connections: connection::Connection, ConnectionKey, "connection", "connections";
-            /// What one viewer connection follows.
+            /// The sessions that one viewer connection follows.
             viewer_sessions: viewer_session::ViewerSession, ViewerSessionKey, "viewer session", "viewer sessions";
             /// A viewer's position in one stream.
             viewer_streams: viewer_stream::ViewerStream, ViewerStreamKey, "viewer stream", "viewer streams";
@@ -27,7 +27,7 @@ macro_rules! for_each_kind {
             streams: stream::Stream, StreamKey, "stream", "streams";
             /// The streams of one session that share a path.
             traces: trace::Trace, TraceKey, "trace", "traces";
-            /// What one CREATE_SESSION of a producer made.
+            /// The session that one CREATE_SESSION of a producer made.
             sessions: session::Session, SessionKey, "session", "sessions";
             /// A time slice of a session: the directory that its files are in.
             chunks: chunk::Chunk, ChunkKey, "chunk", "chunks";

@@ -1,6 +1,6 @@
 //! Bytes taken apart from the front. Where they end, everything is zero or empty.
 
-/// What is left of an input.
+/// The rest of an input.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a>(pub &'a [u8]);
 

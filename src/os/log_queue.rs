@@ -48,7 +48,7 @@ const BUFFER_KEPT_BYTES: usize = 16 * 1024;
 /// Lines of that time are written together: to wake the thread costs the relay more than to
 /// queue a line.
 const GATHERING: Duration = Duration::from_millis(10);
-/// What the thread needs is a few calls deep.
+/// Stack of the thread, whose calls are few levels deep.
 const STACK_BYTES: usize = 64 * 1024;
 /// How long the end of a process waits for its last lines to be written.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
@@ -78,7 +78,7 @@ pub fn say(line: fmt::Arguments<'_>) {
     if QUEUE.state().started {
         QUEUE.push(line.as_bytes());
     } else {
-        // Whoever does not read need not be told.
+        // A reader that does not read need not be told.
         let _ = StandardError.write_all(line.as_bytes());
     }
 }
@@ -199,7 +199,7 @@ impl LogQueue {
     }
 }
 
-/// What is written to, and what it did not take.
+/// The sink of the lines, and the lines that it did not take.
 struct Sink<W> {
     inner: W,
     /// Lines that were lost since the last that was written.

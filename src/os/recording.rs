@@ -1,4 +1,4 @@
-//! What others see of a relay in its output directory: that it writes there, in which
+//! Signs of a relay in its output directory, for others: that it writes there, in which
 //! directories it records, and afterwards that it was killed.
 //!
 //! A relay shares a lock on the output directory while it runs. While sessions record it
@@ -105,7 +105,7 @@ pub fn is_recorded(directory: &Path) -> bool {
     let Ok(directory) = directory.canonicalize() else {
         return false;
     };
-    // What may not be read cannot be asked.
+    // A process that may not be read cannot be asked.
     let chain: Vec<_> = directory
         .ancestors()
         .filter_map(|path| {

@@ -27,7 +27,7 @@ impl fmt::Display for Process {
     }
 }
 
-/// Who writes to which files. What is known is no older than [`AGE_MAX`].
+/// The writers of files. The list is no older than [`AGE_MAX`].
 #[derive(Debug, Default)]
 pub struct Writers {
     /// By device and inode.
@@ -36,7 +36,7 @@ pub struct Writers {
 }
 
 impl Writers {
-    /// Who has a file open for writing.
+    /// The process that has a file open for writing.
     pub fn of(&mut self, file: &Metadata) -> Option<Process> {
         if self.looked.is_none_or(|looked| looked.elapsed() > AGE_MAX) {
             self.look();

@@ -39,11 +39,11 @@ pub struct Plan {
     pub directory: PathBuf,
     /// Nothing is changed.
     pub dry_run: bool,
-    /// What is cut off is not kept, and what earlier repairs kept is removed.
+    /// Bytes that are cut off are not kept, and those that earlier repairs kept are removed.
     pub discard: bool,
 }
 
-/// What was done to one file or directory, or would be.
+/// A change of one file or directory, done or (in a dry run) planned.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Repair {
     path: PathBuf,
@@ -83,7 +83,7 @@ impl fmt::Display for Repair {
     }
 }
 
-/// What could not be read or mended, and why. One line for people.
+/// A file that could not be read or mended, and why. One line for people.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot repair {}: {reason}", shown(path))]
 pub struct Failure {
@@ -125,13 +125,13 @@ impl Reason {
     }
 }
 
-/// What a repair tells as it goes.
+/// The events of a repair.
 pub trait Listener {
     fn done(&mut self, repair: &Repair);
     fn failed(&mut self, failure: &Failure);
 }
 
-/// What came of a repair.
+/// The result of a repair.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     pub traces: u64,

@@ -31,7 +31,7 @@ fn open_index(path: &Path) -> Result<Option<File>, Reason> {
     }
 }
 
-/// What is wrong with a data file and its index.
+/// The damage of a data file and its index.
 #[derive(Debug, PartialEq, Eq)]
 struct Ends {
     packets: u64,

@@ -394,7 +394,7 @@ mod tests {
         Survey::of(&file).unwrap()
     }
 
-    /// What is left of a file that was mended.
+    /// The rest of a file that was mended.
     fn mended(bytes: &[u8]) -> Vec<u8> {
         let survey = survey(bytes);
         [&bytes[..survey.whole as usize], &survey.mended].concat()

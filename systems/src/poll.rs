@@ -26,7 +26,7 @@ pub fn poll(
     let timeout = if facts.is_empty() {
         timeout(&agenda, now.monotonic)
     } else {
-        // What happened at the end of the last tick is heard in this one.
+        // Facts of the end of the last tick are heard in this one.
         Some(Duration::ZERO)
     };
     let Agenda {

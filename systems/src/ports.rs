@@ -121,7 +121,7 @@ pub trait Storage: Send + Sync {
     /// its own. It is there. Others that mend traces are to leave it alone.
     fn begin_recording(&mut self, _: &RelativePath) {}
 
-    /// What recorded there is over, and its files are closed.
+    /// The session that recorded there is over, and its files are closed.
     fn end_recording(&mut self, _: &RelativePath) {}
 
     /// Makes a directory, and those above it that are missing. False: there is something

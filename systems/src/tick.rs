@@ -168,7 +168,7 @@ fn schedule(audited: bool) -> Schedule {
             ingest::data
                 .in_set(Step("data"))
                 .run_if(there_is(|agenda| !agenda.data.is_empty())),
-            // What happened is heard, and forgotten.
+            // Facts are heard, and forgotten.
             (
                 serve::listen.in_set(Step("listen")),
                 closing::let_go_of_closed.in_set(Step("let_go")),

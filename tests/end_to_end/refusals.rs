@@ -1,4 +1,4 @@
-//! What a relay refuses: no command of the user's hangs, they are told, and their next
+//! Refusals by a relay: no command of the user's hangs, they are told, and their next
 //! session records.
 
 use crate::application::Workload;
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 const HANGS: &str = "the consumer daemon waits for ever where it refuses a session";
 
-/// What is said of a refusal to the user.
+/// The message of a refusal to the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     Something,
@@ -192,7 +192,7 @@ fn sessions_with_long_names_are_recorded() {
     }
 }
 
-/// What a user does with a session, as far as it goes. Gives what failed.
+/// The commands of a user on a session, as far as they go. Gives those that failed.
 ///
 /// A clear that finds its connection closed, by the refusal of what a rotation ended with, has
 /// no chunk; the session daemon never answers its client then (see

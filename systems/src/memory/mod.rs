@@ -46,7 +46,7 @@ pub fn settle(
 const MOMENT: Duration = QUESTION_PATIENCE.saturating_add(COMMIT_DELAY);
 
 fn tick_until_idle(network: &MemoryNetwork, ticks_max: usize, tick: &mut impl FnMut()) {
-    // What happened at the end of a tick is heard in the next, which asks for no wait.
+    // Facts of the end of a tick are heard in the next, which asks for no wait.
     let mut was_idle = false;
     for _ in 0..ticks_max {
         tick();

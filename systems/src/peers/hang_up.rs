@@ -11,7 +11,7 @@ use crate::peers::refusals::report_more;
 use crate::ports::NetworkPort;
 use crate::record::{Recorder, closing};
 
-/// What the end of a connection touches.
+/// The resources that the end of a connection touches.
 #[derive(SystemParam)]
 pub struct HangUp<'w> {
     pub record: Recorder<'w>,
@@ -56,7 +56,7 @@ pub fn hang_up_all(mut hang_up: HangUp) {
     }
 }
 
-/// What the disk did not do to chunks that are over is tried again in this tick.
+/// Chunks that are over, and whose files the disk did not move, are tried again in this tick.
 pub fn retry_chunks(record: &mut Recorder) {
     for chunk in std::mem::take(&mut record.agenda.unburied) {
         record.entities.disown::<Chunk>(chunk);

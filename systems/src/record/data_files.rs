@@ -80,7 +80,7 @@ pub fn take(
     taken
 }
 
-/// What was written is complete once zeros that were announced and not sent follow
+/// The bytes written are complete once zeros that were announced and not sent follow
 /// it. Gives the size of the packet, in bytes.
 pub fn complete(
     storage: &mut StoragePort,
@@ -88,7 +88,7 @@ pub fn complete(
     padding: u32,
 ) -> Result<u64, StorageError> {
     if file.extent > file.written {
-        // What was torn and could not be cut off is no padding.
+        // A torn end that could not be cut off is no padding.
         storage.resize(file.data, file.written)?;
         file.extent = file.written;
     }

@@ -59,7 +59,7 @@ pub fn reset(recorder: &mut Recorder, key: StreamKey) -> Result<(), RecordError>
     let old = stream.current_file().filter(|_| stream.chunk.is_some());
     let old = old.ok_or(RecordError::NoFile(stream.number))?;
     if let Some(file) = entities.trace_files.get_mut(old) {
-        // What waits comes again with the rest.
+        // Waiting metadata comes again with the rest.
         file.waiting = None;
     }
     ring::finish(entities, storage, old);

@@ -34,7 +34,7 @@ use crate::ports::{StorageError, StoragePort};
 
 pub use streams::NewStream;
 
-/// What recording acts on.
+/// The resources that recording acts on.
 #[derive(SystemParam)]
 pub struct Recorder<'w> {
     pub entities: ResMut<'w, Entities>,

@@ -170,7 +170,7 @@ fn oldest(recorder: &Recorder, key: StreamKey) -> Option<SendIndex> {
     }
 }
 
-/// What a half finds when it comes.
+/// The result of looking for the other half of a packet.
 enum Meeting {
     With(Half),
     /// No half waits. `passed`: the packet's bytes have come before.

@@ -13,7 +13,7 @@ use crate::ports::{StorageError, StoragePort};
 /// packet at its end is cut off.
 pub fn finish(entities: &mut Entities, storage: &mut StoragePort, key: TraceFileKey) {
     if let Some(file) = entities.trace_files.get_mut(key) {
-        // What the disk does not take is tried again until the file goes.
+        // Records that the disk does not take are tried again until the file goes.
         let _ = index_records::flush(storage, file);
         let _ = waiting_metadata::flush(&entities.files, storage, file);
         file.finished = true;
@@ -121,7 +121,7 @@ pub fn forget_passed(entities: &mut Entities, key: StreamKey) {
 /// The ordinal of the oldest file that a viewer of the stream has not passed.
 fn oldest_read(entities: &Entities, stream: &Stream) -> Option<u64> {
     if stream.is_metadata() {
-        // What follows a rotation has all of it again.
+        // The file that follows a rotation has all of it again.
         return (!stream.viewers.is_empty()).then_some(stream.chunk_ordinal);
     }
     let positions = stream.viewers.iter().filter_map(|key| {

@@ -131,7 +131,7 @@ fn versions() -> Vec<Row> {
 /// Ours: the original cannot make directories of these names, or dies.
 fn shortened() -> Vec<Row> {
     let base_of_40_names = vec!["b".repeat(100); 40].join("/").leak().as_bytes();
-    // What is too long for a file system ends with the hash of it all.
+    // A name that is too long for a file system ends with the hash of the whole.
     let long_name = format!("h/{}~14eec8cf3fd96ba5", "b".repeat(238));
     let long_path = format!(
         "h/{}~2542c9e57efa4aaf",
