@@ -5,8 +5,10 @@
 
 use std::error::Error;
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
+use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
@@ -19,14 +21,26 @@ fn main() -> Result<(), Box<dyn Error>> {
         (baton::cli::lttng_relayd(), "8"),
     ] {
         let name = command.get_name().to_owned();
-        let mut page = Vec::new();
-        Man::new(command.clone())
-            .section(section)
-            .render(&mut page)?;
-        fs::write(directory.join(format!("{name}.{section}")), page)?;
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
             clap_complete::generate_to(shell, &mut command.clone(), &name, &directory)?;
         }
+        // There is no page of `help`.
+        let mut command = command.disable_help_subcommand(true);
+        command.build();
+        write_page(&command, &name, section, &directory)?;
+    }
+    Ok(())
+}
+
+/// Writes the page of a command, and one for each of its subcommands, which it names.
+fn write_page(command: &Command, name: &str, section: &str, to: &Path) -> io::Result<()> {
+    let mut page = Vec::new();
+    let man = Man::new(command.clone()).title(name).section(section);
+    man.render(&mut page)?;
+    fs::write(to.join(format!("{name}.{section}")), page)?;
+    for subcommand in command.get_subcommands() {
+        let name = format!("{name}-{}", subcommand.get_name());
+        write_page(subcommand, &name, section, to)?;
     }
     Ok(())
 }

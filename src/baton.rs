@@ -1,35 +1,43 @@
 //! The program `baton`. Parse, run, exit status: nothing else is here.
 
 use std::ffi::OsString;
-use std::fmt::Display;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-use crate::cli::{self, Action, Replay};
-use crate::config::{Config, Face};
-use crate::options::Given;
+use crate::cli::{self, Action, Asked, Monitor, Other, Replay};
+use crate::config::Config;
+use crate::monitor::Target;
+use crate::options::{Face, Given};
 use crate::os::log_queue::{self, FlushAtEnd};
-use crate::os::signals;
-use crate::{daemon, os, repair, replay, resend};
+use crate::os::{print, signals};
+use crate::{certificates, daemon, log, monitor, os, pins, repair, replay, resend, tunnel};
 
 pub fn main() -> ExitCode {
     let _end = FlushAtEnd;
     signals::outlive_full_files();
-    let outcome = match cli::parse() {
-        Action::Relay(given) => run_relay(&given),
-        Action::Repair(plan) => run_repair(&plan),
-        Action::Replay(Replay::Journal(plan)) => run_replay(&plan),
-        Action::Replay(Replay::Trace(plan)) => resend::run(&plan).map_err(Into::into),
-        Action::Bench(words) => run_bench(&words),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    match run() {
+        Ok(code) => code,
         Err(error) => {
-            log_queue::say(format_args!("baton: {error}"));
+            log_queue::say_to_starter(format_args!("baton: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
+    match cli::parse()? {
+        Action::Relay(given) => run_relay(&given)?,
+        Action::Repair(plan) => run_repair(&plan)?,
+        Action::Keep(plan) => pins::run(&plan)?,
+        Action::Replay(Replay::Journal(plan)) => run_replay(&plan)?,
+        Action::Replay(Replay::Trace(plan)) => resend::run(&plan)?,
+        Action::Monitor(plan) => return run_monitor(&plan),
+        Action::Tunnel(plan) => tunnel::run(&plan)?,
+        Action::Certificates(plan) => run_certificates(&plan)?,
+        Action::Other(other, words) => run_other(other, &words)?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run_relay(given: &[Given]) -> Result<(), Box<dyn std::error::Error>> {
@@ -39,39 +47,45 @@ fn run_relay(given: &[Given]) -> Result<(), Box<dyn std::error::Error>> {
         warning.insert_str(0, "baton: warning: ");
     }
     match config {
-        Ok(config) if !config.check => Ok(daemon::run(&config, &warnings)?),
+        Ok(config) if !config.options.check => Ok(daemon::run(&config, &warnings)?),
         config => {
-            daemon::say_all(&warnings);
+            log::say_all(&warnings);
             let config = config?;
             daemon::check(&config)?;
-            say(config);
-            Ok(())
+            Ok(print(config)?)
         }
     }
 }
 
 fn run_repair(plan: &repair::Plan) -> Result<(), Box<dyn std::error::Error>> {
-    let outcome = repair::repair(plan, &mut Told);
+    let mut told = Told { printed: Ok(()) };
+    let outcome = repair::repair(plan, &mut told);
     let directory = os::shown(&plan.directory);
     match outcome.failures {
         0 if outcome.traces == 0 => Err(format!("there is no trace in {directory}").into()),
         0 => {
             if outcome.repairs == 0 {
-                say(format_args!("{directory}: nothing to repair\n"));
+                print(format_args!("{directory}: nothing to repair\n"))?;
             }
-            Ok(())
+            Ok(told.printed?)
         }
-        1 => Err(format!("one thing in {directory} is not repaired").into()),
-        more => Err(format!("{more} things in {directory} are not repaired").into()),
+        // It was told already.
+        _ if !plan.directory.exists() => Err("nothing is repaired".into()),
+        1 => Err(format!("one file in {directory} is not repaired").into()),
+        more => Err(format!("{more} files in {directory} are not repaired").into()),
     }
 }
 
-/// Repairs are told as they are done.
-struct Told;
+/// Repairs are told as they are done. They go on where nobody can be told.
+struct Told {
+    printed: io::Result<()>,
+}
 
 impl repair::Listener for Told {
     fn done(&mut self, repair: &repair::Repair) {
-        say(format_args!("{repair}\n"));
+        if let Err(error) = print(format_args!("{repair}\n")) {
+            self.printed = Err(error);
+        }
     }
 
     fn failed(&mut self, failure: &repair::Failure) {
@@ -80,19 +94,72 @@ impl repair::Listener for Told {
 }
 
 fn run_replay(plan: &replay::Plan) -> Result<(), Box<dyn std::error::Error>> {
-    Ok(replay::run(plan, &mut io::stdout().lock())?)
+    match replay::run(plan, &mut io::stdout().lock()) {
+        // A reader that has gone need not be told.
+        Err(replay::Error::Terminal(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            return Ok(());
+        }
+        outcome => outcome?,
+    }
+    // The last line may have no end of line: this flushes it.
+    Ok(print("")?)
 }
 
-/// Becomes the program that measures, which stands beside this one.
-fn run_bench(words: &[OsString]) -> Result<(), Box<dyn std::error::Error>> {
-    let program = std::env::current_exe()?.with_file_name("baton-bench");
+fn run_monitor(plan: &Monitor) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    match plan {
+        Monitor::Status { asked, format } => monitor::status(&target(asked)?, *format)?,
+        Monitor::Top {
+            asked,
+            is_once: true,
+        } => monitor::top::once(&target(asked)?)?,
+        Monitor::Top { asked, .. } => monitor::top::run(&target(asked)?)?,
+        Monitor::Doctor {
+            given,
+            credentials,
+            format,
+        } => {
+            let mut warnings = Vec::new();
+            let config = Config::resolve(given, Face::Baton, &mut warnings);
+            if !monitor::doctor::run(config, &warnings, credentials, *format)? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The relay that is asked: where the user says, or where this machine's configuration does.
+fn target(asked: &Asked) -> Result<Target, monitor::Error> {
+    let Asked { url, credentials } = asked;
+    if let Some(url) = url {
+        return Target::parse(url, credentials);
+    }
+    let Ok(config) = Config::resolve(&[], Face::Baton, &mut Vec::new()) else {
+        return Ok(Target::default());
+    };
+    let certificate = config.options.tls_certificate.as_deref();
+    config.status.main().map_or_else(
+        || Ok(Target::default()),
+        |status| Target::of(status, certificate, credentials),
+    )
+}
+
+fn run_certificates(plan: &certificates::Plan) -> Result<(), Box<dyn std::error::Error>> {
+    for file in certificates::run(plan)? {
+        print(format_args!("{}\n", os::shown(&file)))?;
+    }
+    Ok(())
+}
+
+/// Replaces this process by another program, which is in the same directory or on PATH.
+fn run_other(other: &Other, words: &[OsString]) -> Result<(), Box<dyn std::error::Error>> {
+    let beside = std::env::current_exe()?.with_file_name(other.program);
+    let program = if beside.exists() {
+        beside
+    } else {
+        other.program.into()
+    };
     let error = Command::new(&program).args(words).exec();
     let (program, why) = (program.display(), os::said(&error));
-    let advice = "build it with: cargo build --release -p baton-bench";
-    Err(format!("cannot run {program}: {why}; {advice}").into())
-}
-
-/// Prints; whoever has stopped reading need not be told.
-fn say(text: impl Display) {
-    let _ = write!(io::stdout(), "{text}");
+    Err(format!("cannot run {program}: {why}; {}", other.advice).into())
 }

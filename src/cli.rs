@@ -1,36 +1,67 @@
-//! The command line of `baton`, as it was typed. What it means is in `config`.
+//! The command line of `baton`, parsed with clap. `config` validates it.
 
+mod certificates;
+mod monitor;
+mod others;
 mod replay;
+mod tunnel;
 
 use std::ffi::OsString;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::process;
 
 use clap::builder::PossibleValuesParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use crate::options::{Given, Id, OPTIONS, Spec};
-use crate::repair;
+use crate::options::{Given, HELP, LTTNG_VERSION, OPTIONS, Spec, VERBOSE, VERSION};
+use crate::os;
+use crate::{pins, repair};
 
-/// What is to be done.
+/// The subcommand, with its options.
 #[derive(Debug)]
 pub enum Action {
     Relay(Vec<Given>),
     Repair(repair::Plan),
+    Keep(pins::Plan),
     Replay(Replay),
-    /// The words after `bench`, for the program that measures.
-    Bench(Vec<OsString>),
+    Tunnel(Box<crate::tunnel::Plan>),
+    Certificates(crate::certificates::Plan),
+    Monitor(Monitor),
+    /// Another program, and its arguments.
+    Other(&'static Other, Vec<OsString>),
 }
 
+pub use self::monitor::{Asked, Monitor};
+pub use self::others::Other;
 pub use self::replay::Replay;
 
-/// Reads the command line of this process; prints help or what is wrong and exits,
-/// where that is all there is to do.
-pub fn parse() -> Action {
-    action(&command().get_matches())
+/// Parses the command line of this process; for help or a wrong option, prints it and exits.
+/// An error if help cannot be printed.
+pub fn parse() -> io::Result<Action> {
+    Ok(action(&matches(command())?))
 }
 
-/// All that `baton` understands.
+/// Parses the arguments of a command. Help is printed here, since clap ignores a failure to
+/// print: that is an error here.
+pub fn matches(command: Command) -> io::Result<ArgMatches> {
+    match command.try_get_matches() {
+        Ok(matches) => Ok(matches),
+        Err(wrong) if wrong.use_stderr() => wrong.exit(),
+        Err(help) => {
+            let text = help.render();
+            if io::stdout().is_terminal() {
+                os::print(text.ansi())?;
+            } else {
+                os::print(text)?;
+            }
+            process::exit(0)
+        }
+    }
+}
+
+/// The command line of `baton`.
 pub fn command() -> Command {
     let relay = Command::new("relay")
         .about("Run the relay (also without this word)")
@@ -57,18 +88,6 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Do not keep what is cut off, and remove what earlier repairs kept"),
         );
-    // A program of its own, which has its own help.
-    let bench = Command::new("bench")
-        .about("Run the benchmarks (baton-bench)")
-        .disable_help_flag(true)
-        .arg(
-            Arg::new("words")
-                .num_args(..)
-                .trailing_var_arg(true)
-                .allow_hyphen_values(true)
-                .value_parser(value_parser!(OsString))
-                .help("Arguments of baton-bench; see: baton bench --help"),
-        );
     Command::new("baton")
         .about("A relay daemon for LTTng traces: records them to disk and serves them live")
         .version(env!("CARGO_PKG_VERSION"))
@@ -78,22 +97,45 @@ pub fn command() -> Command {
         .args(relay_arguments())
         .subcommand(relay.args(relay_arguments()))
         .subcommand(repair)
+        .subcommand(keep())
         .subcommand(replay::command())
-        .subcommand(bench)
+        .subcommand(tunnel::command())
+        .subcommand(certificates::command())
+        .subcommands(monitor::commands(relay_arguments))
+        .subcommands(others::commands())
 }
 
-/// What `lttng-relayd` understands, for its help and its man page.
+fn keep() -> Command {
+    Command::new("keep")
+        .about("Keep what is in a directory, whatever --max-size, --max-age and the like say")
+        .arg(
+            Arg::new("directories")
+                .required(true)
+                .num_args(1..)
+                .value_name("DIRECTORY")
+                .value_parser(value_parser!(PathBuf))
+                .help("The directory of a session or of a chunk"),
+        )
+        .arg(
+            Arg::new("release")
+                .long("release")
+                .action(ArgAction::SetTrue)
+                .help("It need not be kept any more"),
+        )
+}
+
+/// The command line of `lttng-relayd`, for its help and its man page.
 pub fn lttng_relayd() -> Command {
     Command::new("lttng-relayd")
         .about("A relay daemon for LTTng traces: records them to disk and serves them live")
-        .version(crate::lttng_relayd::VERSION)
+        .version(LTTNG_VERSION)
         .after_long_help(SURROUNDINGS)
         .args(relay_arguments())
 }
 
 fn relay_arguments() -> impl Iterator<Item = Arg> {
     // clap adds help and version by itself.
-    let own = |spec: &&Spec| !matches!(spec.id, Id::Help | Id::Version);
+    let own = |spec: &&Spec| ![HELP, VERSION].contains(&spec.long);
     OPTIONS.iter().filter(own).map(argument)
 }
 
@@ -102,14 +144,19 @@ fn argument(spec: &'static Spec) -> Arg {
     if let Some(short) = spec.short {
         argument = argument.short(short);
     }
+    let words = spec.words();
+    if spec.is_list() {
+        argument = argument.action(ArgAction::Append);
+    }
     match spec.value {
-        Some(name) if spec.values.is_empty() => argument
+        Some(name) if words.is_empty() => argument
             .value_name(name)
+            .allow_hyphen_values(true)
             .value_parser(value_parser!(OsString)),
         Some(name) => argument
             .value_name(name)
-            .value_parser(PossibleValuesParser::new(spec.values)),
-        None if spec.id == Id::Verbose => argument.action(ArgAction::Count),
+            .value_parser(PossibleValuesParser::new(words)),
+        None if spec.long == VERBOSE => argument.action(ArgAction::Count),
         None => argument.action(ArgAction::SetTrue),
     }
 }
@@ -124,35 +171,51 @@ fn action(matches: &ArgMatches) -> Action {
                 discard: matches.get_flag("discard"),
             })
         }
+        Some(("keep", matches)) => Action::Keep(pins::Plan {
+            directories: matches
+                .get_many("directories")
+                .unwrap_or_default()
+                .cloned()
+                .collect(),
+            is_release: matches.get_flag("release"),
+        }),
         Some(("replay", matches)) => Action::Replay(replay::plan(matches)),
-        Some(("bench", matches)) => {
-            let words = matches.get_many("words").unwrap_or_default();
-            Action::Bench(words.cloned().collect())
+        Some(("tunnel", matches)) => Action::Tunnel(Box::new(tunnel::plan(matches))),
+        Some(("certificates", matches)) => Action::Certificates(certificates::plan(matches)),
+        Some((name @ (monitor::STATUS | monitor::TOP | monitor::DOCTOR), matches)) => {
+            Action::Monitor(monitor::plan(name, matches))
         }
-        Some((_, matches)) => Action::Relay(given(matches)),
+        Some((name, matches)) => match others::named(name) {
+            Some(other) => Action::Other(other, other.words(matches)),
+            None => Action::Relay(given(matches)),
+        },
         None => Action::Relay(given(matches)),
     }
 }
 
 fn given(matches: &ArgMatches) -> Vec<Given> {
     let mut given = Vec::new();
-    for spec in &OPTIONS {
+    for spec in OPTIONS {
         if !matches.try_contains_id(spec.long).unwrap_or(false)
             || matches.value_source(spec.long) != Some(ValueSource::CommandLine)
         {
             continue;
         }
-        let times = match spec.id {
-            Id::Verbose => matches.get_count(spec.long),
-            _ => 1,
-        };
-        for _ in 0..times {
-            let value = spec.value.and_then(|_| {
-                let mut raw = matches.get_raw(spec.long)?;
-                raw.next_back().map(OsString::from)
-            });
-            given.push(Given { id: spec.id, value });
+        let name = spec.long;
+        if spec.value.is_none() {
+            let times = match name {
+                VERBOSE => matches.get_count(name),
+                _ => 1,
+            };
+            given.extend((0..times).map(|_| Given { name, value: None }));
+            continue;
         }
+        let values = matches.get_raw(name).into_iter().flatten();
+        let values = values.map(|value| Given {
+            name,
+            value: Some(value.to_owned()),
+        });
+        given.extend(values);
     }
     given
 }
@@ -163,7 +226,7 @@ Options are also read from files, by their long names in the section [relayd]: \
 /etc/lttng/lttng.conf, then $LTTNG_HOME/.lttng/lttng.conf, then that of --config. \
 Later ones win, and the command line wins over all.
 
-A URL is tcp://HOST[:PORT], or tcp6://[ADDRESS][:PORT].
+A URL is tcp://HOST[:PORT], or tcp6://[ADDRESS][:PORT]; tls:// and tls6:// are the same with TLS.
 
 TCP keep-alive: a peer that is silent for a minute is probed, and disconnected after a \
 minute without an answer. LTTNG_RELAYD_TCP_KEEP_ALIVE=0 turns that off; ..._IDLE_TIME, ..._PROBE_INTERVAL \
@@ -172,7 +235,8 @@ is the TCP user timeout, in milliseconds.
 
 LTTNG_HOME is the home directory; LTTNG_RUNDIR where the health socket and the port \
 files are; LTTNG_RELAYD_HEALTH the health socket; LTTNG_RELAYD_WORKING_DIRECTORY and \
-LTTNG_RELAYD_DISALLOW_CLEAR stand for the options of these names.";
+LTTNG_RELAYD_DISALLOW_CLEAR stand for the options of these names; LTTNG_RELAYD_OUTPUT is the \
+default of --output.";
 
 #[cfg(test)]
 mod tests {
@@ -188,7 +252,7 @@ mod tests {
     fn options_are_taken_with_and_without_the_word_relay() {
         for words in [
             "baton relay -vv -C u --serve all",
-            "baton -v -C a -v --serve=all -C u",
+            "baton -v -C u -v --serve=live --serve=all",
         ] {
             let matches = command().get_matches_from(words.split(' '));
             let Action::Relay(given) = action(&matches) else {
@@ -196,12 +260,12 @@ mod tests {
             };
             let value = |text: &str| Some(OsString::from(text));
             let expected = [
-                (Id::ControlPort, value("u")),
-                (Id::Verbose, None),
-                (Id::Verbose, None),
-                (Id::Serve, value("all")),
+                ("control-port", value("u")),
+                ("verbose", None),
+                ("verbose", None),
+                ("serve", value("all")),
             ]
-            .map(|(id, value)| Given { id, value });
+            .map(|(name, value)| Given { name, value });
             assert_eq!(given, expected, "{words}");
         }
     }

@@ -1,8 +1,8 @@
-//! A daemon: a child that goes on, and a parent that ends when the child is ready or
-//! tells why it is not.
+//! Daemonization: a child process that continues, and a parent that exits when the child is
+//! ready, or reports its error.
 //!
-//! A pipe from the child carries one of two words: it listens, or what went wrong. A
-//! child that dies says neither, and the end of the pipe tells that at once.
+//! The child writes to a pipe that it is ready, or its error. If the child dies, the parent
+//! sees the end of the pipe at once.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -10,30 +10,30 @@ use std::process;
 
 use crate::config::Detach;
 
-/// The two processes that go on from here.
+/// The two processes after the fork.
 #[derive(Debug)]
 pub enum Split {
     Parent(Waiting),
     Child(Readiness),
 }
 
-/// The parent's end.
+/// The parent, with its end of the pipe.
 #[derive(Debug)]
 pub struct Waiting(PipeReader);
 
-/// The child's end.
+/// The child, with its end of the pipe.
 #[derive(Debug)]
 pub struct Readiness {
     pipe: PipeWriter,
-    /// The null device, if the console is to be left.
+    /// The null device, if the console is to be closed.
     null: Option<File>,
 }
 
-/// The word of a child that is ready. All else is what went wrong.
+/// The message of a child that is ready. Any other message is an error.
 const READY: &[u8] = b"ready";
 
-/// Makes the child, in a session of its own. One fork is enough: the relay opens no
-/// terminal, so it cannot get one again.
+/// Forks the child, in a session of its own. One fork is enough: the relay opens no
+/// terminal, so it cannot acquire a controlling terminal again.
 pub fn split(detach: Detach) -> io::Result<Split> {
     let null = match detach {
         Detach::Daemon => Some(File::options().read(true).write(true).open("/dev/null")?),
@@ -54,20 +54,21 @@ pub fn split(detach: Detach) -> io::Result<Split> {
 }
 
 impl Waiting {
-    /// Waits for the child's word; gives what went wrong.
+    /// Waits for the child's message, and returns its error.
     pub fn outcome(mut self) -> Result<(), String> {
         let mut word = Vec::new();
         match self.0.read_to_end(&mut word) {
             Ok(_) if word == READY => Ok(()),
             Ok(0) => Err("the daemon ended before it was ready".to_owned()),
             Ok(_) => Err(String::from_utf8_lossy(&word).into_owned()),
-            Err(error) => Err(format!("no word from the daemon: {error}")),
+            Err(error) => Err(format!("cannot read from the daemon process: {error}")),
         }
     }
 }
 
 impl Readiness {
-    /// Leaves the console, then lets the parent go: what reads the console finds its end.
+    /// Closes the console, then releases the parent, so that readers of the console see its
+    /// end.
     pub fn ready(mut self) -> io::Result<()> {
         match &self.null {
             Some(null) => {
@@ -77,12 +78,12 @@ impl Readiness {
             }
             None => rustix::stdio::dup2_stdin(File::open("/dev/null")?)?,
         }
-        // A parent that was killed does not need to know.
+        // A parent that was killed does not read the message.
         let _ = self.pipe.write_all(READY);
         Ok(())
     }
 
-    /// Ends this process, and has the parent say why.
+    /// Ends this process, and makes the parent print the error.
     pub fn failed(mut self, reason: &str) -> ! {
         let _ = self.pipe.write_all(reason.as_bytes());
         process::exit(1)

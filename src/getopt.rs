@@ -1,15 +1,15 @@
 //! Command lines by the rules of GNU `getopt_long`, as scripts for `lttng-relayd` use
 //! them: abbreviations, bundles, options after other words, and its error texts.
 //!
-//! clap has none of the last three in this form, and its abbreviations accept the first
-//! of many; so that face of the relay has this scanner, over the same table of options.
+//! clap has none of the last three in this form, and its abbreviations accept the first of
+//! several matches. So `lttng-relayd` has this scanner, over the same table of options.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use crate::options::{Given, Id, OPTIONS, Spec};
+use crate::options::{Given, HELP, OPTIONS, Spec};
 
-/// What is wrong with a command line, in the words of the C library.
+/// An error in a command line, with the text of the C library.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     #[error("unrecognized option '--{0}'")]
@@ -26,8 +26,8 @@ pub enum Error {
     ShortNeedsArgument(char),
 }
 
-/// The options of a command line without its first word, in their order. Words that are
-/// no options are passed over. Whoever asks for help gets it, whatever follows.
+/// The options of a command line without its first word, in their order. Arguments that are
+/// not options are ignored. After `--help`, errors are ignored.
 pub fn scan(words: impl IntoIterator<Item = OsString>) -> Result<Vec<Given>, Error> {
     let mut words = words.into_iter();
     let mut given = Vec::new();
@@ -38,7 +38,7 @@ pub fn scan(words: impl IntoIterator<Item = OsString>) -> Result<Vec<Given>, Err
             [b'-', bundle @ ..] => short_options(bundle, &mut words, &mut given)?,
             _ => {}
         }
-        if given.iter().any(|it| it.id == Id::Help) {
+        if given.iter().any(|it| it.name == HELP) {
             break;
         }
     }
@@ -57,11 +57,14 @@ fn long_option(option: &[u8], words: &mut impl Iterator<Item = OsString>) -> Res
         (Some(_), Some(attached)) => Some(OsString::from_vec(attached.to_vec())),
         (Some(_), None) => Some(words.next().ok_or(Error::LongNeedsArgument(spec.long))?),
     };
-    Ok(Given { id: spec.id, value })
+    Ok(Given {
+        name: spec.long,
+        value,
+    })
 }
 
-/// The option of a name or of an unambiguous abbreviation. Our own options have none:
-/// they would make those of the original ambiguous.
+/// The option of a name or of an unambiguous abbreviation. Baton's own options cannot be
+/// abbreviated, since they would make those of the original ambiguous.
 fn find(name: &[u8]) -> Result<&'static Spec, Error> {
     if let Some(exact) = OPTIONS.iter().find(|spec| spec.long.as_bytes() == name) {
         return Ok(exact);
@@ -97,12 +100,12 @@ fn short_options(
             .ok_or(Error::Invalid(letter))?;
         if spec.value.is_none() {
             given.push(Given {
-                id: spec.id,
+                name: spec.long,
                 value: None,
             });
             continue;
         }
-        // The rest of the bundle is its argument, else the next word.
+        // Its argument is the rest of the bundle, or the next word.
         let rest = &bundle[at + 1..];
         let value = if rest.is_empty() {
             words.next().ok_or(Error::ShortNeedsArgument(letter))?
@@ -110,7 +113,7 @@ fn short_options(
             OsString::from_vec(rest.to_vec())
         };
         given.push(Given {
-            id: spec.id,
+            name: spec.long,
             value: Some(value),
         });
         break;
@@ -122,13 +125,13 @@ fn short_options(
 mod tests {
     use super::*;
 
-    fn scanned(line: &str) -> Result<Vec<(Id, String)>, String> {
+    fn scanned(line: &str) -> Result<Vec<(&'static str, String)>, String> {
         let given = scan(line.split_whitespace().map(OsString::from));
         let given = given.map_err(|error| error.to_string())?;
         let text = |value: Option<OsString>| value.unwrap_or_default().into_string().unwrap();
         Ok(given
             .into_iter()
-            .map(|it| (it.id, text(it.value)))
+            .map(|it| (it.name, text(it.value)))
             .collect())
     }
 
@@ -142,22 +145,22 @@ mod tests {
             "--ou=/x",
             "word --out /x",
         ] {
-            assert_eq!(scanned(line), Ok(vec![(Id::Output, "/x".into())]), "{line}");
+            assert_eq!(scanned(line), Ok(vec![("output", "/x".into())]), "{line}");
         }
         let bundled = [
-            (Id::DisallowClear, ""),
-            (Id::Verbose, ""),
-            (Id::ControlPort, "u"),
+            ("disallow-clear", ""),
+            ("verbose", ""),
+            ("control-port", "u"),
         ];
-        let bundled = bundled.map(|(id, value)| (id, value.to_owned()));
+        let bundled = bundled.map(|(name, value)| (name, value.to_owned()));
         for line in ["-xvC u", "-xvCu", "-x -v --control-port=u -- -V"] {
             assert_eq!(scanned(line), Ok(bundled.to_vec()), "{line}");
         }
         assert_eq!(scanned("- word --"), Ok(Vec::new()));
-        assert_eq!(scanned("-h --bogus"), Ok(vec![(Id::Help, String::new())]));
-        assert_eq!(scanned("--output="), Ok(vec![(Id::Output, String::new())]));
-        // A whole name is no abbreviation of a longer one.
-        assert_eq!(scanned("--group a"), Ok(vec![(Id::Group, "a".into())]));
+        assert_eq!(scanned("-h --bogus"), Ok(vec![("help", String::new())]));
+        assert_eq!(scanned("--output="), Ok(vec![("output", String::new())]));
+        // A full name is never ambiguous with a longer one.
+        assert_eq!(scanned("--group a"), Ok(vec![("group", "a".into())]));
     }
 
     #[test]

@@ -1,21 +1,15 @@
-//! The program `lttng-relayd`: what scripts, packages and test suites written for the
-//! original start. Its rules, its words, its exit status; the relay behind it is Baton.
+//! The program `lttng-relayd`, for scripts, packages and test suites of the original: the
+//! same command line, messages and exit statuses.
 
 use std::env;
-use std::fmt::Display;
-use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::config::{Config, Face};
-use crate::options::{Given, Id};
-use crate::os::log_queue::{FlushAtEnd, say};
-use crate::os::signals;
-use crate::{cli, daemon, getopt};
-
-/// What `--version` says: the release of LTTng whose command line, files and log lines
-/// these are. Whoever asks wants to know what they may use, not who wrote it.
-pub const VERSION: &str = "2.15.0";
+use crate::config::Config;
+use crate::options::{Face, Given, HELP, LTTNG_VERSION, VERSION};
+use crate::os::log_queue::{FlushAtEnd, say, say_to_starter};
+use crate::os::{print, signals};
+use crate::{cli, daemon, getopt, log};
 
 pub fn main() -> ExitCode {
     let _end = FlushAtEnd;
@@ -33,17 +27,16 @@ pub fn main() -> ExitCode {
     match run(&given) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(format_args!("Error: {error}"));
+            say_to_starter(format_args!("Error: {error}"));
             ExitCode::FAILURE
         }
     }
 }
 
 fn run(given: &[Given]) -> Result<(), Box<dyn std::error::Error>> {
-    let has = |id| given.iter().any(|it| it.id == id);
-    if has(Id::Help) {
-        print(cli::lttng_relayd().render_long_help());
-        return Ok(());
+    let has = |name| given.iter().any(|it| it.name == name);
+    if has(HELP) {
+        return Ok(print(cli::lttng_relayd().render_long_help())?);
     }
     let mut warnings = Vec::new();
     let config = Config::resolve(given, Face::LttngRelayd, &mut warnings);
@@ -51,21 +44,17 @@ fn run(given: &[Given]) -> Result<(), Box<dyn std::error::Error>> {
         warning.insert_str(0, "Warning: ");
     }
     match config {
-        Ok(config) if !config.check && !has(Id::Version) => Ok(daemon::run(&config, &warnings)?),
+        Ok(config) if !config.options.check && !has(VERSION) => {
+            Ok(daemon::run(&config, &warnings)?)
+        }
         config => {
-            daemon::say_all(&warnings);
+            log::say_all(&warnings);
             let config = config?;
-            if has(Id::Version) {
-                print(format_args!("{VERSION}\n"));
-            } else {
-                print(config);
+            if has(VERSION) {
+                return Ok(print(format_args!("{LTTNG_VERSION}\n"))?);
             }
-            Ok(())
+            daemon::check(&config)?;
+            Ok(print(config)?)
         }
     }
-}
-
-/// Prints; whoever has stopped reading need not be told.
-fn print(text: impl Display) {
-    let _ = write!(io::stdout(), "{text}");
 }

@@ -1,4 +1,4 @@
-//! `baton`: the relay daemon and its tools.
+//! The program `baton`: the relay daemon and its tools.
 
 use std::process::ExitCode;
 

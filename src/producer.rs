@@ -1,112 +1,109 @@
-//! A producer's side of the protocol: what a session daemon and a consumer daemon say
-//! to a relay for one session.
+//! A producer over TCP: what a session daemon and a consumer daemon say to a relay for one
+//! session.
 //!
-//! Blocking, one command after another; only packets and their descriptions may be sent
-//! ahead of the replies. The load generator and the replay speak through it.
+//! Blocking, one command after another; only packets and their descriptions are pipelined.
+//! `baton replay`, the load generator and tests use it.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use baton_components::wire::producer::data::PacketHeader;
-use baton_components::wire::producer::reply::{self, Reply};
 use baton_components::wire::producer::{
     AddStream, CloseStream, Command, CommandKind, CreateSession, DataPending, GetConfiguration,
-    Minors, SendIndex, Version, code,
+    SendIndex, Version, code,
 };
+use baton_systems::client::Producer;
 
 use crate::os::said;
 
-/// What we ask for; the relay's own may be lower.
-const MINOR: u32 = 15;
-/// From here on a relay is asked for its configuration.
+/// The latest minor; the relay's own may be lower.
+pub const MINOR: u32 = 15;
+/// First minor with GET_CONFIGURATION.
 const MINOR_OF_CONFIGURATION: u32 = 12;
 
-/// The two connections of a producer. Either may break while the other lives.
+/// The two connections of a producer. Either may break alone.
 #[derive(Debug)]
 pub struct Client {
     control: TcpStream,
     data: TcpStream,
-    /// Where they lead, for people.
+    /// The relay's addresses, for messages.
     relay: [SocketAddr; 2],
-    minor: u32,
-    /// Replies to descriptions that were not read.
-    awaited: usize,
+    producer: Producer,
     scratch: Vec<u8>,
 }
 
+/// Connects to a relay. The error says where that is.
+pub fn connect(relay: SocketAddr) -> io::Result<TcpStream> {
+    TcpStream::connect(relay).map_err(|error| {
+        let text = format!(
+            "cannot connect to {relay}: {}; does a relay listen there?",
+            said(&error)
+        );
+        io::Error::new(error.kind(), text)
+    })
+}
+
 impl Client {
-    /// Connects and says nothing yet: [`Self::negotiate`] follows.
-    pub fn connect(control: SocketAddr, data: SocketAddr) -> io::Result<Self> {
-        let connect = |address| {
-            let socket = TcpStream::connect(address).map_err(|error| {
-                io::Error::new(
-                    error.kind(),
-                    format!("cannot connect to {address}: {error}"),
-                )
-            })?;
-            Ok::<_, io::Error>(socket)
-        };
+    /// Connects to speak this minor, and says nothing yet: [`Self::negotiate`] follows.
+    pub fn connect(control: SocketAddr, data: SocketAddr, minor: u32) -> io::Result<Self> {
         Ok(Self {
             control: connect(control)?,
             data: connect(data)?,
             relay: [control, data],
-            minor: MINOR,
-            awaited: 0,
+            producer: Producer::new(minor),
             scratch: Vec::new(),
         })
     }
 
-    /// Has small messages leave at once. Real producers do not: they wait for the relay's
-    /// side to acknowledge what went before.
+    /// Sets TCP_NODELAY. Real producers do not: Nagle's algorithm delays their small
+    /// messages until the previous ones are acknowledged.
     pub fn hurry(&self) -> io::Result<()> {
         self.control.set_nodelay(true)?;
         self.data.set_nodelay(true)
     }
 
-    /// Settles the protocol's version, as every producer does first.
+    /// Gives up on a relay that says nothing for so long.
+    pub fn wait_at_most(&self, patience: Duration) -> io::Result<()> {
+        self.control.set_read_timeout(Some(patience))
+    }
+
+    /// Negotiates the protocol's version, the first exchange of every producer.
     pub fn negotiate(&mut self) -> io::Result<()> {
-        let command = Command::Version(Version {
+        self.ask_ok(&Command::Version(Version {
             major: 2,
-            minor: MINOR,
-        });
-        match self.ask(&command)? {
-            Answer::Minor(minor) => self.minor = minor.min(MINOR),
-            other => return Err(refused(&command, &other)),
-        }
-        if self.minor >= MINOR_OF_CONFIGURATION {
+            minor: self.minor(),
+        }))?;
+        if self.minor() >= MINOR_OF_CONFIGURATION {
             self.ask_ok(&Command::GetConfiguration(GetConfiguration { flags: 0 }))?;
         }
         Ok(())
     }
 
-    /// The minor that both sides speak.
+    /// The lower minor of both sides.
     pub fn minor(&self) -> u32 {
-        self.minor
+        self.producer.minor()
     }
 
-    /// The number that the relay gives the session.
+    /// Creates a session, and returns its id.
     pub fn create_session(&mut self, session: CreateSession) -> io::Result<u64> {
         self.ask_id(&Command::CreateSession(session))
     }
 
-    /// The handle that the relay gives the stream.
+    /// Adds a stream, and returns its handle.
     pub fn add_stream(&mut self, stream: AddStream) -> io::Result<u64> {
         self.ask_id(&Command::AddStream(stream))
     }
 
-    /// Sends a command that must be answered well.
+    /// Sends a command whose reply must be a success.
     pub fn ask_ok(&mut self, command: &Command) -> io::Result<()> {
-        match self.ask(command)? {
-            Answer::Code(code::OK) => Ok(()),
-            other => Err(refused(command, &other)),
-        }
+        self.ask(command)?.expect_ok()
     }
 
-    /// Sends a command and reads no reply: there is none, or it is read later.
+    /// Sends a command without reading a reply: there is none, or it is read later.
     pub fn send(&mut self, command: &Command) -> io::Result<()> {
         self.scratch.clear();
-        command.encode(Minors::both(self.minor), &mut self.scratch);
+        self.producer.say(command, &mut self.scratch);
         let sent = self.control.write_all(&self.scratch);
         sent.map_err(|reason| self.control_broke(&reason))
     }
@@ -125,27 +122,20 @@ impl Client {
         &mut self.data
     }
 
-    /// Describes a packet or tells a live beacon; fewer than `window` replies stay
+    /// Sends a packet's description or a live beacon; fewer than `window` replies stay
     /// unread.
     pub fn describe(&mut self, index: SendIndex, window: usize) -> io::Result<()> {
         self.send(&Command::SendIndex(index))?;
-        self.awaited += 1;
-        while self.awaited >= window {
-            self.read_code()?;
-        }
-        Ok(())
+        self.catch_up_to(window.saturating_sub(1))
     }
 
     /// Reads all replies to descriptions.
     pub fn catch_up(&mut self) -> io::Result<()> {
-        while self.awaited > 0 {
-            self.read_code()?;
-        }
-        Ok(())
+        self.catch_up_to(0)
     }
 
-    /// Waits until the relay has written a stream up to this packet. Without the data
-    /// connection it never will, and says for ever that it has not.
+    /// Waits until the relay has written a stream up to this packet. Fails if the data
+    /// connection broke, since the relay would report pending data for ever.
     pub fn settle(&mut self, question: DataPending) -> io::Result<()> {
         while self.is_pending(&Command::DataPending(question))? {
             self.look_at_data()?;
@@ -154,7 +144,7 @@ impl Client {
         Ok(())
     }
 
-    /// Finds whether the relay has closed the data connection, on which it says nothing.
+    /// Checks whether the relay has closed the data connection, which has no replies.
     fn look_at_data(&self) -> io::Result<()> {
         self.data.set_nonblocking(true)?;
         let seen = self.data.peek(&mut [0]);
@@ -168,7 +158,7 @@ impl Client {
         }
     }
 
-    /// The error of a data connection that broke for that reason.
+    /// The error of a data connection that broke.
     pub fn data_broke(&self, reason: &io::Error) -> io::Error {
         broke("data", self.relay[1], reason)
     }
@@ -177,12 +167,13 @@ impl Client {
         broke("control", self.relay[0], reason)
     }
 
-    /// Asks one of the two questions about what is still on its way.
+    /// Sends one of the two commands about pending data.
     pub fn is_pending(&mut self, question: &Command) -> io::Result<bool> {
-        match self.ask(question)? {
-            Answer::Code(code::PENDING) => Ok(true),
-            Answer::Code(code::NOT_PENDING) => Ok(false),
-            other => Err(refused(question, &other)),
+        let answer = self.ask(question)?;
+        match answer.code {
+            code::PENDING => Ok(true),
+            code::NOT_PENDING => Ok(false),
+            _ => Err(answer.refusal()),
         }
     }
 
@@ -194,96 +185,59 @@ impl Client {
     }
 
     fn ask_id(&mut self, command: &Command) -> io::Result<u64> {
-        match self.ask(command)? {
-            Answer::Id(id) => Ok(id),
-            other => Err(refused(command, &other)),
-        }
+        let answer = self.ask(command)?;
+        answer.made.ok_or_else(|| answer.refusal())
     }
 
     fn ask(&mut self, command: &Command) -> io::Result<Answer> {
         self.catch_up()?;
         self.send(command)?;
-        self.read_answer(command.kind())
+        self.next_answer()
     }
 
-    fn read_code(&mut self) -> io::Result<()> {
-        let mut bytes = [0; 4];
-        self.read(&mut bytes)?;
-        self.awaited -= 1;
-        match u32::from_be_bytes(bytes) {
-            code::OK => Ok(()),
-            other => Err(refusal(CommandKind::SendIndex, other)),
+    /// Reads replies to descriptions until so many are due.
+    fn catch_up_to(&mut self, due: usize) -> io::Result<()> {
+        while self.producer.due() > due {
+            self.next_answer()?.expect_ok()?;
         }
+        Ok(())
     }
 
-    fn read(&mut self, into: &mut [u8]) -> io::Result<()> {
-        let read = self.control.read_exact(into);
-        read.map_err(|reason| self.control_broke(&reason))
-    }
-
-    /// Reads exactly one reply.
-    fn read_answer(&mut self, kind: CommandKind) -> io::Result<Answer> {
-        let mut bytes = Vec::new();
+    fn next_answer(&mut self) -> io::Result<Answer> {
         loop {
-            match reply::decode(kind, self.minor, &bytes) {
-                Ok(Some((reply, _))) => return Ok(Answer::from(&reply)),
-                Ok(None) => {
-                    // Replies come one at a time: byte by byte never reads too far.
-                    let mut byte = [0];
-                    self.read(&mut byte)?;
-                    bytes.push(byte[0]);
-                }
-                Err(error) => return Err(io::Error::other(error)),
+            let reply = self.producer.reply().map_err(io::Error::other)?;
+            if let Some((command, reply)) = reply {
+                return Ok(Answer {
+                    command,
+                    code: reply.code(),
+                    made: reply.made(),
+                });
             }
+            let read = self.producer.read_from(&mut self.control);
+            read.map_err(|reason| self.control_broke(&reason))?;
         }
     }
 }
 
-/// What matters of a reply.
-#[derive(Clone, Copy, Debug)]
-enum Answer {
-    Code(u32),
-    Minor(u32),
-    Id(u64),
+/// The relevant part of a reply.
+struct Answer {
+    command: CommandKind,
+    code: u32,
+    made: Option<u64>,
 }
 
-impl From<&Reply<'_>> for Answer {
-    fn from(reply: &Reply<'_>) -> Self {
-        match *reply {
-            Reply::Version(version) => Self::Minor(version.minor),
-            Reply::SessionCreated {
-                session: id,
-                code: code::OK,
-                ..
-            }
-            | Reply::StreamAdded {
-                stream: id,
-                code: code::OK,
-            } => Self::Id(id),
-            Reply::SessionCreated { code, .. }
-            | Reply::StreamAdded { code, .. }
-            | Reply::Code(code)
-            | Reply::ChunkClosed { code, .. }
-            | Reply::ChunkExists { code, .. }
-            | Reply::Configuration { code, .. } => Self::Code(code),
-            Reply::Nothing => Self::Code(code::OK),
+impl Answer {
+    fn expect_ok(&self) -> io::Result<()> {
+        match self.code {
+            code::OK => Ok(()),
+            _ => Err(self.refusal()),
         }
     }
-}
 
-fn refused(command: &Command, answer: &Answer) -> io::Error {
-    match *answer {
-        Answer::Code(code) => refusal(command.kind(), code),
-        Answer::Minor(_) | Answer::Id(_) => {
-            let command = command.kind().name();
-            io::Error::other(format!("the relay's reply to {command} belongs to another"))
-        }
+    fn refusal(&self) -> io::Error {
+        let (command, code) = (self.command.name(), self.code);
+        io::Error::other(format!("the relay refused {command} with code {code}"))
     }
-}
-
-fn refusal(command: CommandKind, code: u32) -> io::Error {
-    let command = command.name();
-    io::Error::other(format!("the relay refused {command} with code {code}"))
 }
 
 fn broke(connection: &str, relay: SocketAddr, reason: &io::Error) -> io::Error {
@@ -301,5 +255,6 @@ fn broke(connection: &str, relay: SocketAddr, reason: &io::Error) -> io::Error {
     )
 }
 
-/// Asked without a pause the original answers questions and never takes the data.
+/// Pause between polls: without it the original replies to polls and never receives the
+/// data.
 const PENDING_RETRY: Duration = Duration::from_millis(5);

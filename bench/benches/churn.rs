@@ -1,6 +1,6 @@
-//! `cargo bench -p baton-bench`: the rounds of `baton bench churn`, by another clock.
+//! `cargo bench -p baton-bench`: the rounds of `baton bench churn`, timed by divan.
 //!
-//! One iteration is one round: an eighth of the population goes and comes again.
+//! One iteration is one round: an eighth of the population is freed and created again.
 
 use std::cell::RefCell;
 

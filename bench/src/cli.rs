@@ -1,5 +1,6 @@
-//! The command line of `baton bench`, as it was typed.
+//! The command line of `baton bench`.
 
+use std::io;
 use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
@@ -8,17 +9,16 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use crate::churn::{self, Format};
 use crate::wire;
 
-/// What is to be measured.
+/// The benchmark, with its options.
 #[derive(Debug)]
 pub enum Action {
     Wire(wire::Plan),
     Churn(churn::Plan),
 }
 
-/// Reads the command line of this process; prints help or what is wrong and exits,
-/// where that is all there is to do.
-pub fn parse() -> Action {
-    action(&command().get_matches())
+/// Parses the command line of this process; for help or an error, prints it and exits.
+pub fn parse() -> io::Result<Action> {
+    Ok(action(&baton::cli::matches(command())?))
 }
 
 fn command() -> Command {
@@ -167,7 +167,7 @@ fn factor(text: &str) -> Result<f64, String> {
 /// Some terabytes.
 const FACTOR_MAX: f64 = 10_000.0;
 
-/// What fits into memory on large machines.
+/// Maximum number of records, which fits into the memory of large machines.
 const COUNT_MAX: f64 = 1e8;
 
 #[cfg(test)]

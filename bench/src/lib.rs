@@ -1,7 +1,7 @@
-//! Benchmarks: how fast a relay is, Baton or any other.
+//! Benchmarks of relays, Baton or any other.
 //!
-//! A program of its own, `baton-bench`, so that what only benchmarks need is not in the
-//! relay. `baton bench` runs it.
+//! A separate program, `baton-bench`, so that the relay has no dependencies of benchmarks.
+//! `baton bench` runs it.
 
 // Figures for people: some digits are enough.
 #![allow(clippy::cast_precision_loss, clippy::cast_sign_loss)]

@@ -48,13 +48,13 @@ fn by_kind(object: &Value) -> Vec<u64> {
         .into()
 }
 
-/// What so many families have, by kind.
+/// Counts of the records of so many families, by kind.
 fn families(count: u64) -> Vec<u64> {
     FAMILY.map(|(_, each)| count * each).into()
 }
 
 #[test]
-fn what_is_created_is_released_and_reclaimed_in_every_shape_and_kind() {
+fn created_records_are_released_and_reclaimed_in_every_shape_and_kind() {
     let objects = objects("--live 350,3.5e3 --rounds 2");
     assert_eq!(objects.len(), 2);
     // A round replaces all families of the first, and 64 of the second.
@@ -77,7 +77,7 @@ fn what_is_created_is_released_and_reclaimed_in_every_shape_and_kind() {
 }
 
 #[test]
-fn what_messages_create_is_reclaimed_and_the_arenas_are_empty_at_the_end() {
+fn records_of_messages_are_reclaimed_and_the_arenas_are_empty_at_the_end() {
     let objects = objects("--live 3500 --rounds 2");
     let systems = &objects[0]["systems"];
     assert_eq!(systems["records"], 100 * 35);

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// All workloads, with the figures of each, at a five-hundredth of what is usual.
-const ROWS: [(&str, &[&str]); 58] = [
+const ROWS: [(&str, &[&str]); 65] = [
     ("4 KiB, waits", LOAD),
     ("4 KiB, 64 in flight", LOAD),
     ("4 KiB, 32 producers x 4", LOAD),
@@ -39,6 +39,16 @@ const ROWS: [(&str, &[&str]); 58] = [
     ("live latency, 16 viewers: p90", &["µs"]),
     ("live latency, 16 viewers: p99", &["µs"]),
     ("live latency, 16 viewers: max", &["µs"]),
+    ("4 KiB, 32 producers x 4: reply p50", &["µs"]),
+    ("4 KiB, 32 producers x 4: reply p99", &["µs"]),
+    ("neighbours, large packets: producer alone, p50", &["µs"]),
+    ("neighbours, large packets: viewer beside, p99", &["µs"]),
+    ("neighbours, long lists: producer beside, p50", &["µs"]),
+    (
+        "neighbours, requests without end: viewer beside, p99",
+        &["µs"],
+    ),
+    ("neighbours, requests without end: memory for it", &["MB"]),
     ("commands among 1: GET_NEXT_INDEX", ASKED),
     ("commands among 1: BEGIN, END_DATA_PENDING", ASKED),
     ("commands among 1: LIST_SESSIONS", ASKED),
@@ -141,9 +151,9 @@ fn every_workload_is_done_and_measured() {
 fn two_relays_stand_beside_each_other() {
     let own = &baton();
     let rows = bench(&["--only", "4 KiB, waits", "--relay", own, "--relay", own]);
-    let [header, _, row] = &rows[..] else {
-        panic!("{rows:#?}");
-    };
+    let header = &rows[0];
+    let row = rows.iter().find(|row| row[0] == "4 KiB, waits");
+    let row = row.unwrap_or_else(|| panic!("{rows:#?}"));
     let titles = ["speed ratio", "CPU ratio", "memory ratio", "spread"];
     assert_eq!(header[3..], titles);
     assert_figures(&row[1], LOAD);
@@ -155,7 +165,7 @@ fn two_relays_stand_beside_each_other() {
 }
 
 #[test]
-fn what_is_sent_is_a_trace_that_babeltrace_reads() {
+fn the_load_is_a_trace_that_babeltrace_reads() {
     let directory = tempfile::tempdir().unwrap();
     let kept = directory.path().join("kept");
     std::fs::create_dir(&kept).unwrap();
@@ -179,7 +189,7 @@ fn what_is_sent_is_a_trace_that_babeltrace_reads() {
 }
 
 #[test]
-fn what_a_relay_cannot_do_is_told_and_the_others_go_on() {
+fn a_workload_that_fails_is_reported_and_the_others_go_on() {
     let own = &baton();
     let relays = ["--relay", "lttng-relayd", "--relay", own];
     let rows = bench(&[&["--only", "watched by"][..], &relays[..]].concat());
@@ -194,7 +204,7 @@ fn what_a_relay_cannot_do_is_told_and_the_others_go_on() {
 }
 
 #[test]
-fn who_stops_it_leaves_no_relay_and_no_files() {
+fn a_stopped_benchmark_leaves_no_relay_and_no_files() {
     let directory = tempfile::tempdir().unwrap();
     let mut bench = Command::new(BENCH)
         .args(["wire", "--only", "4 KiB, waits", "--scale", "1000", "-o"])
@@ -231,4 +241,18 @@ fn a_name_that_no_workload_has_is_an_error() {
     let errors = String::from_utf8(output.stderr).unwrap();
     let expected = "baton bench: no workload has \"nothing like it\" in its name\n";
     assert_eq!(errors, expected);
+}
+
+#[test]
+fn what_cannot_be_printed_is_an_error() {
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let mut bench = Command::new(BENCH);
+    bench.arg("--help").stdout(full.unwrap());
+    let output = bench.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(
+        errors.contains("cannot write to standard output"),
+        "{errors}"
+    );
 }

@@ -1,19 +1,27 @@
-//! [`Arena`]: a slot map whose records live as long as somebody holds them.
+//! [`Arena`]: a slot map with reference counts. A record lives while its count is not 0.
 //!
 //! Laws:
 //! - A record's holders are its owner (at most one) and the holds that living
 //!   records declare on it (see [`crate::hold`]).
 //! - [`Arena::insert`] gives a record its owner. [`Arena::disown`] takes the owner
 //!   away, once; [`Arena::hold`] and [`Arena::release`] come in pairs.
-//! - When the last holder lets go the key is *condemned*: from then on every
-//!   lookup finds nothing, and no new hold can revive it.
+//! - When the last holder releases it, the key is *condemned*: from then on every lookup
+//!   finds nothing, and no new hold can revive it.
 //! - Condemned records keep their slot until the reclamation pass takes them with
 //!   [`Arena::pop_condemned`]; nothing is freed in the middle of a system.
+//!
+//! A link that holds finds its target by indexing, and cannot fail; a bare key is weak, and
+//! is looked up with [`Arena::get`].
 //!
 //! Lookup, insertion, hold and release are O(1). Slots are reused, with another
 //! generation; the memory of a peak is kept.
 
+use std::ops::{Index, IndexMut};
+
 use slotmap::{Key, SlotMap};
+
+use crate::hold::Held;
+use crate::steps;
 
 /// The records of one kind. `K` is that kind's key.
 #[derive(Debug)]
@@ -54,8 +62,8 @@ impl<K: Key + Send + Sync + 'static, T: Send + Sync + 'static> Arena<K, T> {
         self.living(key).map(|slot| &slot.record)
     }
 
-    /// As [`Arena::get`]. Links that hold are not changed through this: whoever
-    /// does changes the counts as well.
+    /// As [`Arena::get`], mutable. Links that hold are not changed through this, since
+    /// their counts would become wrong: use `Entities::relink`.
     pub fn get_mut(&mut self, key: K) -> Option<&mut T> {
         self.living_mut(key).map(|slot| &mut slot.record)
     }
@@ -75,10 +83,10 @@ impl<K: Key + Send + Sync + 'static, T: Send + Sync + 'static> Arena<K, T> {
             .holders += 1;
     }
 
-    /// Takes a holder away.
+    /// Removes a holder.
     ///
     /// # Panics
-    /// If nobody holds `key`: what is released was held.
+    /// If `key` has no holder.
     pub fn release(&mut self, key: K) {
         let slot = self
             .living_mut(key)
@@ -89,7 +97,7 @@ impl<K: Key + Send + Sync + 'static, T: Send + Sync + 'static> Arena<K, T> {
         }
     }
 
-    /// The owner lets go. Does nothing the second time, or on a stale key.
+    /// Removes the owner. Does nothing the second time, or on a stale key.
     pub fn disown(&mut self, key: K) {
         let Some(slot) = self.living_mut(key) else {
             return;
@@ -99,7 +107,12 @@ impl<K: Key + Send + Sync + 'static, T: Send + Sync + 'static> Arena<K, T> {
         }
     }
 
-    /// The next record that nobody holds any more, taken out of the arena.
+    /// Whether a record waits to be taken out of the arena.
+    pub fn has_condemned(&self) -> bool {
+        !self.condemned.is_empty()
+    }
+
+    /// Removes the next condemned record from the arena.
     pub fn pop_condemned(&mut self) -> Option<(K, T)> {
         let key = self.condemned.pop()?;
         let slot = self
@@ -109,17 +122,17 @@ impl<K: Key + Send + Sync + 'static, T: Send + Sync + 'static> Arena<K, T> {
         Some((key, slot.record))
     }
 
-    /// How many hold `key`, its owner included; 0 if it is stale or condemned.
+    /// Number of holders of `key`, its owner included; 0 if it is stale or condemned.
     pub fn holders(&self, key: K) -> u32 {
         self.living(key).map_or(0, |slot| slot.holders)
     }
 
-    /// Whether the owner of `key` still is there.
+    /// Whether `key` still has its owner.
     pub fn is_owned(&self, key: K) -> bool {
         self.living(key).is_some_and(|slot| slot.owned)
     }
 
-    /// The living records, in no order that means anything.
+    /// The living records, in arbitrary order.
     pub fn iter(&self) -> impl Iterator<Item = (K, &T)> {
         self.slots
             .iter()
@@ -138,11 +151,30 @@ impl<K: Key + Send + Sync + 'static, T: Send + Sync + 'static> Arena<K, T> {
     }
 
     fn living(&self, key: K) -> Option<&Slot<T>> {
+        steps::count();
         self.slots.get(key).filter(|slot| slot.holders > 0)
     }
 
     fn living_mut(&mut self, key: K) -> Option<&mut Slot<T>> {
+        steps::count();
         self.slots.get_mut(key).filter(|slot| slot.holders > 0)
+    }
+}
+
+/// Lookup of a held record, which cannot fail: the hold keeps it in the arena.
+impl<K: Key + Send + Sync + 'static, T: Send + Sync + 'static> Index<&Held<K>> for Arena<K, T> {
+    type Output = T;
+
+    fn index(&self, held: &Held<K>) -> &T {
+        self.get(held.key())
+            .expect("law of holds: what is held is there")
+    }
+}
+
+impl<K: Key + Send + Sync + 'static, T: Send + Sync + 'static> IndexMut<&Held<K>> for Arena<K, T> {
+    fn index_mut(&mut self, held: &Held<K>) -> &mut T {
+        self.get_mut(held.key())
+            .expect("law of holds: what is held is there")
     }
 }
 
@@ -156,7 +188,7 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Debug)]
-    enum Step {
+    enum Action {
         Insert,
         Hold(usize),
         Release(usize),
@@ -165,14 +197,14 @@ mod tests {
         Reclaim,
     }
 
-    fn step() -> impl Strategy<Value = Step> {
+    fn action() -> impl Strategy<Value = Action> {
         prop_oneof![
-            3 => Just(Step::Insert),
-            3 => any::<usize>().prop_map(Step::Hold),
-            4 => any::<usize>().prop_map(Step::Release),
-            2 => any::<usize>().prop_map(Step::Disown),
-            3 => any::<usize>().prop_map(Step::Lookup),
-            1 => Just(Step::Reclaim),
+            3 => Just(Action::Insert),
+            3 => any::<usize>().prop_map(Action::Hold),
+            4 => any::<usize>().prop_map(Action::Release),
+            2 => any::<usize>().prop_map(Action::Disown),
+            3 => any::<usize>().prop_map(Action::Lookup),
+            1 => Just(Action::Reclaim),
         ]
     }
 
@@ -192,7 +224,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_a_naive_model(steps in proptest::collection::vec(step(), 1..400)) {
+        fn agrees_with_a_naive_model(steps in proptest::collection::vec(action(), 1..400)) {
             let mut arena: Arena<DefaultKey, usize> = Arena::default();
             let mut model: BTreeMap<DefaultKey, Counted> = BTreeMap::new();
             let mut given: Vec<DefaultKey> = Vec::new();
@@ -201,32 +233,32 @@ mod tests {
             };
             for step in steps {
                 match step {
-                    Step::Insert => {
+                    Action::Insert => {
                         let key = arena.insert(given.len());
                         prop_assert!(!model.contains_key(&key), "a key was given twice");
                         model.insert(key, Counted { value: given.len(), owned: true, holds: 0 });
                         given.push(key);
                     }
-                    Step::Hold(n) => {
+                    Action::Hold(n) => {
                         let Some(key) = pick(&given, n) else { continue };
                         if model[&key].holders() > 0 {
                             arena.hold(key);
                             model.get_mut(&key).unwrap().holds += 1;
                         }
                     }
-                    Step::Release(n) => {
+                    Action::Release(n) => {
                         let Some(key) = pick(&given, n) else { continue };
                         if model[&key].holds > 0 {
                             arena.release(key);
                             model.get_mut(&key).unwrap().holds -= 1;
                         }
                     }
-                    Step::Disown(n) => {
+                    Action::Disown(n) => {
                         let Some(key) = pick(&given, n) else { continue };
                         arena.disown(key);
                         model.get_mut(&key).unwrap().owned = false;
                     }
-                    Step::Lookup(n) => {
+                    Action::Lookup(n) => {
                         let Some(key) = pick(&given, n) else { continue };
                         let counted = model[&key];
                         let expected = (counted.holders() > 0).then_some(&counted.value);
@@ -234,7 +266,7 @@ mod tests {
                         prop_assert_eq!(arena.holders(key), counted.holders());
                         prop_assert_eq!(arena.is_owned(key), counted.owned);
                     }
-                    Step::Reclaim => {
+                    Action::Reclaim => {
                         while let Some((key, value)) = arena.pop_condemned() {
                             prop_assert_eq!(model[&key].holders(), 0);
                             prop_assert_eq!(model[&key].value, value);

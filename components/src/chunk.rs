@@ -1,10 +1,11 @@
 //! A trace chunk: a time slice of a session, and the directory of its files.
 //!
-//! The sessions of one origin share their chunks. A chunk is alive while a session
-//! or a stream uses it; what its close asked for is done when the last of them lets
-//! go.
+//! The sessions of one origin share their chunks. A chunk is alive while a session or a
+//! stream uses it; its close command is executed when the last of them releases it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
+use std::ops::Bound;
 
 use crate::hold::Holder;
 use crate::keys::StreamKey;
@@ -12,14 +13,16 @@ use crate::kinds::Id;
 use crate::path::RelativePath;
 use crate::session::Origin;
 
-/// Which chunk of which session: known to all consumers of that session.
+/// The identity of a chunk, which all consumers of a session know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChunkId {
+    /// The session daemon and session there, from CREATE_SESSION.
     pub origin: Origin,
     /// Counted from 0 by the session daemon.
     pub number: u64,
 }
 
+/// A chunk's record: where its files are, and what happens to them when it is closed.
 #[derive(Debug)]
 pub struct Chunk {
     /// None for the one chunk of a producer before 2.11.
@@ -27,26 +30,54 @@ pub struct Chunk {
     /// The session's directory, below the output directory.
     pub session: RelativePath,
     /// Where in it the chunk's files are.
-    pub place: Place,
-    /// Where they were to be moved when the disk failed: a part of them may be there.
-    pub moving: Option<Place>,
-    /// How many times what its close asked for has failed.
+    pub location: Location,
+    /// Target of a move that failed: a part of the files may be there.
+    pub moving: Option<Location>,
+    /// Number of failed attempts to execute its close command.
     pub failed: u32,
-    /// When it begins, as it stands in its name.
+    /// Begin of its time slice, as in its name.
     pub begin: String,
-    /// When it was closed, as it stands in its name.
+    /// Time of its close, as in its name.
     pub end: Option<String>,
-    /// What becomes of its files when nobody uses it any more.
+    /// The action on its files when the chunk has no users any more.
     pub close: Option<CloseCommand>,
-    /// Directories that were made in it, relative to its own.
+    /// Directories that its streams created, relative to its own.
     pub directories: BTreeSet<RelativePath>,
-    /// Files that were made in it, relative to its directory, and by which stream.
-    pub files: BTreeMap<RelativePath, StreamKey>,
+    /// Files that its streams created, relative to its directory.
+    pub files: BTreeMap<RelativePath, FileOfStream>,
+    /// Its number in the lists of what the relay made, if there are any.
+    pub list: Option<u64>,
+    /// How far its files and directories are removed, if it is to be deleted. Those that are
+    /// removed are not in the lists above any more.
+    pub removal: Removal,
+}
+
+/// The state of a chunk that is to be deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Removal {
+    /// Nothing was removed.
+    #[default]
+    NotBegun,
+    /// Some of it is removed, and viewers do not see its files any more.
+    Begun,
+    /// Nothing is left of it.
+    Done,
+    /// The disk failed too often: the rest stays.
+    GivenUp,
+}
+
+/// A data file of a stream, or the index beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileOfStream {
+    /// Weak.
+    pub stream: StreamKey,
+    /// Its ordinal among all files of the stream.
+    pub ordinal: u64,
 }
 
 /// Where a chunk's files are, below the directory of its session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// Directly in it: the first chunk, until a rotation.
     Session,
     /// In a directory that has a name for the time of a rotation.
@@ -57,7 +88,7 @@ pub enum Place {
     Overridden(RelativePath),
 }
 
-impl Place {
+impl Location {
     /// The name of the directory in that of the session; none if it is that itself.
     pub fn name_mut(&mut self) -> Option<&mut RelativePath> {
         match self {
@@ -67,7 +98,7 @@ impl Place {
     }
 }
 
-/// What a producer asks for when it closes a chunk.
+/// The command of a producer in CLOSE_TRACE_CHUNK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseCommand {
     /// Move it to the session's archives.
@@ -83,7 +114,7 @@ impl Chunk {
         Self {
             id: None,
             session: RelativePath::root(),
-            place: Place::Session,
+            location: Location::Session,
             begin: String::new(),
             end: None,
             moving: None,
@@ -91,6 +122,8 @@ impl Chunk {
             close: None,
             directories: BTreeSet::new(),
             files: BTreeMap::new(),
+            list: None,
+            removal: Removal::default(),
         }
     }
 
@@ -105,14 +138,14 @@ impl Chunk {
 
     /// Where its files are, below the output directory.
     pub fn directory(&self) -> RelativePath {
-        self.directory_at(&self.place)
+        self.directory_at(&self.location)
     }
 
-    /// Where its files would be at another place.
-    pub fn directory_at(&self, place: &Place) -> RelativePath {
-        match place {
-            Place::Session => self.session.clone(),
-            Place::Temporary(path) | Place::Named(path) | Place::Overridden(path) => {
+    /// Directory of its files if it were at `location`, below the output directory.
+    pub fn directory_at(&self, location: &Location) -> RelativePath {
+        match location {
+            Location::Session => self.session.clone(),
+            Location::Temporary(path) | Location::Named(path) | Location::Overridden(path) => {
                 self.session.join(path)
             }
         }
@@ -120,12 +153,22 @@ impl Chunk {
 
     /// Directories that were made directly in it, such as `ust`.
     pub fn tops(&self) -> impl Iterator<Item = &RelativePath> {
-        let directories = self.directories.iter();
-        directories.filter(|path| path.components().nth(1).is_none())
+        let mut rest = self.directories.range::<RelativePath, _>(..);
+        iter::from_fn(move || {
+            let mut next = rest.next()?;
+            while let Some(top) = next.top_above() {
+                // Paths below one top are consecutive in this order: all are passed over.
+                let after = Bound::Included(top.after_all_below());
+                rest = self.directories.range((after, Bound::Unbounded));
+                next = rest.next()?;
+            }
+            Some(next)
+        })
     }
 
+    /// Whether its producer chose the directory's name: it is never renamed.
     pub fn is_overridden(&self) -> bool {
-        matches!(self.place, Place::Overridden(_))
+        matches!(self.location, Location::Overridden(_))
     }
 }
 
@@ -147,6 +190,18 @@ impl Holder for Chunk {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tops_are_found_among_what_is_below_them() {
+        let mut chunk = Chunk::anonymous();
+        let path = |text: &str| RelativePath::parse(text.as_bytes()).unwrap();
+        let all = [
+            "a", "a-2", "a-2/x", "a/b", "a/b/c", "a/d", "a0", "kernel", "ust", "ust/uid",
+        ];
+        chunk.directories = all.into_iter().map(path).collect();
+        let tops: Vec<String> = chunk.tops().map(ToString::to_string).collect();
+        assert_eq!(tops, ["a", "a-2", "a0", "kernel", "ust"]);
+    }
 
     #[test]
     fn names_of_chunks_are_known() {

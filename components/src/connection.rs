@@ -1,65 +1,132 @@
-//! A connection of a producer (control or data) or of a viewer.
+//! A connection of a producer (control or data), of a viewer, or of a monitor.
 //!
-//! Owned by the network while its socket is open. Its bytes, in and out, are the
-//! network's too: here is only what the conversation has come to.
+//! Owned by the network port while its socket is open. The network has the buffers, too;
+//! the record has the state of the protocol.
 
 use std::time::Duration;
 
-use crate::hold::Holder;
+use crate::hold::{Held, Holder};
 use crate::keys::{FileKey, SessionKey, StreamKey, ViewerSessionKey};
 use crate::kinds::Id;
-use crate::limits::REFUSALS_LOGGED_EVERY;
+use crate::refusals::Refusals;
+use crate::rights::Rights;
+use crate::shares::AddressKey;
 use crate::wire::producer::data::PacketHeader;
 
-/// The listener that a connection came through.
+/// A TCP endpoint of the relay, to which peers connect: one for each protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Port {
+pub enum Endpoint {
+    /// Producers' commands (default port 5342).
     Control,
+    /// Producers' packets (default port 5343).
     Data,
+    /// Viewers (default port 5344).
     Live,
+    /// Monitors, by HTTP (default port 5340).
+    Status,
 }
 
-impl Port {
-    pub const ALL: [Self; 3] = [Self::Control, Self::Data, Self::Live];
+impl Endpoint {
+    /// All endpoints, those of the protocols first, in the order of their default ports.
+    pub const ALL: [Self; 4] = [Self::Control, Self::Data, Self::Live, Self::Status];
 
-    /// The word for it in log lines and options.
+    /// Its name in log lines and options.
     pub fn name(self) -> &'static str {
         match self {
             Self::Control => "control",
             Self::Data => "data",
             Self::Live => "live",
+            Self::Status => "status",
         }
     }
 }
 
+/// The record of an open connection. Made at accept, freed when it was closed.
 #[derive(Debug)]
 pub struct Connection {
-    /// Its address, for people.
+    /// Its address and port, for log lines.
     pub peer: String,
+    /// The address that its costs count for.
+    pub address: AddressKey,
+    /// Its rights, if a rule limits them.
+    pub rights: Option<Box<Rights>>,
+    /// Bytes that wait in memory for it: its incomplete message, and unsent replies.
+    pub memory_bytes: u64,
+    /// Its protocol, which follows from the endpoint that it came to, and the protocol's state.
     pub role: Role,
     /// Set once: the connection is closed at the end of this tick.
     pub ending: Option<Ending>,
-    /// It was left unread since it does not take its replies.
+    /// Backpressure: its messages wait until its replies have left.
     pub throttled: bool,
-    /// Since when it has taken nothing of what waits for it.
+    /// Time since which it has not read any of its waiting replies.
     pub stalled_since: Option<Duration>,
+    /// A timer will look at that.
+    pub is_stall_watched: bool,
+    /// Time since which nothing more has come of the message that is incomplete.
+    pub half_since: Option<Duration>,
+    /// A timer will look at that.
+    pub is_half_watched: bool,
 }
 
-/// What a connection is for, with the state of that conversation.
+/// The protocol of a connection, with its state.
 #[derive(Debug)]
 pub enum Role {
+    /// Producers' commands: see [`Control`].
     Control(Control),
+    /// Producers' packets: see [`Data`].
     Data(Data),
+    /// A viewer: see [`Viewer`].
     Viewer(Viewer),
+    /// A monitor: see [`Monitor`].
+    Status(Monitor),
 }
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// In order: streams that still wait for announced packets may get them.
+    /// In order, by the peer: streams may still get the packets that were announced.
     Close,
-    /// By a fault. A control connection's session is over at once, nothing is waited for.
-    Abort,
+    /// It broke, as that of a killed peer often does. Bytes on the peer's other connection
+    /// can still be read.
+    Broken,
+    /// By a fault of the peer.
+    Fault,
+    /// It did not go on in time.
+    Expired,
+    /// Its address has too much.
+    Refused,
+    /// The relay stops.
+    Stop,
+}
+
+impl Ending {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Close,
+        Self::Broken,
+        Self::Fault,
+        Self::Expired,
+        Self::Refused,
+        Self::Stop,
+    ];
+
+    /// Whether the relay ends it: the session of a control connection is over at once, and no
+    /// packet is waited for.
+    pub fn is_abort(self) -> bool {
+        !matches!(self, Self::Close | Self::Broken)
+    }
+
+    /// Its name for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Close => "closed",
+            Self::Broken => "broken",
+            Self::Fault => "fault",
+            Self::Expired => "expired",
+            Self::Refused => "refused",
+            Self::Stop => "stop",
+        }
+    }
 }
 
 /// A producer's control connection: commands in, replies out.
@@ -68,52 +135,28 @@ pub struct Control {
     /// The minor of the protocol, once VERSION has settled it.
     pub minor: Option<u32>,
     /// The session that CREATE_SESSION made on it: at most one in its life.
-    pub session: Option<SessionKey>,
+    pub session: Option<Held<SessionKey>>,
+    /// Counts refused commands for the log.
     pub refusals: Refusals,
 }
 
-/// Commands that were refused on a connection that stayed open. A peer may send any
-/// number, and the log says what it was a line for each run of them.
-#[derive(Debug, Default)]
-pub struct Refusals {
-    /// When one was logged last.
-    logged_at: Option<Duration>,
-    /// Those since then.
-    unlogged: u64,
-}
-
-impl Refusals {
-    /// Takes one more. If it is to be logged: how many were not, before it.
-    pub fn add(&mut self, now: Duration) -> Option<u64> {
-        let run = self
-            .logged_at
-            .filter(|at| now < *at + REFUSALS_LOGGED_EVERY);
-        if run.is_some() {
-            self.unlogged += 1;
-            return None;
-        }
-        self.logged_at = Some(now);
-        Some(self.take_unlogged())
-    }
-
-    /// How many were not logged.
-    pub fn take_unlogged(&mut self) -> u64 {
-        std::mem::take(&mut self.unlogged)
-    }
-}
-
-/// A producer's data connection: packets in, nothing out.
+/// A producer's data connection: packets in, no replies.
 #[derive(Debug, Default)]
 pub struct Data {
     /// The session of the first stream of which it brought payload.
-    pub session: Option<SessionKey>,
+    pub session: Option<Held<SessionKey>>,
     /// The packet that is arriving.
     pub packet: Option<ArrivingPacket>,
+    /// It brought no packet yet, and is counted among those of its address.
+    pub is_silent: bool,
+    /// When it was opened, its address had a session that lacked one.
+    pub is_expected: bool,
 }
 
-/// A packet of which the header was read, and its payload up to `received`.
+/// An incomplete packet: its header was read, and its payload up to `received`.
 #[derive(Clone, Copy, Debug)]
 pub struct ArrivingPacket {
+    /// The header, as the producer sent it.
     pub header: PacketHeader,
     /// Weak: the stream may close while the payload arrives.
     pub stream: StreamKey,
@@ -126,43 +169,117 @@ pub struct ArrivingPacket {
 pub struct Viewer {
     /// The minor of the live protocol, once CONNECT has settled it.
     pub minor: Option<u32>,
-    pub session: Option<ViewerSessionKey>,
-    /// The rest of the reply that is being sent, if it comes from a file.
+    /// Made by CREATE_SESSION, which replaces an earlier one; none before it.
+    pub session: Option<Held<ViewerSessionKey>>,
+    /// It has asked for the list of sessions, and attached none.
+    pub has_only_listed: bool,
+    /// The rest of the current reply, if it is sent from a file.
     pub body: Option<Body>,
 }
 
-/// A range of a file that belongs to the reply in hand.
+/// A monitor's connection: one request, one answer.
+#[derive(Debug, Default)]
+pub struct Monitor {
+    /// How far its answer is.
+    pub answer: Progress,
+    /// A part of a list was written since its timer looked last: it gets more time.
+    pub has_moved: bool,
+}
+
+/// How far the answer to a monitor is.
+#[derive(Debug, Default)]
+pub enum Progress {
+    /// Its request has not come.
+    #[default]
+    Nothing,
+    /// A part of a list was given to the network.
+    Part(Listing),
+    /// All was given to the network.
+    All,
+}
+
+/// A list that is written in slices.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The subject of the list.
+    pub what: Listed,
+    /// Id or number of the last record that was written; 0: none was.
+    pub after: u64,
+    /// Each slice has its size before it, as HTTP/1.1 has it; else the answer ends with its
+    /// connection.
+    pub is_chunked: bool,
+    /// The name of this machine by which it was asked.
+    pub host: String,
+}
+
+/// The subject of the list.
 #[derive(Clone, Copy, Debug)]
+pub enum Listed {
+    /// All sessions.
+    Sessions,
+    /// The open streams of the session with that id.
+    Streams(u64),
+}
+
+/// A range of a file that belongs to the current reply.
+#[derive(Debug)]
 pub struct Body {
-    pub file: FileKey,
+    /// The data or metadata file, kept open while it is sent.
+    pub file: Held<FileKey>,
+    /// Next byte to send, in bytes from the start of the file.
     pub offset: u64,
+    /// Number of bytes that are not sent yet.
     pub remaining: u64,
 }
 
 impl Connection {
-    pub fn new(peer: String, port: Port) -> Self {
-        let role = match port {
-            Port::Control => Role::Control(Control::default()),
-            Port::Data => Role::Data(Data::default()),
-            Port::Live => Role::Viewer(Viewer::default()),
+    /// A connection that was just accepted, before its first message.
+    pub fn new(peer: String, address: AddressKey, endpoint: Endpoint) -> Self {
+        let role = match endpoint {
+            Endpoint::Control => Role::Control(Control::default()),
+            Endpoint::Data => Role::Data(Data {
+                is_silent: true,
+                ..Data::default()
+            }),
+            Endpoint::Live => Role::Viewer(Viewer::default()),
+            Endpoint::Status => Role::Status(Monitor::default()),
         };
         Self {
             peer,
+            address,
+            rights: None,
+            memory_bytes: 0,
             role,
             ending: None,
             throttled: false,
             stalled_since: None,
+            is_stall_watched: false,
+            half_since: None,
+            is_half_watched: false,
         }
     }
 
-    pub fn port(&self) -> Port {
+    /// The endpoint that it came to.
+    pub fn endpoint(&self) -> Endpoint {
         match self.role {
-            Role::Control(_) => Port::Control,
-            Role::Data(_) => Port::Data,
-            Role::Viewer(_) => Port::Live,
+            Role::Control(_) => Endpoint::Control,
+            Role::Data(_) => Endpoint::Data,
+            Role::Viewer(_) => Endpoint::Live,
+            Role::Status(_) => Endpoint::Status,
         }
     }
 
+    /// Whether its first message was of the protocol of its endpoint.
+    pub fn is_introduced(&self) -> bool {
+        match &self.role {
+            Role::Control(control) => control.minor.is_some(),
+            Role::Data(data) => !data.is_silent,
+            Role::Viewer(viewer) => viewer.minor.is_some(),
+            Role::Status(monitor) => !matches!(monitor.answer, Progress::Nothing),
+        }
+    }
+
+    /// The state of a control connection; none for the others.
     pub fn control(&self) -> Option<&Control> {
         if let Role::Control(control) = &self.role {
             Some(control)
@@ -171,6 +288,7 @@ impl Connection {
         }
     }
 
+    /// As [`Self::control`], mutable.
     pub fn control_mut(&mut self) -> Option<&mut Control> {
         if let Role::Control(control) = &mut self.role {
             Some(control)
@@ -179,6 +297,7 @@ impl Connection {
         }
     }
 
+    /// The state of a data connection; none for the others.
     pub fn data_mut(&mut self) -> Option<&mut Data> {
         if let Role::Data(data) = &mut self.role {
             Some(data)
@@ -187,6 +306,7 @@ impl Connection {
         }
     }
 
+    /// The state of a viewer's connection; none for the others.
     pub fn viewer(&self) -> Option<&Viewer> {
         if let Role::Viewer(viewer) = &self.role {
             Some(viewer)
@@ -195,6 +315,7 @@ impl Connection {
         }
     }
 
+    /// As [`Self::viewer`], mutable.
     pub fn viewer_mut(&mut self) -> Option<&mut Viewer> {
         if let Role::Viewer(viewer) = &mut self.role {
             Some(viewer)
@@ -203,18 +324,39 @@ impl Connection {
         }
     }
 
-    /// The session that this connection produces for.
-    pub fn session(&self) -> Option<SessionKey> {
-        match &self.role {
-            Role::Control(control) => control.session,
-            Role::Data(data) => data.session,
-            Role::Viewer(_) => None,
+    /// The state of a monitor's connection, mutable; none for the others.
+    pub fn monitor_mut(&mut self) -> Option<&mut Monitor> {
+        if let Role::Status(monitor) = &mut self.role {
+            Some(monitor)
+        } else {
+            None
         }
+    }
+
+    /// The session that this connection produces for.
+    pub fn session(&self) -> Option<&Held<SessionKey>> {
+        match &self.role {
+            Role::Control(control) => control.session.as_ref(),
+            Role::Data(data) => data.session.as_ref(),
+            Role::Viewer(_) | Role::Status(_) => None,
+        }
+    }
+
+    /// Whether it may be a producer of that host.
+    pub fn may_be_of(&self, host: &[u8]) -> bool {
+        let rights = self.rights.as_deref();
+        rights.is_none_or(|rights| rights.has_host(host))
+    }
+
+    /// Whether it may see a session of that host and name.
+    pub fn may_see(&self, host: &[u8], session: &[u8]) -> bool {
+        let rights = self.rights.as_deref();
+        rights.is_none_or(|rights| rights.has_session(host, session))
     }
 
     /// Ends the connection at the end of the tick. An abort stays an abort.
     pub fn end(&mut self, ending: Ending) {
-        if self.ending != Some(Ending::Abort) {
+        if !self.ending.is_some_and(Ending::is_abort) {
             self.ending = Some(ending);
         }
     }
@@ -226,36 +368,12 @@ impl Holder for Connection {
             visit(session.into());
         }
         if let Role::Viewer(viewer) = &self.role {
-            if let Some(session) = viewer.session {
+            if let Some(session) = &viewer.session {
                 visit(session.into());
             }
-            if let Some(body) = viewer.body {
-                visit(body.file.into());
+            if let Some(body) = &viewer.body {
+                visit((&body.file).into());
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_many_refusals_few_are_logged() {
-        let mut refusals = Refusals::default();
-        let begin = Duration::from_secs(1);
-        assert_eq!(refusals.add(begin), Some(0));
-        for millisecond in 0..9_999 {
-            assert_eq!(
-                refusals.add(begin + Duration::from_millis(millisecond)),
-                None
-            );
-        }
-        // It goes on: that is told once in a while.
-        assert_eq!(refusals.add(begin + REFUSALS_LOGGED_EVERY), Some(9_999));
-        assert_eq!(refusals.add(begin + REFUSALS_LOGGED_EVERY), None);
-        assert_eq!(refusals.take_unlogged(), 1);
-        assert_eq!(refusals.take_unlogged(), 0);
-        assert_eq!(refusals.add(begin + 3 * REFUSALS_LOGGED_EVERY), Some(0));
     }
 }

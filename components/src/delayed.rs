@@ -1,22 +1,24 @@
-//! A value as it was some time ago.
+//! [`Delayed`]: a value whose changes become visible after a delay.
 //!
-//! A change is seen when its time has come, and not before. Times are rounded up to
-//! a grain, so that a value that changes all the time has a few changes on their way.
+//! Times are rounded up to a grain, so that the queue of changes is short even if the value
+//! changes all the time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Changes of one value that can be on their way at once, but for one or two.
+/// Maximum number of queued changes of one value, but for one or two.
 const GRAINS: u32 = 16;
 
+/// The visible value, and the later values that are not visible yet.
 #[derive(Clone, Debug, Default)]
 pub struct Delayed<T> {
     seen: T,
-    /// Later values, and when each is seen (monotonic), soonest first.
+    /// Queued values, with the time (monotonic) when each becomes visible, soonest first.
     coming: VecDeque<(Duration, T)>,
 }
 
 impl<T: Copy> Delayed<T> {
+    /// A value that is visible from the start.
     pub fn new(seen: T) -> Self {
         Self {
             seen,
@@ -24,7 +26,7 @@ impl<T: Copy> Delayed<T> {
         }
     }
 
-    /// It changes now, to be seen when `delay` has passed.
+    /// Changes the value now; the change becomes visible after `delay`.
     pub fn set(&mut self, now: Duration, delay: Duration, value: T) {
         while let Some((_, seen)) = self.coming.pop_front_if(|(due, _)| *due <= now) {
             self.seen = seen;
@@ -36,14 +38,14 @@ impl<T: Copy> Delayed<T> {
         }
     }
 
-    /// The value that is seen now.
+    /// The visible value.
     pub fn get(&self, now: Duration) -> T {
         let passed = self.coming.partition_point(|(due, _)| *due <= now);
         let last = passed.checked_sub(1).and_then(|at| self.coming.get(at));
         last.map_or(self.seen, |(_, value)| *value)
     }
 
-    /// When another value is seen.
+    /// Time when the next value becomes visible.
     pub fn next(&self, now: Duration) -> Option<Duration> {
         let mut coming = self.coming.iter().map(|(due, _)| *due);
         coming.find(|due| *due > now)

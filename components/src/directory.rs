@@ -1,10 +1,9 @@
-//! The directory: from what peers name to keys.
+//! The directory: lookup tables from the ids and names that peers send to keys.
 //!
-//! Ids that only say which of a list is meant are small numbers that grow. Ids that give
-//! power over what they name are drawn by chance, so nobody can guess one: on a data
-//! connection a handle is all that a producer shows. Keys are not shown to peers.
-//! Every entry is weak: what it leads to is looked up in its arena, and a stale
-//! key reads as "unknown".
+//! Ids that only select from a list are small numbers that grow. Ids that are also an
+//! access right (capabilities) are random, so they cannot be guessed: on a data connection
+//! a handle is the only proof of a producer's right. Keys are not sent to peers. Every
+//! entry is weak: its key is looked up in the arena, and a stale key means "unknown".
 
 use std::collections::BTreeMap;
 
@@ -16,22 +15,31 @@ use crate::keys::{ChunkKey, SessionKey, StreamKey, TraceKey};
 use crate::path::RelativePath;
 use crate::places::Places;
 
+/// All lookup tables of a relay, and the counters of its ids.
 #[derive(Debug, Default, Resource)]
 pub struct Directory {
-    /// Ordered, since viewers list it.
+    /// Sessions by their wire id. Ordered, so that a list of all may be made in slices.
     pub sessions: BTreeMap<u64, SessionKey>,
+    /// Those that viewers are told of: whose producer is there, and those that are kept.
+    /// Ordered, since viewers list them.
+    pub listed: BTreeMap<u64, SessionKey>,
     /// Open streams: a closed one is unknown to producers.
     pub streams: FxHashMap<u64, StreamKey>,
+    /// Traces by their session and their path in its chunk.
     pub traces: FxHashMap<(SessionKey, RelativePath), TraceKey>,
+    /// Chunks that sessions of one origin share.
     pub chunks: FxHashMap<ChunkId, ChunkKey>,
-    /// Where which sessions write.
+    /// The directories of living sessions.
     pub places: Places,
+    /// Ids of sessions, in both protocols.
     pub session_ids: Counter,
+    /// Numbers of streams, for log lines.
     pub stream_numbers: Counter,
+    /// Ids of traces, in the live protocol.
     pub trace_ids: Counter,
 }
 
-/// The use of a drawn id.
+/// The use of a random id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lot {
     /// A stream, for its producer.
@@ -40,6 +48,8 @@ pub enum Lot {
     ViewerStream,
     /// A viewer's connection; refers to nothing.
     Viewer,
+    /// A list of what the relay made.
+    List,
 }
 
 /// Gives 1, 2, 3 …
@@ -47,8 +57,14 @@ pub enum Lot {
 pub struct Counter(u64);
 
 impl Counter {
+    /// The next number. Never repeats while the relay runs.
     pub fn draw(&mut self) -> u64 {
         self.0 += 1;
+        self.0
+    }
+
+    /// How many were drawn.
+    pub fn drawn(&self) -> u64 {
         self.0
     }
 }

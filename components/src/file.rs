@@ -4,9 +4,10 @@ use crate::hold::Holder;
 use crate::kinds::Id;
 use crate::path::RelativePath;
 
+/// The record of an open file, which is closed when the last holder releases it.
 #[derive(Debug)]
 pub struct File {
-    /// Where it was made, below the output directory: for messages. Its directory
+    /// Path when it was created, below the output directory, for messages. Its directory
     /// may have been renamed since.
     pub path: RelativePath,
 }

@@ -1,8 +1,8 @@
 //! One key type for each kind of entity, made from the table of [`crate::kinds`].
 //!
-//! A key names a slot of one arena and the generation of the record in it, so a
-//! key of a record that is gone finds nothing, and a `StreamKey` cannot be looked
-//! up among sessions. Keys never go on a wire: see [`crate::directory`].
+//! A key names a slot of one arena and the generation of the record in it, so the key of a
+//! freed record finds nothing, and a `StreamKey` cannot be looked up among sessions. Keys are
+//! never sent to peers: see [`crate::directory`].
 
 use slotmap::new_key_type;
 

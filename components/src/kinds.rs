@@ -48,8 +48,10 @@ macro_rules! kinds {
         }
 
         impl Kind {
+            /// All kinds, in the order of reclamation.
             pub const ALL: [Self; [$($name),*].len()] = [$(Self::$record,)*];
 
+            /// The name of one record of the kind, such as `viewer stream`.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$record => $name,)*
@@ -72,15 +74,18 @@ macro_rules! kinds {
 
 for_each_kind!(kinds);
 
-/// A key that tells of which kind its record is.
+/// A key together with the kind of its record.
 pub trait EntityKey: Key {
+    /// The kind of the records that such keys name.
     const KIND: Kind;
 }
 
 /// A record by its kind and key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id {
+    /// The kind, which selects the arena.
     pub kind: Kind,
+    /// The slot in that arena, with the record's generation.
     pub key: KeyData,
 }
 
@@ -100,6 +105,7 @@ impl fmt::Display for Id {
     }
 }
 
+/// The text is not the id of a record; it is part of the message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a kind and a key, such as `stream:3v1`")]
 pub struct NotAnId(String);

@@ -1,9 +1,9 @@
-//! What a relay's things are.
+//! The data of a relay: no behaviour.
 //!
-//! Records, their keys, the arenas that keep them, and the byte layouts of both
-//! protocols. Data only: nothing here acts, waits, or touches a socket or a file.
-//! What happens to these things is in `baton-systems`.
+//! Records, their keys, the arenas that store them, and the byte layouts of both protocols.
+//! Nothing here blocks or does I/O; the behaviour is in `baton-systems`.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 // First: its table makes the keys.
 #[macro_use]
@@ -12,6 +12,7 @@ pub mod kinds;
 pub mod arena;
 pub mod chunk;
 pub mod connection;
+pub mod costs;
 pub mod delayed;
 pub mod directory;
 pub mod file;
@@ -21,12 +22,19 @@ pub mod keys;
 pub mod limits;
 pub mod path;
 pub mod places;
+pub mod refusals;
+pub mod rights;
 pub mod session;
+pub mod shares;
 pub mod shown;
+pub mod steps;
 pub mod stream;
+pub mod tally;
 pub mod time;
+pub mod totals;
 pub mod trace;
 pub mod trace_file;
 pub mod viewer_session;
 pub mod viewer_stream;
+pub mod waits;
 pub mod wire;

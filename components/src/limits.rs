@@ -4,123 +4,238 @@
 
 use std::time::Duration;
 
-/// Bytes read from one connection in one tick. Enough for many small messages at
-/// once and for a large packet in a few reads; small enough that a busy connection
-/// does not keep the others waiting.
-pub const RECEIVE_BYTES_PER_TICK: usize = 256 * 1024;
+/// Bytes read from one connection at once, and so the most that wait in its input beside an
+/// incomplete message. A packet of 64 KiB fits, with its header.
+pub const RECEIVE_BYTES_MAX: usize = 72 * 1024;
 
-/// What is left of a packet's payload goes from the network to its file by itself, if it
-/// is at least this much. Less is copied at less cost.
+/// Minimum of remaining payload for zero-copy from socket to file. Below this, copying
+/// through a buffer is cheaper.
 pub const PAYLOAD_TAKEN_BYTES_MIN: u32 = 128 * 1024;
 
-/// Bytes of large packets that one connection brings in one tick.
-pub const PAYLOAD_BYTES_PER_TICK: u64 = 1024 * 1024;
-
-/// Replies waiting for a peer beyond which its next command is left unread. A
-/// peer that does not read costs this much memory and one reply.
+/// Backpressure: with more unsent reply bytes than this, the peer's next command is not
+/// read. A peer that does not read costs this much memory and one reply.
 pub const UNSENT_BYTES_MAX: usize = 256 * 1024;
 
-/// A packet or metadata up to this size is read and sent with its reply; a larger one
-/// goes from the file to the peer by itself.
+/// Packets and metadata up to this size are read and sent with their reply; larger ones are
+/// sent from file to socket with zero-copy.
 pub const BODY_COPIED_BYTES_MAX: u64 = 16 * 1024;
 
-/// Bytes of a large body that one viewer gets in one tick, so that the others are not
-/// kept waiting.
-pub const BODY_BYTES_PER_TICK: u64 = 1024 * 1024;
-
-/// Bytes of a body read at once where a network has no descriptor.
+/// Bytes of a body per read where storage has no zero-copy.
 pub const BODY_SLICE_BYTES: u64 = 256 * 1024;
 
 /// Bytes of packets moved to another chunk at once.
 pub const COPY_SLICE_BYTES: u64 = 256 * 1024;
 
-/// Connections accepted in one tick, so that a flood of them does not stop those
-/// already there.
+/// Connections accepted in one tick, so that a flood of them does not starve the existing
+/// ones.
 pub const ACCEPTS_PER_TICK: usize = 64;
 
 /// Halves of packets that may wait for the other half in one stream. A consumer
 /// has at most its ring of sub-buffers in flight; this is far above any ring.
 pub const PENDING_INDEXES_PER_STREAM: usize = 1 << 16;
 
-/// How long index records may wait to be written together. What a relay that is killed
-/// loses of them is no more than that; nobody else sees that they wait.
+/// Maximum number of trace files of one stream that are finished and wait for descriptions of their packets.
+/// Descriptions follow their packets at once: a few files wait where each has one packet.
+pub const AWAITED_FILES_PER_STREAM: u32 = 64;
+
+/// Maximum number of files and directories in one chunk: those of as many streams as a session may
+/// have, and of many trace files.
+pub const NAMES_PER_CHUNK_MAX: u64 = 1 << 20;
+
+/// Maximum number of files and directories that are removed with one request to storage: what
+/// else is asked for within the same directory waits for so many.
+pub const NAMES_REMOVED_AT_ONCE: usize = 256;
+
+/// Memory of a half that waits, about: its record, and its places in lists.
+pub const HALF_BYTES: u64 = 192;
+
+/// Memory of a viewer stream, about: its record, and its places in lists.
+pub const VIEWER_STREAM_BYTES: u64 = 256;
+
+/// Maximum delay of a group commit of index records. A relay that is killed loses at most
+/// the records of this time; otherwise the delay cannot be observed.
 pub const COMMIT_DELAY: Duration = Duration::from_millis(10);
 
-/// A viewer that was told that there is no packet and asks again after such a pause has
-/// its question kept until there is one. Who asks sooner waits by asking.
+/// Minimum pause after RETRY for long polling: the question that follows is kept until
+/// there is a packet. A viewer that asks sooner is busy polling by itself.
 pub const QUESTION_PAUSE_MIN: Duration = Duration::from_micros(500);
 
-/// How many times its pause a question is kept: so many of its questions are spared.
+/// Time that a question is kept, in multiples of the viewer's pause: each saves one request.
 pub const QUESTION_PAUSES: u32 = 10;
 
-/// How long a question is kept at most: the pause that Babeltrace makes.
+/// Maximum time that a question is kept: the pause of Babeltrace.
 pub const QUESTION_PATIENCE: Duration = Duration::from_millis(100);
 
-/// How old packets and beacons are when viewers are told of them, in sessions with buffers
-/// per process, if nothing else was chosen. The streams of an application that starts
-/// appear up to 400 ms after its first event; by then nobody may have been told of a
-/// later time.
+/// Default hold-back, the age at which packets and beacons are shown to viewers, in
+/// sessions with buffers per process. The streams of an application that starts appear up
+/// to 400 ms after its first event; no viewer may have seen a later time by then.
 pub const LIVE_HOLD_BACK: Duration = Duration::from_millis(500);
 
-/// How long a viewer that does not ask for the new streams that it was told of is told of
-/// no time. Whoever heeds them asks at once; Babeltrace before 2.0.6 does so only with a
-/// packet.
+/// Time without beacons (INACTIVE) for a viewer that got the flag NEW_STREAM and does not
+/// ask for the new streams. Most viewers ask at once; Babeltrace before 2.0.6 does so only
+/// with a packet.
 pub const NEW_STREAMS_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Index records of one file that are written without waiting for more: some two
-/// hundred.
+/// Bytes of index records of one file that trigger a commit: some two hundred records.
 pub const COMMIT_BYTES: usize = 16 * 1024;
 
-/// Index records of one file that wait for room on the disk: some ten thousand.
+/// Maximum bytes of index records of one file that wait for room on the disk: some ten
+/// thousand records.
 pub const UNWRITTEN_RECORDS_BYTES_MAX: usize = 1 << 20;
 
-/// Metadata of one trace that waits for room on the disk. That of a large program is
-/// some hundred thousand bytes.
+/// Maximum bytes of metadata of one trace that wait for room on the disk, with their padding.
+/// A large program has some hundred thousand.
 pub const WAITING_METADATA_BYTES_MAX: u64 = 4 << 20;
 
-/// How often it is tried to write such metadata, if nothing else makes a tick.
-pub const WAITING_METADATA_RETRY: Duration = Duration::from_secs(1);
+/// Maximum bytes of such metadata of all traces together, in memory: without padding.
+pub const WAITING_METADATA_BYTES_TOTAL_MAX: u64 = 64 << 20;
 
-/// How often a line of the log is written for the commands of one connection that are
-/// refused, however many they are.
+/// Period of attempts to write such metadata. Packets are lost until one succeeds.
+pub const WAITING_METADATA_RETRY: Duration = Duration::from_millis(100);
+
+/// Maximum time that viewers of an ended session wait for data that could not be written: the
+/// disk may stay full, and viewers must reach the end.
+pub const DISK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Rate limit of the log: minimum time between two lines about refused commands of one
+/// connection.
 pub const REFUSALS_LOGGED_EVERY: Duration = Duration::from_secs(10);
 
-/// How often it is tried to move or delete the files of a chunk that is over, where the
-/// disk did not do it at once.
+/// Maximum number of sessions that are named in one line of the log, or in lines about the
+/// same.
+pub const LISTED_NAMES_MAX: usize = 8;
+
+/// Time from the first packet that is announced to a warning that no data connection brings
+/// any. Producers send a packet before they announce it.
+pub const DATA_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Period of attempts to move or delete the files of a completed chunk, after a failure of
+/// the disk.
 pub const CHUNK_RETRY: Duration = Duration::from_secs(10);
 
-/// How many times that is tried: an hour. A disk that fails for longer needs people, and
-/// `baton repair` finds what is hidden.
+/// Maximum number of these attempts: an hour. After a longer failure `baton repair`
+/// restores the hidden chunks.
 pub const CHUNK_RETRIES_MAX: u32 = 360;
 
-/// How long a session waits for packets that were announced, after its control connection
-/// or its last data connection ended and while no data connection of it is known. One may
-/// be there, with its first packet unread.
+/// Time that a session waits for announced packets after its control connection or its last
+/// data connection ended, while it has no data connection. A new one may exist, with its
+/// first packet unread.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(10);
 
-/// Sessions that are over and can still be read, where viewers may read all. Each
-/// costs two descriptors a stream.
+/// Number of ended sessions that viewers can still read, with `--serve all`. Each costs two
+/// descriptors per stream.
 pub const KEPT_SESSIONS: usize = 32;
 
-/// Closed streams of one session that can still be read, where viewers may read all:
-/// a session may see thousands of short-lived processes.
+/// Number of closed streams of one session that viewers can still read, with `--serve all`:
+/// a session may have thousands of short-lived processes.
 pub const KEPT_STREAMS_PER_SESSION: usize = 256;
 
-/// Directories of snapshots whose sessions are over that are still known as those of
-/// their session daemon. A snapshot of one that was forgotten gets a new directory.
+/// Number of directories of ended snapshot sessions that are remembered for their session
+/// daemon. A later snapshot of a forgotten one gets a new directory.
 pub const SNAPSHOT_PLACES: usize = 256;
 
-/// How long a control or live connection may be there without a word. Producers and
-/// viewers begin at once.
+/// Maximum time from accept to the first message of a control or live connection. Producers
+/// and viewers send it at once.
 pub const HANDSHAKE_PATIENCE: Duration = Duration::from_mins(1);
 
-/// How long a peer may leave its replies untaken. A viewer may be stopped for a while
-/// by whoever looks at it; the little that it holds is given back in the end.
+/// Maximum time that a peer may not read its replies. A user may stop a viewer for a while;
+/// after this time its connection is closed and its memory freed.
 pub const REPLY_PATIENCE: Duration = Duration::from_mins(10);
+
+/// Maximum number of sessions, with those that are over and still read.
+pub const SESSIONS_MAX: u64 = 1 << 16;
+
+/// Maximum number of streams of all sessions, with those that are closed and still read.
+pub const STREAMS_MAX: u64 = 1 << 20;
+
+/// Maximum number of open streams of one session: far above the processes and CPUs of any machine.
+pub const STREAMS_PER_SESSION_MAX: u32 = 1 << 18;
+
+/// Maximum time in which nothing more comes of a message of a control or live connection
+/// that has begun. Peers send a message at once, but a user may stop them.
+pub const MESSAGE_PATIENCE: Duration = REPLY_PATIENCE;
+
+/// The same, of a packet on a data connection, of which the relay keeps nothing in memory.
+/// Consumer daemons may be stopped for long, by a debugger or with their machine.
+pub const PACKET_PATIENCE: Duration = Duration::from_hours(1);
+
+/// Bytes that may wait in memory for each connection, however little memory is left for peers: any
+/// command but metadata and rotations, and most replies.
+pub const MEMORY_FREE_BYTES: u64 = 32 << 10;
 
 /// Largest relative path of a session's directory, in bytes. A path has 4095 at most,
 /// and below this one are the directories of an archive and of a trace, and a file.
 pub const SESSION_PATH_BYTES_MAX: usize = 3072;
 
-/// How long a stop may go on finishing what peers had already sent.
+/// Maximum time of a shutdown for data that is already in flight.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
+
+/// Maximum time of a shutdown for requests that the disk has not answered. A service manager
+/// waits longer before it kills (systemd: 90 seconds).
+pub const SHUTDOWN_DISK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Connections that ask about the relay at the same time. A monitor has one.
+pub const STATUS_CONNECTIONS_MAX: u64 = 16;
+
+/// Maximum time from the accept of such a connection to its end, or to the next slice of a list:
+/// a request is short, and so is an answer.
+pub const STATUS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Maximum size of a request about the relay, in bytes. Those of browsers are below 2000.
+pub const STATUS_REQUEST_BYTES_MAX: usize = 8 * 1024;
+
+/// Default number of sessions with figures of their own in `/metrics`: a time series costs its reader memory
+/// for hours after it ended.
+pub const METRICS_SESSIONS: u32 = 200;
+
+/// The most that may be asked for: they are written in one tick.
+pub const METRICS_SESSIONS_MAX: u32 = 2000;
+
+/// Channels with losses that the last line of a session names.
+pub const LOSSY_CHANNELS_MAX: usize = 8;
+
+/// Time between two surveys of the chunks on disk: users remove some, pin some, and an archive
+/// marks some.
+pub const SURVEY_PERIOD: Duration = Duration::from_mins(10);
+
+/// Chunks that a survey looks at before it answers: an answer is taken in one tick.
+pub const SURVEY_CHUNKS: usize = 512;
+
+/// Maximum number of chunks and files that a tick begins to remove. A file costs it two
+/// renames.
+pub const REMOVALS_PER_TICK: usize = 16;
+
+/// Time after which a viewer cannot ask any more for a packet of a file that was removed. It
+/// asks at once, if it is awake.
+pub const REMOVED_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Time between two looks at removed files that viewers hold.
+pub const HELD_PERIOD: Duration = Duration::from_secs(1);
+
+/// Time between two looks at ages.
+pub const AGE_PERIOD: Duration = Duration::from_mins(1);
+
+/// Time for which a date that has jumped forward must hold before what is old by it is
+/// removed.
+pub const DATE_PATIENCE: Duration = Duration::from_hours(24);
+
+/// Time between two looks at the free space of the disk, while packets come: what comes in
+/// between is to be less than the reserve.
+pub const RESERVE_PERIOD: Duration = Duration::from_millis(250);
+
+/// The same while there is less free than is to be.
+pub const RESERVE_PERIOD_LOW: Duration = Duration::from_secs(1);
+
+/// The size of the trace files into which streams are cut, if there is a cap: the part of the
+/// cap that one file may have, for each stream. More parts, and what is removed at a time is
+/// less; fewer, and there are fewer files.
+pub const CUT_PARTS: u64 = 32;
+
+/// Files need not be smaller than this, as long as a stream has half as many of them.
+pub const CUT_BYTES_MIN: u64 = 4 << 20;
+
+/// Removal of a file of this size takes some 6 ms of processor time (ext4).
+pub const CUT_BYTES_MAX: u64 = 64 << 20;
+
+/// Streams that a cap is divided among at least.
+pub const CUT_STREAMS_MIN: u64 = 8;

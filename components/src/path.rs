@@ -1,35 +1,43 @@
 //! [`RelativePath`]: a path that cannot leave the directory it is relative to.
 //!
-//! Names come from peers as bytes. They become paths here and nowhere else, so
-//! that what is forbidden (`..`, an absolute path, a `/` in a name, a NUL) is
-//! decided in one place.
+//! Names come from peers as bytes. They become paths in this module only, so path traversal
+//! (`..`, an absolute path, a `/` in a name, a NUL) is refused in one place.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::iter::successors;
 
 use triomphe::ThinArc;
 
 use crate::shown::Shown;
 
-/// Why bytes from a peer are not a path or a name.
+/// The reason why bytes from a peer are refused as a path or a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
+    /// No name, where one is needed.
     #[error("it is empty")]
     Empty,
+    /// An absolute path.
     #[error("it begins with '/'")]
     Absolute,
+    /// A component `..`, which could leave the directory.
     #[error("it has a component '..'")]
     Parent,
+    /// A name that is no file name: it is special, or has a `/` or a NUL.
     #[error("a name cannot be '.', '..' or hold '/' or a NUL")]
     NotAName,
+    /// A name of a session or a host that begins with a dot: readers would skip its traces.
     #[error("it begins with '.'")]
     Hidden,
-    #[error("names that begin with '.baton-' are the relay's own")]
+    /// A name that begins with [`OWN_PREFIX`].
+    #[error("names that begin with '.baton-' are reserved for the relay")]
     Own,
+    /// A name of a chunk that has a dot.
     #[error("it has a '.'")]
     Dot,
+    /// A name of a chunk that is `archives`, the directory of the session's archives.
     #[error("archives of the session are there")]
     Archives,
 }
@@ -37,13 +45,14 @@ pub enum PathError {
 /// Names joined by single `/`, none of them `.` or `..`. The empty path is the
 /// directory itself. Any bytes but NUL: names on disk are bytes.
 ///
-/// Copies share their bytes, and so does what is below a directory: a file's path is
-/// known in several places.
+/// Clones share their bytes, and so do parents, and paths relative to a directory: several
+/// records have a file's path, and each directory of a deep path has a part of it.
 #[derive(Clone)]
 pub struct RelativePath {
     bytes: ThinArc<(), u8>,
-    /// Where in them it begins.
+    /// Offsets of the path in these bytes.
     begin: u32,
+    end: u32,
 }
 
 impl RelativePath {
@@ -56,6 +65,7 @@ impl RelativePath {
         Self {
             bytes: ThinArc::from_header_and_slice((), bytes),
             begin: 0,
+            end: offset(bytes.len()),
         }
     }
 
@@ -78,7 +88,19 @@ impl RelativePath {
         Ok(Self::of(&path))
     }
 
-    /// This path and one more name.
+    /// A path of the relay's own, which no peer can name: hidden, at or below `.baton-NAME`.
+    /// `rest`: what follows the prefix.
+    pub fn own(rest: &str) -> Self {
+        Self::of(format!("{OWN_PREFIX}{rest}").as_bytes())
+    }
+
+    /// The marks of `baton keep` that keep this directory: in it, and in those above.
+    pub fn pins(&self) -> impl Iterator<Item = Self> {
+        let directories = successors(Some(self.clone()), Self::parent);
+        directories.map(|directory| directory.join(&Self::own(KEEP)))
+    }
+
+    /// This path with one more name.
     pub fn child(&self, name: impl AsRef<[u8]>) -> Result<Self, PathError> {
         check_name(name.as_ref())?;
         let mut path = self.as_bytes().to_vec();
@@ -97,14 +119,32 @@ impl RelativePath {
         Self::of(&path)
     }
 
-    /// The path without its last name; nothing for the root.
+    /// The path without its last name; none for the root.
     pub fn parent(&self) -> Option<Self> {
         if self.is_root() {
             return None;
         }
         let bytes = self.as_bytes();
-        let end = bytes.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        Some(Self::of(&bytes[..end]))
+        let length = bytes.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        Some(Self {
+            end: self.begin + offset(length),
+            ..self.clone()
+        })
+    }
+
+    /// The first name of a path that has several.
+    pub fn top_above(&self) -> Option<Self> {
+        let length = self.as_bytes().iter().position(|byte| *byte == b'/')?;
+        Some(Self {
+            end: self.begin + offset(length),
+            ..self.clone()
+        })
+    }
+
+    /// A name after all paths below this one, in their order, and before the next other.
+    #[must_use]
+    pub fn after_all_below(&self) -> Self {
+        Self::of(&[self.as_bytes(), &[b'/' + 1]].concat())
     }
 
     /// Whether the path is that directory, or leads through it.
@@ -112,7 +152,7 @@ impl RelativePath {
         self.below(directory).is_some()
     }
 
-    /// The path as it is seen from a directory that it is, or leads through.
+    /// The path relative to a directory that it is, or leads through.
     pub fn below(&self, directory: &Self) -> Option<Self> {
         let rest = self.as_bytes().strip_prefix(directory.as_bytes())?;
         let rest = match rest.strip_prefix(b"/") {
@@ -120,10 +160,31 @@ impl RelativePath {
             None if directory.is_root() || rest.is_empty() => rest,
             None => return None,
         };
-        let begin = self.bytes.slice.len() - rest.len();
         Some(Self {
-            bytes: self.bytes.clone(),
-            begin: u32::try_from(begin).expect("law: a path is no longer than a message"),
+            begin: self.end - offset(rest.len()),
+            ..self.clone()
+        })
+    }
+
+    /// Its last name; nothing for the root.
+    pub fn name(&self) -> &[u8] {
+        let bytes = self.as_bytes();
+        let before = bytes.iter().rposition(|byte| *byte == b'/');
+        &bytes[before.map_or(0, |at| at + 1)..]
+    }
+
+    /// Its names as paths of their own, first to last, which share its bytes.
+    pub fn names(&self) -> impl Iterator<Item = Self> {
+        let mut begin = self.begin;
+        self.components().map(move |name| {
+            let end = begin + offset(name.len());
+            let name = Self {
+                begin,
+                end,
+                ..self.clone()
+            };
+            begin = end + 1;
+            name
         })
     }
 
@@ -153,12 +214,14 @@ impl RelativePath {
         Self::of(&path)
     }
 
+    /// Whether it is the empty path, the directory itself.
     pub fn is_root(&self) -> bool {
         self.as_bytes().is_empty()
     }
 
+    /// The path as the system calls take it, without a NUL at the end.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes.slice[self.begin as usize..]
+        &self.bytes.slice[self.begin as usize..self.end as usize]
     }
 }
 
@@ -194,6 +257,10 @@ impl Hash for RelativePath {
     }
 }
 
+fn offset(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("law: a path is no longer than a message")
+}
+
 fn append(path: &mut Vec<u8>, name: &[u8]) {
     if !path.is_empty() {
         path.push(b'/');
@@ -213,15 +280,17 @@ impl fmt::Debug for RelativePath {
     }
 }
 
-/// What the names of the relay's own files begin with, among those of peers: the sign of
-/// a relay that records, and what a repair cuts off. They are hidden from readers, and no
-/// peer can name one.
+/// Prefix of the relay's own files in the output directory: the sign of a relay that
+/// records, and the bytes that a repair cuts off. Readers ignore hidden files, and peers
+/// cannot use the prefix.
 pub const OWN_PREFIX: &str = ".baton-";
-/// Bytes that a file system lets a name have.
+/// The mark of `baton keep`, after [`OWN_PREFIX`]: nothing at or below its directory is removed.
+pub const KEEP: &str = "keep";
+/// Maximum length of a name in file systems, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
 
-/// A name, or if it has more bytes than there is room for, its begin and a hash of all of
-/// it: names that differ stay different, and the same name becomes the same again.
+/// A name, or if it is too long, its begin with a hash of the whole name: different names
+/// stay different, and the same name always gives the same result.
 pub fn shortened(name: &[u8], room: usize) -> Cow<'_, [u8]> {
     if name.len() <= room {
         return name.into();
@@ -235,8 +304,8 @@ pub fn shortened(name: &[u8], room: usize) -> Cow<'_, [u8]> {
     [&name[..end], hash.as_bytes()].concat().into()
 }
 
-/// What stands for the rest of a name: the 64-bit FNV-1a hash, which stays as it is in
-/// every version of this program.
+/// Replacement of the rest of a name: the 64-bit FNV-1a hash. It must be stable between
+/// versions of this program.
 fn hashed(name: &[u8]) -> String {
     let hash = name.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -244,7 +313,7 @@ fn hashed(name: &[u8]) -> String {
     format!("~{hash:016x}")
 }
 
-/// Whether `name` can be the name of a file: one component, not special.
+/// Checks that `name` can be the name of a file: one component, not special.
 pub fn check_name(name: &[u8]) -> Result<(), PathError> {
     match name {
         b"" => Err(PathError::Empty),
@@ -255,8 +324,8 @@ pub fn check_name(name: &[u8]) -> Result<(), PathError> {
     }
 }
 
-/// Whether `name` can name a session or a host: a file name that is not hidden
-/// (producer protocol, CREATE_SESSION).
+/// Checks that `name` can be the name of a session or a host: a file name that is not
+/// hidden (producer protocol, CREATE_SESSION).
 pub fn check_visible_name(name: &[u8]) -> Result<(), PathError> {
     if name.first() == Some(&b'.') {
         return Err(PathError::Hidden);
@@ -307,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_a_directory_is_a_path() {
+    fn the_part_below_a_directory_is_a_path() {
         let path = |text: &str| RelativePath::parse(text.as_bytes()).unwrap();
         for (whole, directory, below) in [
             ("a/b/c", "", Some("a/b/c")),

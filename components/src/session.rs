@@ -1,18 +1,22 @@
-//! A session: what one CREATE_SESSION of a producer made.
+//! A session: made by one CREATE_SESSION of a producer.
 //!
-//! One for each consumer daemon of a session that a person sees, so up to three of
-//! them share an [`Origin`], and through it their chunks.
+//! Each consumer daemon of a user's session has one, so up to three of them share an
+//! [`Origin`], and through it their chunks.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::time::Duration;
 
-use crate::hold::Holder;
+use crate::hold::{Held, Holder};
 use crate::keys::{ChunkKey, StreamKey, ViewerSessionKey};
 use crate::kinds::Id;
 use crate::path::RelativePath;
+use crate::shares::AddressKey;
+use crate::shown::Shown;
+use crate::tally::{Span, Tally};
 use crate::wire::TraceFormat;
 
-/// Which session of which session daemon this is (producers since 2.11).
+/// The session daemon and the session there (producers since 2.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin {
     /// Random for each life of a session daemon.
@@ -21,42 +25,53 @@ pub struct Origin {
     pub session: u64,
 }
 
+/// The record of a session. Made by CREATE_SESSION, freed when its connections, streams and
+/// viewers are gone.
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools)] // Facts that have nothing to do with each other.
 pub struct Session {
     /// Its id on the wire.
     pub id: u64,
+    /// Its name from CREATE_SESSION, any bytes that are a file name.
     pub name: Vec<u8>,
+    /// The host's name from CREATE_SESSION, any bytes that are a file name.
     pub host: Vec<u8>,
     /// None for producers before 2.11.
     pub origin: Option<Origin>,
+    /// Address of its producer's control connection: whose share it is counted in, with its
+    /// streams.
+    pub address: AddressKey,
     /// Its directory, below the relay's output directory.
     pub directory: RelativePath,
-    /// The directories that are its own, or shared with its like (see [`crate::places`]).
+    /// The directories that it owns, alone or with sessions of the same owner (see
+    /// [`crate::places`]).
     pub places: BTreeSet<RelativePath>,
     /// When it was created, in seconds since 1970: by its producer's clock, or by ours
     /// for producers before 2.11.
     pub created_s: u64,
     /// The minor of the protocol when it was created; stays.
     pub minor: u32,
+    /// The format of its traces from CREATE_SESSION; CTF 1.8 for producers before 2.15.
     pub trace_format: TraceFormat,
     /// Period in which its consumer flushes, in microseconds; 0: not live.
     pub live_timer_us: u32,
+    /// It records snapshots: its producer sends no indexes.
     pub snapshot: bool,
-    /// How old packets and beacons are when viewers are told of them.
+    /// Hold-back: the age at which packets and beacons are shown to viewers.
     pub hold_back: Duration,
 
-    /// Where new streams go.
-    pub chunk: Option<ChunkKey>,
+    /// Chunk of new streams.
+    pub chunk: Option<Held<ChunkKey>>,
     /// The chunk before it, which was not closed yet.
-    pub closing_chunk: Option<ChunkKey>,
-    /// A chunk was archived: the session's own directory holds none any more.
+    pub closing_chunk: Option<Held<ChunkKey>>,
+    /// A chunk was archived: the session's directory itself has no files of a chunk any
+    /// more.
     pub rotated: bool,
 
-    /// Streams that are open, in the order in which they were added.
-    pub open_streams: VecDeque<StreamKey>,
-    /// Streams added since the last STREAMS_SENT.
-    pub unpublished: Vec<StreamKey>,
+    /// Streams that are open, in the order in which they were added, that of their numbers.
+    pub open_streams: BTreeMap<u64, StreamKey>,
+    /// Those that were added since the last STREAMS_SENT.
+    pub unpublished: BTreeMap<u64, StreamKey>,
     /// Streams that exist, those closed and still read by a viewer included.
     pub stream_count: u32,
     /// The round of data-pending questions: BEGIN starts one.
@@ -64,19 +79,38 @@ pub struct Session {
     /// Open streams that this round has not asked about.
     pub unchecked: u32,
 
-    /// Its control connection has ended.
-    pub producer_gone: bool,
-    /// No packet is waited for: its producer broke the protocol, or its data connections
+    /// When its control connection ended (monotonic).
+    pub gone_since: Option<Duration>,
+    /// No packet is waited for: its producer violated the protocol, or its data connections
     /// have ended and no other came.
     pub given_up: bool,
+    /// Time (monotonic) until which another data connection is waited for; its timer is set.
+    pub drain_by: Option<Duration>,
     /// Data connections that brought packets for it and are open.
     pub data_connections: u32,
+    /// A packet was announced while there was none of them: a timer looks whether one came,
+    /// once.
+    pub is_data_watched: bool,
 
-    /// Weak: streams that are closed and kept for viewers to come, oldest first (only
-    /// in a session that is kept itself).
+    /// Counts of its streams, those that are gone included.
+    pub tally: Tally,
+    /// Channels in which its tracers lost something, for its last line in the log: the first
+    /// ones.
+    pub lossy_channels: BTreeSet<Vec<u8>>,
+    /// Number of streams that were added, those that are gone included.
+    pub streams_added: u64,
+
+    /// Gaps in the numbers of packets since its current chunk was made: losses, unless the one
+    /// before is to be deleted.
+    pub gaps: u64,
+    /// Its complete packets: what viewers may be behind of.
+    pub span: Span,
+
+    /// Weak: closed streams that are kept for later viewers, oldest first (only in a
+    /// session that is kept itself).
     pub kept_streams: VecDeque<StreamKey>,
-    /// Weak: those who attached it, in the order of attaching.
-    pub viewers: Vec<ViewerSessionKey>,
+    /// Weak: viewer sessions that attached it.
+    pub viewers: BTreeSet<ViewerSessionKey>,
 }
 
 impl Session {
@@ -85,18 +119,27 @@ impl Session {
         self.minor >= 4 && !self.snapshot
     }
 
+    /// Whether its control connection has ended.
+    pub fn is_producer_gone(&self) -> bool {
+        self.gone_since.is_some()
+    }
+
     /// Whether viewers may attach it.
     pub fn is_live(&self) -> bool {
         self.live_timer_us != 0
     }
 }
 
+/// `NAME@HOST`, for log lines.
+impl fmt::Display for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}@{}", Shown(&self.name), Shown(&self.host))
+    }
+}
+
 impl Holder for Session {
     fn holds(&self, visit: &mut dyn FnMut(Id)) {
-        if let Some(chunk) = self.chunk {
-            visit(chunk.into());
-        }
-        if let Some(chunk) = self.closing_chunk {
+        for chunk in self.chunk.iter().chain(&self.closing_chunk) {
             visit(chunk.into());
         }
     }

@@ -1,14 +1,14 @@
-//! [`Shown`]: bytes that came from a peer, as people may see them.
+//! [`Shown`]: bytes from a peer, escaped for logs and terminals.
 //!
-//! A name may hold anything. Printed as it is, a newline in it forges a line of the log,
-//! an escape rules the reader's terminal, and bytes that are no text are lost. So all that
-//! a peer has named is shown through this.
+//! A name may have any bytes. Unescaped, a newline forges a line of the log, an escape
+//! sequence controls the reader's terminal, and invalid UTF-8 is lost. So all names from
+//! peers are printed through this type.
 
 use std::fmt::{self, Write as _};
 
-/// Text as it is, and the rest escaped as in Rust: `\n`, `\u{202e}`, `\xff`. What is
-/// escaped is no longer than one line, has nothing that is not seen, and can be told from
-/// every other name.
+/// Printable text is unchanged, and the rest is escaped as in Rust: `\n`, `\u{202e}`,
+/// `\xff`. The result is one line, has no invisible characters, and is unique for each
+/// name.
 #[derive(Clone, Copy)]
 pub struct Shown<'a>(pub &'a [u8]);
 
@@ -30,6 +30,24 @@ impl fmt::Display for Shown<'_> {
 impl fmt::Debug for Shown<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "\"{self}\"")
+    }
+}
+
+/// A number of bytes for people: `512 B`, `1.6 MB`.
+#[derive(Clone, Copy, Debug)]
+pub struct Size(pub u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // In tenths: no number is rounded up to the next unit.
+        let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+        match units.into_iter().find(|(unit, _)| self.0 >= *unit) {
+            None => write!(to, "{} B", self.0),
+            Some((unit, name)) => {
+                let tenths = self.0 / (unit / 10);
+                write!(to, "{}.{} {name}", tenths / 10, tenths % 10)
+            }
+        }
     }
 }
 
@@ -55,6 +73,20 @@ mod tests {
         ] {
             assert_eq!(Shown(bytes).to_string(), shown);
             assert_eq!(format!("{:?}", Shown(bytes)), format!("\"{shown}\""));
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (bytes, shown) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_000, "1.0 kB"),
+            (1_650_000, "1.6 MB"),
+            (999_999_999, "999.9 MB"),
+            (20_000_000_000, "20.0 GB"),
+        ] {
+            assert_eq!(Size(bytes).to_string(), shown);
         }
     }
 

@@ -1,49 +1,60 @@
 //! A stream: one ring buffer of a channel, or the metadata of a trace.
 //!
-//! It owns itself while it is open. Closed, it is unknown to producers and lives
-//! only for the viewers that still read it.
+//! It owns itself while it is open. After its close producers cannot name it, and it lives
+//! while viewers still read it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use crate::delayed::Delayed;
-use crate::hold::Holder;
+use crate::hold::{Held, Holder};
 use crate::keys::{ChunkKey, IndexKey, SessionKey, TraceFileKey, TraceKey, ViewerStreamKey};
 use crate::kinds::Id;
+use crate::tally::StreamTally;
 
+/// The record of a stream. Made by ADD_STREAM, freed when it is closed and no viewer reads it.
 #[derive(Debug)]
 pub struct Stream {
-    /// Counts streams in the order in which they were added; for people, too.
+    /// Serial number in the order in which streams were added; also for log lines.
     pub number: u64,
-    /// Its id on the wires of producers: who knows it can send packets of the stream.
+    /// Its id in the producers' protocol, a capability: a producer that knows it can send
+    /// packets of the stream.
     pub handle: u64,
-    /// Its id on the wire of viewers.
+    /// Its id in the live protocol.
     pub viewer_id: u64,
-    pub trace: TraceKey,
-    /// Weak: its trace holds it.
-    pub session: SessionKey,
+    /// The trace that has its path.
+    pub trace: Held<TraceKey>,
+    /// The session of its producer.
+    pub session: Held<SessionKey>,
     /// Its name, such as `channel0_1`, and that of its files.
     pub channel: Name,
-    pub kind: Kind,
+    /// Data or metadata: the channel name of ADD_STREAM decides.
+    pub kind: StreamKind,
     /// Packets that could not be written since the last one that was.
     pub lost: u64,
+    /// Counts of its packets and losses.
+    pub tally: StreamTally,
 
-    /// Where its next file is made; none after a rotation to no chunk.
-    pub chunk: Option<ChunkKey>,
-    /// The move to another chunk that was asked for and is not complete.
+    /// Chunk of its next file; none after a rotation to no chunk.
+    pub chunk: Option<Held<ChunkKey>>,
+    /// A requested rotation that is not complete.
     pub rotation: Option<Box<Rotation>>,
-    /// Its files that can be read, oldest first; the last one is being written
-    /// unless it is finished. Those of chunks before the current one are there for
-    /// viewers that are not so far.
+    /// Its files that can be read, oldest first; the last one is being written unless it is
+    /// finished. Those of earlier chunks are kept for viewers that have not read them.
     pub files: TraceFiles,
     /// The ordinal of the current chunk's first file.
     pub chunk_ordinal: u64,
-    /// How its files are limited in size and number, if they are.
+    /// Limit of the size and number of its files, if any.
     pub limit: Option<Box<FileLimit>>,
+    /// Files before the current one that wait for descriptions of their packets.
+    pub awaited_files: u32,
     /// The ordinal of its next file.
     pub next_ordinal: u64,
+    /// How its files are called in its chunk, if other streams there have the same name: with
+    /// this number. 1: as itself.
+    pub namesake: u64,
 
     /// Number of the last packet whose bytes are complete.
     pub last_data: Option<u64>,
@@ -56,31 +67,38 @@ pub struct Stream {
     /// Learnt from indexes and beacons.
     pub described: Option<Described>,
 
+    /// STREAMS_SENT has published it: viewers may see it.
     pub published: bool,
-    /// It was published in this tick: listeners have not heard of it.
+    /// It was published in this tick; listeners have not read that fact.
     pub unheard: bool,
+    /// CLOSE_STREAM was received, and its last packet has not come.
     pub closing: Option<Box<Closing>>,
+    /// It was closed: its producer cannot name it any more.
     pub closed: bool,
     /// The data-pending round in which it was last asked about.
     pub checked_round: u64,
 
-    /// Weak: the viewer streams that read it.
-    pub viewers: Vec<ViewerStreamKey>,
+    /// Weak: the viewer streams that read it, by the ordinal of the file that they are in
+    /// (0 in metadata, and where they have no file yet).
+    pub viewers: BTreeSet<(u64, ViewerStreamKey)>,
 }
 
-/// The name of a stream: rarely a long one.
+/// The name of a stream, inline if it is short.
 pub type Name = SmallVec<[u8; 16]>;
 
-/// Files of a stream: nearly always one.
-pub type TraceFiles = SmallVec<[TraceFileKey; 2]>;
+/// Files of a stream, in the order of their ordinals.
+pub type TraceFiles = VecDeque<Held<TraceFileKey>>;
 
+/// Whether a stream has packets or describes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum StreamKind {
+    /// The metadata of a trace: text that describes its packets. It has no packets or indexes.
     Metadata,
+    /// Packets of events, with indexes.
     Data,
 }
 
-/// How a packet is counted.
+/// The numbers of a packet.
 #[derive(Clone, Copy, Debug)]
 pub struct LastIndex {
     /// Its number.
@@ -89,32 +107,32 @@ pub struct LastIndex {
     pub packet_sequence: u64,
 }
 
-/// What a stream's descriptions tell about it.
+/// State of a stream that is learnt from its packets' descriptions.
 #[derive(Clone, Debug)]
 pub struct Described {
-    /// CTF stream class, as the first of them has it.
+    /// CTF stream class, from the first description.
     pub class: u64,
     /// The stream has no event before this time that was not sent (a live beacon,
     /// in clock cycles).
     pub beacon: Option<u64>,
-    /// The beacon that viewers are told of, where that is an earlier one.
+    /// The beacon that viewers see, if the session has a hold-back.
     pub told: Option<Box<Delayed<Option<u64>>>>,
 }
 
 impl Described {
-    /// The beacon that viewers are told of at that time (monotonic).
+    /// The beacon that viewers see at that time (monotonic).
     pub fn told(&self, at: Duration) -> Option<u64> {
         let told = self.told.as_ref();
         told.map_or(self.beacon, |told| told.get(at))
     }
 }
 
-/// A packet whose bytes are coming.
+/// A packet whose bytes are arriving.
 #[derive(Clone, Copy, Debug)]
 pub struct Arriving {
     /// Bytes of its payload.
     pub size: u32,
-    /// A part could not be written: what still comes of it is dropped.
+    /// A part could not be written: the rest of it is dropped.
     pub lost: bool,
 }
 
@@ -129,15 +147,16 @@ pub struct FileLimit {
     pub file_number: u64,
 }
 
-/// A pending move to another chunk, or to none.
-#[derive(Clone, Copy, Debug)]
+/// A pending rotation to another chunk, or to none.
+#[derive(Debug)]
 pub struct Rotation {
-    pub target: Option<ChunkKey>,
+    /// The chunk of the next file; none: the stream records nothing until its next rotation.
+    pub target: Option<Held<ChunkKey>>,
     /// The tracer's count of the first packet that belongs to the target.
     pub position: u64,
 }
 
-/// A close that was asked for.
+/// A requested close.
 #[derive(Clone, Copy, Debug)]
 pub struct Closing {
     /// The last packet that must come first; none: nothing to wait for.
@@ -145,13 +164,25 @@ pub struct Closing {
 }
 
 impl Stream {
+    /// Whether it is the metadata of its trace.
     pub fn is_metadata(&self) -> bool {
-        self.kind == Kind::Metadata
+        self.kind == StreamKind::Metadata
+    }
+
+    /// The name of its channel, without the number of its CPU.
+    pub fn channel_name(&self) -> &[u8] {
+        let at = self.channel.iter().rposition(|byte| *byte == b'_');
+        match at {
+            Some(at) if self.channel[at + 1..].iter().all(u8::is_ascii_digit) => {
+                &self.channel[..at]
+            }
+            _ => &self.channel,
+        }
     }
 
     /// The file being written.
-    pub fn current_file(&self) -> Option<TraceFileKey> {
-        self.files.last().copied()
+    pub fn current_file(&self) -> Option<&Held<TraceFileKey>> {
+        self.files.back()
     }
 
     /// Number of the last packet whose index is complete.
@@ -159,9 +190,9 @@ impl Stream {
         self.last_index.map(|last| last.sequence)
     }
 
-    /// Where in `pending` the packet `sequence` is, or would go.
+    /// Position of packet `sequence` in `pending`, or its insertion point.
     pub fn find_pending(&self, sequence: u64) -> Result<usize, usize> {
-        // Nearly always the newest or the oldest: look there first.
+        // Fast path: it is nearly always the newest or the oldest.
         match self.pending.back() {
             None => Err(0),
             Some((last, _)) if *last < sequence => Err(self.pending.len()),
@@ -181,15 +212,14 @@ pub fn reached(last: Option<u64>, wanted: u64) -> bool {
 
 impl Holder for Stream {
     fn holds(&self, visit: &mut dyn FnMut(Id)) {
-        visit(self.trace.into());
-        if let Some(chunk) = self.chunk {
-            visit(chunk.into());
-        }
-        if let Some(chunk) = self.rotation.as_ref().and_then(|rotation| rotation.target) {
+        visit((&self.trace).into());
+        visit((&self.session).into());
+        let target = self.rotation.iter().flat_map(|it| &it.target);
+        for chunk in self.chunk.iter().chain(target) {
             visit(chunk.into());
         }
         for file in &self.files {
-            visit((*file).into());
+            visit(file.into());
         }
     }
 }

@@ -1,61 +1,93 @@
 //! A trace file: one data file of a stream, with the index file beside it.
 //!
-//! A stream writes one at a time. Viewers hold the one that they read, so it stays
-//! readable although its name is gone from the disk.
+//! A stream writes one at a time. Viewers hold the one that they read, so it stays readable
+//! after its name was removed from the disk.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::delayed::Delayed;
-use crate::hold::Holder;
+use crate::hold::{Held, Holder};
 use crate::keys::{ChunkKey, FileKey, StreamKey};
 use crate::kinds::Id;
+use crate::shares::AddressKey;
 use crate::wire::ctf_index::Version;
 
+/// The record of a trace file. Held by its stream while it can be read, and by viewers.
 #[derive(Debug)]
 pub struct TraceFile {
-    /// Weak: a viewer may read on when the stream is gone from its producer.
+    /// Weak: viewers may go on reading after the stream was closed.
     pub stream: StreamKey,
     /// Weak: the chunk that it was made in.
     pub chunk: ChunkKey,
-    /// Its place among all files of the stream, from 0, through all chunks.
+    /// Its ordinal among all files of the stream, from 0, through all chunks.
     pub ordinal: u64,
-    pub data: FileKey,
-    /// Made with the first complete packet; never for metadata.
+    /// The data file: packets, or metadata.
+    pub data: Held<FileKey>,
+    /// Created with the first complete packet; never for metadata.
     pub index: Option<Box<IndexFile>>,
     /// Bytes of complete packets, padding included: where the next one begins.
     pub size: u64,
-    /// Where the next byte of the packet that is arriving goes.
+    /// Offset of the next byte of the packet that is arriving.
     pub written: u64,
-    /// Bytes on disk: more than `written` if what was torn could not be cut off.
+    /// Size of the file on disk: more than `written` if a torn packet could not be cut off.
     pub extent: u64,
-    /// Metadata that the disk has not taken.
+    /// Metadata that could not be written yet.
     pub waiting: Option<Box<WaitingMetadata>>,
-    /// Packets in it whose description has not come.
+    /// Number of packets in it whose description has not come.
     pub awaited: u32,
+    /// It is finished and some are awaited: its stream counts it.
+    pub is_awaited: bool,
     /// The stream writes another file now.
     pub finished: bool,
-    /// It was cleared: its packets are not for viewers any more.
+    /// It was cleared: viewers get no packets of it any more.
     pub cleared: bool,
 }
 
-/// What waits until there is room.
-#[derive(Debug, Default)]
+/// Metadata that waits until the disk has room.
+#[derive(Debug)]
 pub struct WaitingMetadata {
-    /// Whole messages, with their padding.
+    /// The address that its memory counts for.
+    pub address: AddressKey,
+    /// Whole messages, in order.
+    pub messages: VecDeque<MetadataMessage>,
+    /// Size of all of them on disk, with their padding.
+    pub size: u64,
+}
+
+/// A message of metadata.
+#[derive(Debug)]
+pub struct MetadataMessage {
+    /// The bytes as they were sent.
     pub bytes: Vec<u8>,
+    /// Number of zeros that follow it.
+    pub padding: u32,
+}
+
+impl MetadataMessage {
+    /// Its size in memory: its padding takes none.
+    pub fn memory_bytes(&self) -> u64 {
+        Self::memory_bytes_of(&self.bytes)
+    }
+
+    /// The size in memory of a message of these bytes.
+    pub fn memory_bytes_of(bytes: &[u8]) -> u64 {
+        (bytes.len() + size_of::<Self>()) as u64
+    }
 }
 
 /// The records of a trace file's packets.
 #[derive(Debug)]
 pub struct IndexFile {
-    pub file: FileKey,
+    /// The index file on disk.
+    pub file: Held<FileKey>,
+    /// Version of its format, which decides the size of records.
     pub version: Version,
     /// Records on disk: what viewers may see.
     pub committed: u64,
     /// Records that are complete, encoded, and not on disk.
     pub fresh: Vec<u8>,
-    /// How many records viewers are told of, where they are not told of all that there
-    /// are.
+    /// Number of records that viewers see, if the session has a hold-back.
     pub told: Option<Box<Delayed<u64>>>,
 }
 
@@ -71,7 +103,7 @@ impl TraceFile {
         self.committed() + fresh
     }
 
-    /// Whether records are complete that viewers do not see, since they are not on
+    /// Whether there are complete records that viewers do not see, since they are not on
     /// disk.
     pub fn has_unwritten(&self) -> bool {
         self.index
@@ -79,14 +111,13 @@ impl TraceFile {
             .is_some_and(|index| !index.fresh.is_empty())
     }
 
-    /// How many records viewers are told of at that time (monotonic), if there are as
-    /// many.
+    /// Maximum number of records that viewers see at that time (monotonic).
     pub fn told(&self, at: Duration) -> u64 {
         let told = self.index.as_ref().and_then(|index| index.told.as_ref());
         told.map_or(u64::MAX, |told| told.get(at))
     }
 
-    /// The last record came now, and viewers are told of it when `delay` has passed.
+    /// The last record was added now, and viewers see it after `delay`.
     pub fn hold_back_last(&mut self, now: Duration, delay: Duration) {
         let records = self.records();
         if let Some(index) = &mut self.index {
@@ -103,12 +134,12 @@ impl TraceFile {
 }
 
 impl IndexFile {
-    /// How many records are not on disk.
+    /// Number of records that are not on disk.
     pub fn fresh_records(&self) -> u64 {
         (self.fresh.len() / self.version.record_size()) as u64
     }
 
-    /// Where record `number` stands in the file, in bytes.
+    /// Offset of record `number` in the file, in bytes.
     pub fn record_offset(&self, number: u64) -> u64 {
         self.version.header().len() as u64 + number * self.version.record_size() as u64
     }
@@ -116,9 +147,9 @@ impl IndexFile {
 
 impl Holder for TraceFile {
     fn holds(&self, visit: &mut dyn FnMut(Id)) {
-        visit(self.data.into());
+        visit((&self.data).into());
         if let Some(index) = &self.index {
-            visit(index.file.into());
+            visit((&index.file).into());
         }
     }
 }

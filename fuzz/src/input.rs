@@ -1,4 +1,4 @@
-//! Bytes taken apart from the front. Where they end, everything is zero or empty.
+//! Structured reading of a fuzzer's bytes. At the end, all values are zero or empty.
 
 /// The rest of an input.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +52,7 @@ impl<'a> Input<'a> {
         (self.byte() & 1 == 1).then(|| self.number())
     }
 
-    /// A name: from 0x80 on one that is known, else so many bytes.
+    /// A name: a known one if the byte is 0x80 or more, else that number of bytes.
     pub fn name(&mut self) -> &'a [u8] {
         let first = usize::from(self.byte());
         if let Some(known) = first.checked_sub(0x80) {
@@ -64,7 +64,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// What bytes from 0xF0 to 0xFE mean as numbers.
+/// Numbers for the bytes from 0xF0 to 0xFE.
 const EDGES: [u64; 15] = [
     u64::MAX,
     u64::MAX - 1,

@@ -1,7 +1,8 @@
-//! Journals: no file harms who reads it, and what is read is written as it was read.
+//! Target `journal`: reading never panics, and a record that was read has the same bytes
+//! when it is written again.
 //!
-//! The first byte tells what the others are: a file, or the records of a block. A file
-//! with a wrong checksum says little, so the latter get the right one.
+//! The first byte selects the kind of input: a file, or the records of a block, which get a
+//! correct checksum, since most files fail at the checksum.
 
 use baton::fuzzing::journal;
 

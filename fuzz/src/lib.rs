@@ -1,22 +1,24 @@
-//! Fuzz targets: arbitrary bytes, and what must hold whatever they are.
+//! Fuzz targets: properties that must hold for arbitrary bytes.
 //!
-//! A target is a function of bytes that panics if something does not hold. libFuzzer
-//! drives it with coverage (`fuzz/run`), `cargo test` with seeds, known inputs and
-//! variations of both (`tests/corpus.rs`).
+//! A target is a function of bytes that panics if a property does not hold. libFuzzer
+//! drives it, guided by coverage (`fuzz/run`); `cargo test` runs it on seeds, known inputs
+//! and variations of both (`tests/corpus.rs`).
 #![forbid(unsafe_code)]
 
+pub mod crowd;
 pub mod input;
 pub mod journal;
 pub mod relay;
 pub mod seeds;
-pub mod stage;
+pub mod status;
+pub mod tls;
 pub mod trace;
 pub mod wire;
 
 /// A fuzz target.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Of its program, and of its directory in `fuzz/corpus`.
+    /// Name of its program, and of its directory in `fuzz/corpus`.
     pub name: &'static str,
     /// Panics if the input breaks what must hold.
     pub run: fn(&[u8]),
@@ -25,7 +27,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 6] = [
     Target {
         name: "wire",
         run: wire::run,
@@ -45,5 +47,15 @@ pub const TARGETS: [Target; 4] = [
         name: "relay",
         run: relay::run,
         seeds: seeds::relay,
+    },
+    Target {
+        name: "status",
+        run: status::run,
+        seeds: status::seeds,
+    },
+    Target {
+        name: "tls",
+        run: tls::run,
+        seeds: tls::seeds,
     },
 ];

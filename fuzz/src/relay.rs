@@ -1,36 +1,37 @@
-//! A whole relay in memory, and peers that do what the input says: no panic, no hold
-//! miscounted, and nothing left when all have gone.
+//! Target `relay`: a whole relay in memory, with peers driven by the input: no panic, no
+//! wrong reference count, and empty arenas when all peers have gone.
 //!
 //! The first byte chooses the settings. An act follows another, each a byte of its kind
 //! (`ACTS`) and its operands.
 
 use std::time::Duration;
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 use baton_components::wire::TraceFormat;
 use baton_components::wire::producer::data::PacketHeader;
 use baton_components::wire::producer::{
     AddStream, BeginDataPending, CloseStream, CloseTraceChunk, Command, CommandKind, CreateSession,
-    CreateTraceChunk, DataPending, EndDataPending, GetConfiguration, Minors, Origin,
-    QuiescentControl, ResetMetadata, RotatePosition, RotateStreams, SendIndex, SendMetadata,
-    TraceChunkExists, Version,
+    CreateTraceChunk, DataPending, EndDataPending, GetConfiguration, Origin, QuiescentControl,
+    ResetMetadata, RotatePosition, RotateStreams, SendIndex, SendMetadata, TraceChunkExists,
+    Version,
 };
 use baton_components::wire::viewer::{Request, RequestKind};
+use baton_systems::client;
 use baton_systems::memory::Operation;
 use baton_systems::settings::{Grouping, HoldBack, Served, Settings};
 
+use crate::crowd::{Crowd, DISK_BYTES};
 use crate::input::Input;
-use crate::stage::{DISK_BYTES, Stage};
 
-type Act = fn(&mut Stage, &mut Input);
+type Act = fn(&mut Crowd, &mut Input);
 
-/// What the kinds of acts mean.
+/// The kinds of acts.
 const ACTS: [Act; 12] = [
     connect, write, command, request, packet, tick, settle, finish, reset, pass, slow, disk,
 ];
-/// Kinds of acts, for who writes inputs.
+/// Kinds of acts, for generators of inputs.
 pub const CONNECT: u8 = 0;
-/// A length in two bytes and so many bytes.
+/// A length in two bytes, and that number of bytes.
 pub const WRITE: u8 = 1;
 /// A command of a producer.
 pub const COMMAND: u8 = 2;
@@ -66,51 +67,50 @@ pub fn run(input: &[u8]) {
         } else {
             HoldBack::Fixed(Duration::ZERO)
         },
+        ..Settings::default()
     };
-    let mut stage = Stage::new(settings, None);
-    play(&mut stage, &mut input);
+    let mut crowd = Crowd::new(settings, None);
+    play(&mut crowd, &mut input);
 }
 
 /// Does all acts, and then all leave.
-pub fn play(stage: &mut Stage, input: &mut Input) {
+pub fn play(crowd: &mut Crowd, input: &mut Input) {
     while !input.is_empty() {
-        input.of(&ACTS)(stage, input);
+        input.of(&ACTS)(crowd, input);
     }
-    stage.leave();
+    crowd.leave();
 }
 
-fn connect(stage: &mut Stage, input: &mut Input) {
-    stage.connect(input.of(&Port::ALL));
+fn connect(crowd: &mut Crowd, input: &mut Input) {
+    crowd.connect(input.of(&Endpoint::ALL));
 }
 
-fn write(stage: &mut Stage, input: &mut Input) {
+fn write(crowd: &mut Crowd, input: &mut Input) {
     let peer = input.byte();
     let bytes = input.bytes();
-    if let Some(peer) = stage.peer(peer) {
+    if let Some(peer) = crowd.peer(peer) {
         peer.write(bytes);
     }
 }
 
-fn command(stage: &mut Stage, input: &mut Input) {
+fn command(crowd: &mut Crowd, input: &mut Input) {
     let peer = input.byte();
-    let minors = Minors::both(u32::from(input.byte()) % 17);
-    let mut bytes = Vec::new();
-    command_of(input).encode(minors, &mut bytes);
-    if let Some(peer) = stage.peer(peer) {
+    let minor = u32::from(input.byte()) % 17;
+    let bytes = client::command(minor, &command_of(input));
+    if let Some(peer) = crowd.peer(peer) {
         peer.write(&bytes);
     }
 }
 
-fn request(stage: &mut Stage, input: &mut Input) {
+fn request(crowd: &mut Crowd, input: &mut Input) {
     let peer = input.byte();
-    let mut bytes = Vec::new();
-    request_of(input).encode(&mut bytes);
-    if let Some(peer) = stage.peer(peer) {
+    let bytes = client::request(request_of(input));
+    if let Some(peer) = crowd.peer(peer) {
         peer.write(&bytes);
     }
 }
 
-fn packet(stage: &mut Stage, input: &mut Input) {
+fn packet(crowd: &mut Crowd, input: &mut Input) {
     let peer = input.byte();
     let header = PacketHeader {
         stream: input.number(),
@@ -118,44 +118,45 @@ fn packet(stage: &mut Stage, input: &mut Input) {
         size: input.word(),
         padding: input.word(),
     };
-    let mut bytes = Vec::new();
-    header.encode(&mut bytes);
+    let mut bytes = client::headed(&header, &[]);
     // A large packet stays without its end.
     let size = (u64::from(header.size) + u64::from(header.padding)).min(PACKET_BYTES_MAX);
     bytes.resize(bytes.len() + size as usize, 0x5A);
-    if let Some(peer) = stage.peer(peer) {
+    if let Some(peer) = crowd.peer(peer) {
         peer.write(&bytes);
     }
 }
 
-fn tick(stage: &mut Stage, _: &mut Input) {
-    stage.tick();
+fn tick(crowd: &mut Crowd, _: &mut Input) {
+    crowd.stage.tick();
 }
 
-fn settle(stage: &mut Stage, _: &mut Input) {
-    stage.settle();
+fn settle(crowd: &mut Crowd, _: &mut Input) {
+    crowd.stage.settle();
 }
 
-fn finish(stage: &mut Stage, input: &mut Input) {
-    if let Some(peer) = stage.peer(input.byte()) {
+fn finish(crowd: &mut Crowd, input: &mut Input) {
+    if let Some(peer) = crowd.peer(input.byte()) {
         peer.finish();
     }
 }
 
-fn reset(stage: &mut Stage, input: &mut Input) {
-    if let Some(peer) = stage.peer(input.byte()) {
+fn reset(crowd: &mut Crowd, input: &mut Input) {
+    if let Some(peer) = crowd.peer(input.byte()) {
         peer.reset("reset");
     }
 }
 
-fn pass(stage: &mut Stage, input: &mut Input) {
+fn pass(crowd: &mut Crowd, input: &mut Input) {
     // From a millisecond to nine hours.
-    stage.pass(Duration::from_millis(1 << (input.byte() % 26)));
+    crowd
+        .stage
+        .pass(Duration::from_millis(1 << (input.byte() % 26)));
 }
 
 /// The ways of a network that is slow.
-fn slow(stage: &mut Stage, input: &mut Input) {
-    let Some(peer) = stage.peer(input.byte()) else {
+fn slow(crowd: &mut Crowd, input: &mut Input) {
+    let Some(peer) = crowd.peer(input.byte()) else {
         return;
     };
     let size = usize::from(input.byte());
@@ -168,22 +169,26 @@ fn slow(stage: &mut Stage, input: &mut Input) {
 }
 
 /// A disk that is full, or fails once.
-fn disk(stage: &mut Stage, input: &mut Input) {
+fn disk(crowd: &mut Crowd, input: &mut Input) {
     let operation = input.byte();
     let number = input.byte();
     match Operation::ALL.get(usize::from(operation) % (Operation::ALL.len() + 2)) {
         Some(operation) => {
-            let nth = stage.storage.count(*operation) + 1 + u64::from(number % 8);
-            stage.storage.fail(*operation, nth, "the disk is broken");
+            let nth = crowd.stage.storage.count(*operation) + 1 + u64::from(number % 8);
+            crowd
+                .stage
+                .storage
+                .fail(*operation, nth, "the disk is broken");
         }
         None if operation.is_multiple_of(2) => {
-            let capacity = stage.storage.used_bytes() + u64::from(number);
-            stage.storage.limit_bytes(Some(capacity));
+            let capacity = crowd.stage.storage.used_bytes() + u64::from(number);
+            crowd.stage.storage.limit_bytes(Some(capacity));
         }
-        None => stage.storage.limit_bytes(Some(DISK_BYTES)),
+        None => crowd.stage.storage.limit_bytes(Some(DISK_BYTES)),
     }
 }
 
+// Long because: one arm a command.
 fn command_of<'a>(input: &mut Input<'a>) -> Command<'a> {
     match input.of(&CommandKind::ALL) {
         CommandKind::AddStream => Command::AddStream(AddStream {

@@ -1,18 +1,18 @@
-//! Inputs to begin with, made of recorded sessions (`tests/captures`).
+//! Seeds for the fuzz targets, generated from recorded sessions (`tests/captures`).
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 use baton_components::wire::producer::{self, Command, CommandKind, Header, Minors};
 use baton_components::wire::viewer::{self, RequestKind};
 use baton_systems::settings::Settings;
 use flate2::read::GzDecoder;
 
+use crate::crowd::Crowd;
 use crate::input::{Input, NAMES};
-use crate::stage::Stage;
 use crate::{Target, journal as journals, relay as relays, trace as traces, wire as wires};
 
 /// Seeds of a target: first recorded ones, then those that a fuzzer has found to matter.
@@ -22,7 +22,7 @@ pub fn of(target: &Target) -> Vec<Vec<u8>> {
     seeds
 }
 
-/// What is committed for a target in `fuzz/corpus`.
+/// The committed inputs of a target, from `fuzz/corpus`.
 fn committed(target: &Target) -> Vec<Vec<u8>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     let Ok(entries) = fs::read_dir(directory.join(target.name)) else {
@@ -37,10 +37,10 @@ fn committed(target: &Target) -> Vec<Vec<u8>> {
 pub(crate) fn wire() -> Vec<Vec<u8>> {
     let mut found: BTreeMap<[u8; 4], Vec<u8>> = BTreeMap::new();
     for connection in recorded().iter().flat_map(|it| &it.connections) {
-        match connection.port {
-            Port::Control => commands(connection, &mut found),
-            Port::Live => requests(connection, &mut found),
-            Port::Data => {}
+        match connection.endpoint {
+            Endpoint::Control => commands(connection, &mut found),
+            Endpoint::Live => requests(connection, &mut found),
+            Endpoint::Data | Endpoint::Status => {}
         }
     }
     for (number, (name, bytes)) in files().into_iter().enumerate() {
@@ -124,9 +124,9 @@ pub(crate) fn journal() -> Vec<Vec<u8>> {
     for acts in relay() {
         let directory = tempfile::tempdir().expect("law: a directory can be made");
         let path = directory.path().join("journal");
-        let mut stage = Stage::new(Settings::default(), Some(&path));
-        relays::play(&mut stage, &mut Input(&acts[1..]));
-        drop(stage);
+        let mut crowd = Crowd::new(Settings::default(), Some(&path));
+        relays::play(&mut crowd, &mut Input(&acts[1..]));
+        drop(crowd);
         let bytes = read(&path);
         // The header of the file and that of its first block.
         let records = bytes.get(JOURNAL_HEADERS_BYTES..).unwrap_or(&[]);
@@ -187,7 +187,7 @@ pub(crate) fn relay() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// What was sent in a recorded session, up to a size.
+/// The input of a recorded session, up to a size.
 fn acts(capture: &Capture) -> Vec<u8> {
     let mut acts = vec![0];
     let index = fs::read_to_string(capture.folder.join("index.tsv")).unwrap_or_default();
@@ -199,7 +199,7 @@ fn acts(capture: &Capture) -> Vec<u8> {
         let number = |text: &str| text.parse().unwrap_or(0_usize);
         let connection = number(connection);
         if direction == "open" {
-            let port = Port::ALL.iter().position(|it| it.name() == port);
+            let port = Endpoint::ALL.iter().position(|it| it.name() == port);
             acts.extend([relays::CONNECT, port.unwrap_or(0) as u8]);
         } else if direction == "c2s" {
             let begin = number(offset);
@@ -220,9 +220,10 @@ fn acts(capture: &Capture) -> Vec<u8> {
 }
 
 /// A producer, a packet of each of two streams, and a viewer that reads it.
+// Long because: it is what a producer says, in its order.
 fn short_session(minor: u8) -> Vec<u8> {
-    let [control, data, live] =
-        [Port::Control, Port::Data, Port::Live].map(|port| position(&Port::ALL, port));
+    let [control, data, live] = [Endpoint::Control, Endpoint::Data, Endpoint::Live]
+        .map(|endpoint| position(&Endpoint::ALL, endpoint));
     let command = |kind, fields: &[u8]| {
         let kind = position(&CommandKind::ALL, kind);
         [
@@ -307,7 +308,7 @@ struct Capture {
 }
 
 struct Connection {
-    port: Port,
+    endpoint: Endpoint,
     sent: Vec<u8>,
     received: Vec<u8>,
 }
@@ -351,13 +352,13 @@ fn capture(folder: PathBuf) -> Capture {
 }
 
 fn connection(folder: &Path, number: usize) -> Option<Connection> {
-    Port::ALL.into_iter().find_map(|port| {
+    Endpoint::ALL.into_iter().find_map(|endpoint| {
         let bytes = |direction: &str| {
-            let name = format!("conn-{number:02}-{}.{direction}.bin", port.name());
+            let name = format!("conn-{number:02}-{}.{direction}.bin", endpoint.name());
             fs::read(folder.join(name)).ok()
         };
         Some(Connection {
-            port,
+            endpoint,
             sent: bytes("c2s")?,
             received: bytes("s2c")?,
         })
@@ -378,8 +379,7 @@ fn read(path: &Path) -> Vec<u8> {
 /// A fuzzer goes further with small inputs.
 const SEED_BYTES_MAX: usize = 16 * 1024;
 
-/// What stands before the records of a journal of these seeds: it is of no account if it
-/// is not just that.
+/// Size of the headers before the records of a journal of these seeds.
 const JOURNAL_HEADERS_BYTES: usize = 16 + 28 + 8 + 32;
 
 #[cfg(test)]
@@ -390,9 +390,9 @@ mod tests {
     #[test]
     fn the_short_session_is_recorded() {
         for minor in [13, 4] {
-            let mut stage = Stage::new(Settings::default(), None);
-            relays::play(&mut stage, &mut Input(&short_session(minor)[1..]));
-            let tree = stage.storage.tree();
+            let mut crowd = Crowd::new(Settings::default(), None);
+            relays::play(&mut crowd, &mut Input(&short_session(minor)[1..]));
+            let tree = crowd.stage.storage.tree();
             let sizes: Vec<_> = tree.values().flatten().map(Vec::len).collect();
             assert!(sizes.contains(&3), "{minor}: metadata: {tree:?}");
             assert!(sizes.contains(&125), "a packet: {tree:?}");

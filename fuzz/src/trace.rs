@@ -1,5 +1,5 @@
-//! Traces on disk: metadata, indexes and packets of any content are read or refused, and
-//! what a repair leaves needs no other repair.
+//! Target `trace`: metadata, indexes and packets of any content are read or refused, and
+//! repair is idempotent.
 //!
 //! The first byte tells what follows: metadata alone, or the three files of a trace, the
 //! first two with their lengths.

@@ -1,5 +1,5 @@
-//! Decoders of both protocols and of index files: no bytes break them, and what they
-//! understand they understand again when it is written anew.
+//! Target `wire`: decoders of both protocols and of index files never panic, and a decoded
+//! value is the same after encoding and decoding again.
 //!
 //! An input is a layout, a kind, two minors, and the bytes.
 
@@ -9,7 +9,7 @@ use baton_components::wire::viewer::{self, RequestKind};
 
 use crate::input::Input;
 
-/// What a first byte stands for.
+/// Layouts by the first byte of an input.
 pub const LAYOUTS: [fn(&mut Input); 6] = [command, answer, request, reply, index, packet];
 /// Where some are among [`LAYOUTS`].
 pub const COMMAND: u8 = 0;

@@ -1,4 +1,5 @@
-//! Every target over its seeds and the committed inputs, and over cuts and flips of them.
+//! Runs every target on its seeds and the committed inputs, and on truncations and bit
+//! flips of them.
 
 use std::path::Path;
 use std::{fs, panic};
@@ -28,6 +29,16 @@ fn trace_bears_the_corpus() {
 #[test]
 fn relay_bears_the_corpus() {
     bears("relay", SOME);
+}
+
+#[test]
+fn status_bears_the_corpus() {
+    bears("status", MANY);
+}
+
+#[test]
+fn tls_bears_the_corpus() {
+    bears("tls", SOME);
 }
 
 fn bears(name: &str, variations: usize) {

@@ -1,4 +1,4 @@
-//! `lttng-relayd`: the relay daemon, for those who know it by the name of the original.
+//! The program `lttng-relayd`: the relay daemon under the name of the original.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! `baton replay`, as it was typed: of a journal, which is a file, or of a trace, which is
-//! a directory.
+//! The command line of `baton replay`: of a journal, which is a file, or of a trace, which
+//! is a directory.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use crate::replay::{Format, Plan};
 use crate::resend::{self, Speed, Target};
 
-/// What is to be replayed.
+/// A replay of a journal or of a trace, with its options.
 #[derive(Debug)]
 pub enum Replay {
     Journal(Plan),
@@ -53,12 +53,15 @@ pub fn command() -> Command {
 fn of_journals() -> [Arg; 10] {
     let switch = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
     let value = |name: &'static str, word: &'static str| Arg::new(name).long(name).value_name(word);
-    let tick = |name| value(name, "TICK").value_parser(value_parser!(u64));
+    let tick = |name| {
+        let tick = value(name, "TICK").value_parser(value_parser!(u64));
+        tick.allow_negative_numbers(true)
+    };
     [
         value("traces", "DIR").value_parser(value_parser!(PathBuf)).help("Directory of the trace files that a journal with --journal-payload=reference refers to [default: where the relay wrote them]"),
         switch("verify").help("Compare also the bytes of replies and files with the journal, by digests"),
         switch("audit").help("Check all reference counts after each tick, and stop at the first mismatch"),
-        tick("from").default_value("0").help("Print from this tick on"),
+        tick("from").default_value("1").help("Print from this tick on"),
         tick("until").help("End after this tick"),
         switch("print").help("Print what came in (->) and went out (<-) in each tick"),
         switch("step").help("Print likewise, and wait for Enter before each tick; q ends"),
@@ -80,6 +83,7 @@ fn of_traces() -> [Arg; 4] {
             .long("speed")
             .value_name("FACTOR")
             .value_parser(value_parser!(Speed))
+            .allow_negative_numbers(true)
             .default_value("1")
             .help("Speed relative to the recording, such as 10 or 0.5; max: without gaps"),
         Arg::new("to")
@@ -97,17 +101,18 @@ fn of_traces() -> [Arg; 4] {
             .long("viewers")
             .value_name("COUNT")
             .value_parser(value_parser!(usize))
+            .allow_negative_numbers(true)
             .default_value("1")
             .help("Number of viewers to wait for before the trace is sent"),
     ]
 }
 
-/// What was typed; exits where options do not go with the path.
+/// Reads the options; exits with an error if they do not fit the path.
 pub fn plan(matches: &ArgMatches) -> Replay {
     let path = matches.get_one::<PathBuf>("path");
     let path = path.cloned().unwrap_or_default();
     let typed = |name: &&&str| matches.value_source(name) == Some(ValueSource::CommandLine);
-    // What is not there is what the options are for.
+    // If the path does not exist, the options decide.
     let is_trace = path.is_dir() || !path.exists() && OF_TRACES.iter().any(|it| typed(&it));
     let (odd, what) = if is_trace {
         (&OF_JOURNALS[..], "journals, and this is a directory")
@@ -115,15 +120,28 @@ pub fn plan(matches: &ArgMatches) -> Replay {
         (&OF_TRACES[..], "directories of traces, and this is none")
     };
     if let Some(name) = odd.iter().find(typed) {
-        let message = format!("--{name} is for {what}: {}", path.display());
-        let mut command = command().bin_name("baton replay");
-        command.error(ErrorKind::ArgumentConflict, message).exit();
+        refuse(&format!("--{name} is for {what}: {}", path.display()));
+    }
+    let tick = |name| matches.get_one::<u64>(name).copied();
+    if let (Some(from), Some(until)) = (tick("from"), tick("until"))
+        && from > until
+        && typed(&&"from")
+    {
+        refuse(&format!(
+            "--from {from} is after --until {until}: nothing would be printed"
+        ));
     }
     if is_trace {
         Replay::Trace(trace(path, matches))
     } else {
         Replay::Journal(journal(path, matches))
     }
+}
+
+/// Prints an error and the usage, and exits.
+fn refuse(message: &str) {
+    let mut command = command().bin_name("baton replay");
+    command.error(ErrorKind::ArgumentConflict, message).exit();
 }
 
 fn journal(journal: PathBuf, matches: &ArgMatches) -> Plan {
@@ -171,7 +189,7 @@ const AFTER: &str = "\
 A journal: the relay's code runs again, with its input read from the journal. Its output is \
 compared with the journal, so a replay that reaches the end did what the relay did. A tick \
 is a turn of the event loop; ticks count from 1. Keys are those that --show prints. The exit \
-status is 0 at the end of the journal, even if it was cut; 1 if the journal is damaged, the \
+status is 0 at the end of the journal, even if it is truncated; 1 if the journal is damaged, the \
 output differs, or an audit finds a mismatch.
 
 A trace: the replay starts when the viewers are attached; a viewer that attaches later sees \

@@ -1,4 +1,4 @@
-//! What the environment says: directories, and how connections are watched.
+//! Environment variables: directories, colours, TCP keep-alive.
 
 use std::env;
 use std::ffi::OsString;
@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use uzers::os::unix::UserExt;
 
-use super::number;
-use crate::os::watch::{KeepAlive, Watch};
+use crate::options::value::{number, switch};
+use crate::os::tcp_timeouts::{KeepAlive, TcpTimeouts};
 
 /// The value of a variable, if it is set and not empty.
 ///
-/// A program that runs with more rights than whoever started it does not trust what it
-/// was started with.
+/// A set-user-ID or set-group-ID program does not trust the environment of its user.
 pub fn variable(name: &str) -> Option<OsString> {
     if has_borrowed_rights() {
         return None;
@@ -34,7 +33,7 @@ pub fn home() -> Option<PathBuf> {
         .map(PathBuf::from)
         .or_else(|| {
             Some(
-                // Whose rights it has: the file there is theirs to write.
+                // The home directory of the effective user, who may write the files there.
                 uzers::get_user_by_uid(uzers::get_effective_uid())?
                     .home_dir()
                     .to_owned(),
@@ -42,7 +41,7 @@ pub fn home() -> Option<PathBuf> {
         })
 }
 
-/// Where the health socket and the port files are, if it is known.
+/// The run directory, with health socket and port files, if it is known.
 pub fn run_directory() -> Option<PathBuf> {
     if let Some(directory) = variable("LTTNG_RUNDIR") {
         return Some(directory.into());
@@ -53,7 +52,7 @@ pub fn run_directory() -> Option<PathBuf> {
     Some(home()?.join(".lttng"))
 }
 
-/// Whether lines of the log are coloured; none: if they go to a terminal.
+/// Whether the log is coloured; none: on terminals only.
 pub fn colored() -> Option<bool> {
     match text_of("LTTNG_TERM_COLOR").as_deref() {
         Some("always") => Some(true),
@@ -67,27 +66,27 @@ pub fn aborts_on_error() -> bool {
     text_of("LTTNG_ABORT_ON_ERROR").is_some_and(|text| text == "1")
 }
 
-/// How the variables want connections to be watched. What is wrong with them goes to
-/// `warnings`: the relay goes on with its own choice.
-pub fn watch(warnings: &mut Vec<String>) -> Watch {
-    let mut watch = Watch::default();
+/// TCP keep-alive and user timeout from variables. An invalid value is a warning, and its
+/// default is used.
+pub fn tcp_timeouts(warnings: &mut Vec<String>) -> TcpTimeouts {
+    let mut timeouts = TcpTimeouts::default();
     if let Some(text) = text_of(KEEP_ALIVE) {
-        match super::switch(&text) {
+        match switch(&text) {
             Some(true) => {}
-            Some(false) => watch.keep_alive = None,
+            Some(false) => timeouts.keep_alive = None,
             None => warnings.push(format!("Invalid value for {KEEP_ALIVE}")),
         }
     }
-    if let Some(keep_alive) = &mut watch.keep_alive {
+    if let Some(keep_alive) = &mut timeouts.keep_alive {
         read_keep_alive(keep_alive, warnings);
     }
     if text_of(ABORT_THRESHOLD).is_some() {
         warnings.push(format!("{ABORT_THRESHOLD} has no meaning on this system"));
     }
     set(TIMEOUT, warnings, |value| {
-        watch.timeout = value.map(milliseconds);
+        timeouts.timeout = value.map(milliseconds);
     });
-    watch
+    timeouts
 }
 
 fn read_keep_alive(keep_alive: &mut KeepAlive, warnings: &mut Vec<String>) {
@@ -100,8 +99,7 @@ fn read_keep_alive(keep_alive: &mut KeepAlive, warnings: &mut Vec<String>) {
     set(PROBE_COUNT, warnings, |value| keep_alive.probes = value);
 }
 
-/// Takes the number of a variable, if it is set; none where 0 or -1 leaves the choice to
-/// the system.
+/// Sets a number from a variable, if it is set; 0 or -1 means the system's default (none).
 fn set(name: &str, warnings: &mut Vec<String>, take: impl FnOnce(Option<u32>)) {
     let Some(text) = text_of(name) else {
         return;

@@ -1,15 +1,12 @@
-//! What the environment, the files and the command line mean together.
+//! The configuration: environment, files and command line, merged and validated.
 //!
 //! Later sources win: the environment, the system's file, that of the home directory,
 //! that of `--config`, the command line.
 
 pub mod environment;
-pub mod url;
 
-mod choices;
 mod ini;
 
-use std::ffi::OsString;
 use std::fmt::{self, Write as _};
 use std::fs;
 use std::io;
@@ -17,67 +14,82 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use baton_components::connection::Port;
-use baton_systems::settings::{HoldBack, Served, Settings};
+use baton_components::connection::Endpoint;
 
-use self::choices::Choices;
 use self::environment::variable;
-use self::url::{Url, UrlError};
-use crate::journal::block::Payload;
-use crate::options::{Given, Id};
-use crate::os::watch::Watch;
-use crate::os::{busy_poll, said};
+use self::ini::{Entry, Oddity};
+use crate::options::amounts::min_free;
+use crate::options::ports::StatusPort;
+use crate::options::value::{AddressShare, OptionError, PoolSize, Value, absolute, switch};
+use crate::options::{CONFIG, Face, Given, HELP, OPTIONS, Options, Spec, VERSION};
+use crate::os::pool::Pool;
+use crate::os::said;
+use crate::os::tcp_timeouts::TcpTimeouts;
+use crate::os::tls::credentials;
+use crate::url::{Url, UrlError, default_port, default_url};
 
 /// A relay, ready to be started.
 #[derive(Debug)]
 pub struct Config {
     pub face: Face,
-    /// One listener for each port, in the order of [`Port::ALL`]. Port 0: the system
-    /// chooses.
-    pub listeners: [(Port, SocketAddr); 3],
+    /// The command line, for [`Config::reread`]; its paths are absolute.
+    given: Vec<Given>,
+    /// As they were chosen. Values that are derived from several options, or from the
+    /// environment too, are in the other fields.
+    pub options: Options,
+    /// At least one for each endpoint, in the order of [`Endpoint::ALL`].
+    pub listeners: Vec<Listener>,
+    pub status: StatusListeners,
     /// Absolute, as all paths here.
     pub output: PathBuf,
-    pub settings: Settings,
     pub log: Log,
-    pub audit: bool,
     pub detach: Detach,
     pub working_directory: Option<PathBuf>,
-    pub pid_file: Option<PathBuf>,
-    pub sig_parent: bool,
-    /// None: no place is known for it.
+    /// None: no run directory is known.
     pub run_directory: Option<PathBuf>,
     /// None: below the run directory, by the process id.
     pub health_socket: Option<PathBuf>,
-    /// Who may use the run directory of root.
-    pub group: OsString,
     pub descriptors: u64,
-    pub watch: Watch,
-    /// How long to wait awake for who was answered.
-    pub busy_poll: Duration,
-    pub journal: Option<PathBuf>,
-    pub journal_payload: Payload,
-    /// Print the rest of this, and end.
-    pub check: bool,
+    pub tcp_timeouts: TcpTimeouts,
 }
 
-/// What is logged, and how.
+/// Where the relay listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub endpoint: Endpoint,
+    /// Port 0: the system chooses.
+    pub address: SocketAddr,
+    /// Its connections begin with a TLS handshake.
+    pub is_tls: bool,
+}
+
+/// Where monitors ask, if anywhere.
+#[derive(Clone, Debug)]
+pub struct StatusListeners {
+    pub listeners: Vec<Listener>,
+    /// Somebody asked for them: without them the relay does not start.
+    pub are_wanted: bool,
+}
+
+impl StatusListeners {
+    /// The one that this machine's user asks: without TLS if there is one.
+    pub fn main(&self) -> Option<&Listener> {
+        let all = &self.listeners;
+        all.iter().find(|it| !it.is_tls).or(all.first())
+    }
+}
+
+/// Level and format of the log.
 #[derive(Clone, Copy, Debug)]
 pub struct Log {
     pub verbosity: u8,
-    /// None: if it goes to a terminal.
+    /// Coloured; none: on terminals only.
     pub colored: Option<bool>,
-    /// The first error is the last line.
+    /// Abort at the first error.
     pub aborts_on_error: bool,
 }
 
-/// By which of its names the relay was called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Face {
-    Baton,
-    LttngRelayd,
-}
-
-/// How far the relay leaves the terminal that it was started from.
+/// Whether the relay becomes a daemon, and keeps the console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detach {
     Foreground,
@@ -87,28 +99,37 @@ pub enum Detach {
     Daemon,
 }
 
-/// What is wrong with the environment, a file or a command line. The texts are those of
-/// the original where it has one.
+/// An error in the environment, a file or the command line. The texts are those of the
+/// original, if it has one.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("Invalid {port} URI specified: {reason}")]
-    Url {
-        port: &'static str,
-        reason: UrlError,
-    },
-    #[error("{}: {error}", file.display())]
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    #[error("{}:{line}: {error}", file.display())]
     InFile {
         file: PathBuf,
-        error: Box<ConfigError>,
+        line: usize,
+        error: OptionError,
+    },
+    #[error("{}:{line}: {oddity}", file.display())]
+    Odd {
+        file: PathBuf,
+        line: usize,
+        oddity: Oddity,
+    },
+    #[error("{}:{line}: option {key} is unknown{}", file.display(), is_meant(key))]
+    UnknownOption {
+        file: PathBuf,
+        line: usize,
+        key: String,
     },
     #[error("Failed to open daemon configuration file at {}: {}", file.display(), said(reason))]
     File { file: PathBuf, reason: io::Error },
-    #[error("Please specify an absolute path for -o, --output PATH")]
-    RelativeOutput,
-    #[error("Cannot set --{0}, another --group-output-by argument is present")]
-    GroupedTwice(&'static str),
-    #[error("Wrong value in --fd-pool-size parameter: {0}")]
-    PoolNotANumber(String),
+    #[error("Invalid {} URI specified: {reason}", endpoint.name())]
+    Url {
+        endpoint: Endpoint,
+        reason: UrlError,
+    },
     #[error("File descriptor pool size must be set to at least {POOL_MIN}")]
     PoolTooSmall,
     #[error(
@@ -119,168 +140,152 @@ pub enum ConfigError {
         "The process' file number limit is too low ({0}). The process' file number limit must be set to at least {POOL_MIN}."
     )]
     LimitTooLow(u64),
-    #[error("Wrong value in --serve parameter: {0}")]
-    Serve(String),
-    #[error(
-        "Wrong value in --busy-poll parameter: {value}; expected microseconds, at most {}",
-        BUSY_POLL_MAX.as_micros()
-    )]
-    BusyPoll { value: String },
-    #[error(
-        "Wrong value in --live-hold-back parameter: {value}; expected auto or milliseconds, at most {}",
-        LIVE_HOLD_BACK_MAX.as_millis()
-    )]
-    LiveHoldBack { value: String },
-    #[error("Wrong value in --journal-payload parameter: {0}")]
-    JournalPayload(String),
     #[error("Invalid value for {DISALLOW_CLEAR} specified")]
     DisallowClear,
     #[error("no home directory is known to write traces to; choose a directory with --output")]
     NoHome,
-    #[error("{path:?} is not a path to use: {}", said(reason))]
-    Path { path: PathBuf, reason: io::Error },
 }
 
-/// Descriptors without which the relay does not start.
+/// Minimum number of descriptors.
 const POOL_MIN: u64 = 100;
-
-/// A viewer that is a minute behind follows nothing.
-const LIVE_HOLD_BACK_MAX: Duration = Duration::from_mins(1);
-
-/// Whoever is waited for longer is not about to speak.
-const BUSY_POLL_MAX: Duration = Duration::from_millis(10);
 
 const SYSTEM_FILE: &str = "/etc/lttng/lttng.conf";
 const DISALLOW_CLEAR: &str = "LTTNG_RELAYD_DISALLOW_CLEAR";
 const WORKING_DIRECTORY: &str = "LTTNG_RELAYD_WORKING_DIRECTORY";
+const OUTPUT: &str = "LTTNG_RELAYD_OUTPUT";
 
 impl Config {
-    /// Reads all sources; `given` is the command line. What is odd but does not stop a
-    /// relay goes to `warnings`.
+    /// Reads all sources; `given` is the command line. Problems that do not stop the relay
+    /// go to `warnings`.
     pub fn resolve(
         given: &[Given],
         face: Face,
         warnings: &mut Vec<String>,
     ) -> Result<Self, ConfigError> {
-        let mut choices = Choices {
-            working_directory: variable(WORKING_DIRECTORY).map(PathBuf::from),
-            ..Choices::default()
-        };
-        for file in default_files() {
-            match fs::read(&file) {
-                Ok(bytes) => take_file(&mut choices, &file, &bytes, face, warnings)?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => warnings.push(format!("cannot read {}: {error}", file.display())),
-            }
-        }
-        let given = trusted(given, warnings);
-        for it in given.iter().filter(|it| it.id == Id::Config) {
-            let file = PathBuf::from(it.value.clone().unwrap_or_default());
-            match fs::read(&file) {
-                Ok(bytes) => take_file(&mut choices, &file, &bytes, face, warnings)?,
-                Err(reason) => return Err(ConfigError::File { file, reason }),
-            }
-        }
-        for it in given {
-            choices.take(it, face)?;
-        }
-        if !choices.disallow_clear
-            && let Some(value) = variable(DISALLOW_CLEAR)
-        {
-            choices.disallow_clear =
-                switch(&value.to_string_lossy()).ok_or(ConfigError::DisallowClear)?;
-        }
-        Self::of(choices, face, warnings)
+        let options = gather(given, face, warnings)?;
+        let given = given.iter().map(pinned).collect::<Result<_, _>>()?;
+        Self::of(options, given, face, warnings)
     }
 
-    fn of(choices: Choices, face: Face, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
-        let dynamic = choices.dynamic_ports;
-        let output = match &choices.output {
-            Some(output) => output.clone(),
-            None => environment::home()
+    /// Reads the sources once more, since files may have changed.
+    pub fn reread(&self, warnings: &mut Vec<String>) -> Result<Options, ConfigError> {
+        gather(&self.given, self.face, warnings)
+    }
+
+    fn of(
+        mut options: Options,
+        given: Vec<Given>,
+        face: Face,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, ConfigError> {
+        let dynamic = options.dynamic_ports;
+        let output = match (&options.output.0, variable(OUTPUT)) {
+            (Some(output), _) => output.clone(),
+            (None, Some(output)) => absolute(OUTPUT, output.into())?,
+            (None, None) => environment::home()
                 .ok_or(ConfigError::NoHome)?
                 .join("lttng-traces"),
         };
-        let detach = choices.detach();
-        let working_directory = choices.working_directory.map(absolute).transpose()?;
-        let run_directory = environment::run_directory();
+        options.settings.grouping = options.grouping.unwrap_or_default();
+        let descriptors = descriptors(options.fd_pool_size)?;
+        let pool = Pool::of(descriptors);
+        let settings = &mut options.settings;
+        settings.clear_allowed = !options.disallow_clear;
+        settings.names = names(&options.status, options.tls_certificate.as_deref());
+        settings.connections_max = pool.connections as u64;
+        settings.files_max = pool.files as u64;
+        settings.memory_bytes_max = options.memory.0.unwrap_or(u64::MAX);
+        let share = options.address_share.of(face);
+        settings.address_share_percent = share;
+        settings.min_free = min_free(options.min_free, face);
+        options.address_share = AddressShare(Some(share));
+        let detach = match (options.background, options.daemonize) {
+            (true, _) => Detach::Background,
+            (false, true) => Detach::Daemon,
+            (false, false) => Detach::Foreground,
+        };
+        let working_directory = options.working_directory.clone();
+        let optional = |of, path: Option<PathBuf>| path.map(|it| absolute(of, it)).transpose();
         let health_socket = variable("LTTNG_RELAYD_HEALTH").map(PathBuf::from);
         Ok(Self {
             face,
-            listeners: [
-                listener(Port::Control, choices.control.as_ref(), dynamic)?,
-                listener(Port::Data, choices.data.as_ref(), dynamic)?,
-                listener(Port::Live, choices.live.as_ref(), dynamic)?,
-            ],
-            output: absolute(output)?,
-            settings: Settings {
-                grouping: choices.grouping.unwrap_or_default(),
-                clear_allowed: !choices.disallow_clear,
-                serve: choices.serve,
-                hold_back: choices.hold_back,
-            },
+            given,
+            listeners: listeners(&options, dynamic)?,
+            status: status(&options.status, face, dynamic)?,
+            output: absolute("--output", output)?,
             log: Log {
-                verbosity: choices.verbosity,
+                verbosity: options.verbosity,
                 colored: environment::colored(),
                 aborts_on_error: environment::aborts_on_error(),
             },
-            audit: choices.audit,
             detach,
             working_directory: match detach {
                 Detach::Foreground => working_directory,
-                // A daemon keeps no file system busy that it was not told to use.
+                // A daemon does not keep a file system busy by its working directory.
                 _ => Some(working_directory.unwrap_or_else(|| "/".into())),
             },
-            pid_file: choices.pid_file.map(absolute).transpose()?,
-            sig_parent: choices.sig_parent,
-            run_directory: run_directory.map(absolute).transpose()?,
-            health_socket: health_socket.map(absolute).transpose()?,
-            group: choices.group.unwrap_or_else(|| "tracing".into()),
-            descriptors: descriptors(choices.fd_pool_size)?,
-            watch: environment::watch(warnings),
-            busy_poll: choices.busy_poll.unwrap_or(busy_poll::MOMENT),
-            journal: choices.journal.map(absolute).transpose()?,
-            journal_payload: choices.journal_payload,
-            check: choices.check,
+            run_directory: optional("LTTNG_RUNDIR", environment::run_directory())?,
+            health_socket: optional("LTTNG_RELAYD_HEALTH", health_socket)?,
+            descriptors,
+            tcp_timeouts: environment::tcp_timeouts(warnings),
+            options,
         })
     }
 }
 
-/// What `--check` prints.
+impl Config {
+    /// Two endpoints that cannot both listen, since they have the same port.
+    pub fn clash(&self) -> Option<(Endpoint, Endpoint, SocketAddr)> {
+        // The relay runs without the default one of monitors.
+        let status = self.status.listeners.iter();
+        let status = status.filter(|_| self.status.are_wanted);
+        let all: Vec<&Listener> = self.listeners.iter().chain(status).collect();
+        let others = |at: usize| all[at + 1..].iter().map(move |other| (at, *other));
+        let mut pairs = (0..all.len()).flat_map(others);
+        let clashes = |one: SocketAddr, other: SocketAddr| {
+            let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+            one.port() != 0
+                && one.port() == other.port()
+                && one.is_ipv4() == other.is_ipv4()
+                && (one.ip() == other.ip() || is_any)
+        };
+        let found = pairs.find(|(at, other)| clashes(all[*at].address, other.address));
+        found.map(|(at, other)| (all[at].endpoint, other.endpoint, other.address))
+    }
+}
+
+/// The output of `--check`.
 impl fmt::Display for Config {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::new();
-        for (port, address) in &self.listeners {
-            writeln!(text, "{} {address}", port.name())?;
+        for listener in &self.listeners {
+            let tls = if listener.is_tls { "tls " } else { "" };
+            writeln!(
+                text,
+                "{} {tls}{}",
+                listener.endpoint.name(),
+                listener.address
+            )?;
         }
-        let path = |path: &Option<PathBuf>| {
-            path.as_ref()
-                .map_or("-".to_owned(), |path| path.display().to_string())
-        };
+        let options = &self.options;
         writeln!(text, "output {}", self.output.display())?;
-        let grouping = format!("{:?}", self.settings.grouping).to_lowercase();
-        writeln!(text, "grouped-by {grouping}")?;
-        writeln!(text, "clear-allowed {}", self.settings.clear_allowed)?;
-        let serves_all = self.settings.serve == Served::All;
-        writeln!(text, "serves {}", if serves_all { "all" } else { "live" })?;
-        match self.settings.hold_back {
-            HoldBack::Auto => writeln!(text, "live-hold-back auto")?,
-            HoldBack::Fixed(time) => writeln!(text, "live-hold-back {}", time.as_millis())?,
-        }
+        writeln!(text, "grouped-by {}", options.grouping.show())?;
+        writeln!(text, "clear-allowed {}", options.settings.clear_allowed)?;
         let mode = format!("{:?}", self.detach).to_lowercase();
         writeln!(text, "mode {mode}")?;
-        writeln!(text, "working-directory {}", path(&self.working_directory))?;
-        writeln!(text, "pid-file {}", path(&self.pid_file))?;
-        writeln!(text, "run-directory {}", path(&self.run_directory))?;
-        writeln!(text, "health-socket {}", path(&self.health_socket))?;
-        writeln!(text, "group {}", self.group.display())?;
+        let directory = self.working_directory.show();
+        writeln!(text, "working-directory {directory}")?;
+        writeln!(text, "pid-file {}", options.pid_file.show())?;
+        writeln!(text, "run-directory {}", self.run_directory.show())?;
+        writeln!(text, "health-socket {}", self.health_socket.show())?;
+        writeln!(text, "group {}", options.group.show())?;
         writeln!(text, "descriptors {}", self.descriptors)?;
-        writeln!(text, "busy-poll {}", self.busy_poll.as_micros())?;
-        writeln!(text, "journal {}", path(&self.journal))?;
-        let payload = format!("{:?}", self.journal_payload).to_lowercase();
-        writeln!(text, "journal-payload {payload}")?;
         writeln!(text, "verbosity {}", self.log.verbosity)?;
-        match self.watch.keep_alive {
+        // Those of the original are above, as what they come to.
+        for spec in OPTIONS.iter().filter(|spec| !spec.shared) {
+            writeln!(text, "{} {}", spec.long, spec.show(options))?;
+        }
+        match self.tcp_timeouts.keep_alive {
             None => writeln!(text, "keep-alive off")?,
             Some(it) => {
                 let seconds = |it: Option<Duration>| {
@@ -291,7 +296,7 @@ impl fmt::Display for Config {
                 writeln!(text, "keep-alive {idle} {interval} {probes}")?;
             }
         }
-        match self.watch.timeout {
+        match self.tcp_timeouts.timeout {
             None => writeln!(text, "socket-timeout -")?,
             Some(timeout) => writeln!(text, "socket-timeout {}", timeout.as_millis())?,
         }
@@ -305,36 +310,58 @@ impl fmt::Display for Config {
     }
 }
 
-/// A number in base 10, 16 (0x) or 8 (0).
-fn number(text: &str) -> Option<i64> {
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => (-1, digits),
-        None => (1, text),
-    };
-    // A second sign is no digit.
-    if !digits.starts_with(|it: char| it.is_ascii_digit()) {
-        return None;
+/// The options of all sources; `given` is the command line.
+fn gather(given: &[Given], face: Face, warnings: &mut Vec<String>) -> Result<Options, ConfigError> {
+    let mut options = Options::default();
+    if let Some(directory) = variable(WORKING_DIRECTORY) {
+        options.working_directory = Some(absolute(WORKING_DIRECTORY, directory.into())?);
     }
-    let (radix, digits) = match digits.strip_prefix("0x").or(digits.strip_prefix("0X")) {
-        Some(digits) => (16, digits),
-        None if digits.len() > 1 && digits.starts_with('0') => (8, digits),
-        None => (10, digits),
-    };
-    let magnitude = i64::from_str_radix(digits, radix).ok()?;
-    (magnitude >= 0).then_some(sign * magnitude)
+    for file in default_files() {
+        options.begin_source();
+        match fs::read(&file) {
+            Ok(bytes) => take_file(&mut options, &file, &bytes, face, warnings)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let said = said(&error);
+                warnings.push(format!("cannot read {}: {said}", file.display()));
+            }
+        }
+    }
+    let given = trusted(given, warnings);
+    for it in given.iter().filter(|it| it.name == CONFIG) {
+        let file = PathBuf::from(it.value.clone().unwrap_or_default());
+        options.begin_source();
+        match fs::read(&file) {
+            Ok(bytes) => take_file(&mut options, &file, &bytes, face, warnings)?,
+            Err(reason) => return Err(ConfigError::File { file, reason }),
+        }
+    }
+    for it in given {
+        options.take(it, face)?;
+    }
+    if !options.disallow_clear
+        && let Some(value) = variable(DISALLOW_CLEAR)
+    {
+        options.disallow_clear =
+            switch(&value.to_string_lossy()).ok_or(ConfigError::DisallowClear)?;
+    }
+    Ok(options)
 }
 
-/// A switch in a file or a variable.
-fn switch(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "yes" | "on" => Some(true),
-        "false" | "no" | "off" => Some(false),
-        number => match self::number(number)? {
-            0 => Some(false),
-            1.. => Some(true),
-            ..0 => None,
-        },
-    }
+/// An option of the command line that means the same in another working directory.
+fn pinned(given: &Given) -> Result<Given, OptionError> {
+    let is_path = ["FILE", "DIR"].map(Some).contains(&given.spec().value);
+    let value = match &given.value {
+        Some(value) if is_path => {
+            let of = format!("--{}", given.name);
+            Some(absolute(&of, value.into())?.into_os_string())
+        }
+        value => value.clone(),
+    };
+    Ok(Given {
+        name: given.name,
+        value,
+    })
 }
 
 fn default_files() -> impl Iterator<Item = PathBuf> {
@@ -344,47 +371,83 @@ fn default_files() -> impl Iterator<Item = PathBuf> {
         .flatten()
 }
 
+/// Takes the entries of a file. Under the name of the original one that cannot be meant is
+/// passed over, and `warnings` says so; else it is an error, since a typo must not open a port
+/// that was to be closed.
 fn take_file(
-    choices: &mut Choices,
+    options: &mut Options,
     file: &Path,
     bytes: &[u8],
     face: Face,
     warnings: &mut Vec<String>,
 ) -> Result<(), ConfigError> {
-    let (entries, bad_lines) = ini::parse(&String::from_utf8_lossy(bytes));
-    for line in bad_lines {
-        let file = file.display();
-        warnings.push(format!(
-            "{file}:{line}: not a key with a value, passed over"
-        ));
+    let ini::File { entries, odd } = ini::parse(&String::from_utf8_lossy(bytes));
+    let is_strict = face == Face::Baton;
+    for (line, oddity) in odd {
+        if is_strict {
+            let file = file.to_owned();
+            return Err(ConfigError::Odd { file, line, oddity });
+        }
+        if oddity == Oddity::NoPair {
+            let file = file.display();
+            warnings.push(format!("{file}:{line}: {oddity}, ignored"));
+        }
     }
-    choices
-        .take_entries(entries, face, warnings)
-        .map_err(|error| ConfigError::InFile {
-            file: file.to_owned(),
-            error: Box::new(error),
-        })
+    for Entry { line, key, value } in entries {
+        let Some(spec) = Spec::named(&key) else {
+            if is_strict {
+                let file = file.to_owned();
+                return Err(ConfigError::UnknownOption { file, line, key });
+            }
+            warnings.push(format!(
+                "Unrecognized option \"{key}\" in daemon configuration file."
+            ));
+            continue;
+        };
+        // These are of a command line.
+        if [HELP, VERSION, CONFIG].contains(&spec.long) {
+            continue;
+        }
+        let given = Given {
+            name: spec.long,
+            value: Some(value.into()),
+        };
+        match options.take(&given, face) {
+            Err(error @ OptionError::Switch { .. }) if !is_strict => {
+                warnings.push(error.to_string());
+            }
+            // The file leaves the option out, or a later source has it.
+            Err(error @ OptionError::NoPath { .. }) => {
+                warnings.push(format!("{}:{line}: {error}", file.display()));
+            }
+            taken => taken.map_err(|error| ConfigError::InFile {
+                file: file.to_owned(),
+                line,
+                error,
+            })?,
+        }
+    }
+    Ok(())
 }
 
-/// What of a command line counts: not all, where it could abuse rights that whoever
-/// wrote it has not.
+/// The option that a key in a file is most like.
+fn is_meant(key: &str) -> String {
+    let names = OPTIONS.iter().map(|spec| spec.long);
+    let near = ini::nearest(key, names);
+    near.map_or_else(
+        || "; baton --help has all of them".to_owned(),
+        |near| format!("; did you mean {near}?"),
+    )
+}
+
+/// The options that a set-user-ID program accepts from its user: others could abuse the
+/// program's rights.
 fn trusted<'a>(given: &'a [Given], warnings: &mut Vec<String>) -> Vec<&'a Given> {
-    const REFUSED: [Id; 9] = [
-        Id::ControlPort,
-        Id::DataPort,
-        Id::LivePort,
-        Id::Config,
-        Id::Group,
-        Id::Output,
-        Id::WorkingDirectory,
-        Id::PidFile,
-        Id::Journal,
-    ];
     let (refused, taken): (Vec<_>, Vec<_>) = given
         .iter()
-        .partition(|it| environment::has_borrowed_rights() && REFUSED.contains(&it.id));
+        .partition(|it| environment::has_borrowed_rights() && it.spec().refused);
     for it in refused {
-        let name = it.id.spec().long;
+        let name = it.name;
         warnings.push(format!(
             "Getting '--{name}' argument from setuid/setgid binary refused for security reasons."
         ));
@@ -392,53 +455,71 @@ fn trusted<'a>(given: &'a [Given], warnings: &mut Vec<String>) -> Vec<&'a Given>
     taken
 }
 
-fn listener(
-    port: Port,
-    url: Option<&Url>,
-    dynamic: bool,
-) -> Result<(Port, SocketAddr), ConfigError> {
-    let default = if dynamic { 0 } else { default_port(port) };
-    let resolved = match url {
-        Some(url) => url.resolve(default, dynamic),
-        None => Url::parse(default_url(port)).and_then(|url| url.resolve(default, dynamic)),
+fn listeners(options: &Options, dynamic: bool) -> Result<Vec<Listener>, ConfigError> {
+    let mut listeners = Vec::new();
+    for (endpoint, ports) in [
+        (Endpoint::Control, &options.control),
+        (Endpoint::Data, &options.data),
+        (Endpoint::Live, &options.live),
+    ] {
+        if ports.urls().is_empty() {
+            listeners.push(listener(endpoint, None, dynamic)?);
+        }
+        for url in ports.urls() {
+            listeners.push(listener(endpoint, Some(url), dynamic)?);
+        }
+    }
+    Ok(listeners)
+}
+
+fn listener(endpoint: Endpoint, url: Option<&Url>, dynamic: bool) -> Result<Listener, ConfigError> {
+    let invalid = |reason| ConfigError::Url { endpoint, reason };
+    let default = Url::parse(default_url(endpoint)).map_err(invalid)?;
+    let url = url.unwrap_or(&default);
+    let port = if dynamic { 0 } else { default_port(endpoint) };
+    Ok(Listener {
+        endpoint,
+        address: url.resolve(port, dynamic).map_err(invalid)?,
+        is_tls: url.is_tls(),
+    })
+}
+
+fn status(asked: &StatusPort, face: Face, dynamic: bool) -> Result<StatusListeners, ConfigError> {
+    let urls: Vec<Option<&Url>> = match asked {
+        StatusPort::Auto if face == Face::Baton => vec![None],
+        StatusPort::Auto | StatusPort::Off => Vec::new(),
+        StatusPort::At(ports) => ports.urls().iter().map(Some).collect(),
     };
-    match resolved {
-        Ok(address) => Ok((port, address)),
-        Err(reason) => Err(ConfigError::Url {
-            port: port.name(),
-            reason,
-        }),
+    let listeners = urls
+        .iter()
+        .map(|url| listener(Endpoint::Status, *url, dynamic));
+    Ok(StatusListeners {
+        listeners: listeners.collect::<Result<_, _>>()?,
+        are_wanted: !asked.urls().is_empty(),
+    })
+}
+
+/// By which names monitors may ask for this machine, beside its addresses: with TLS those of the
+/// certificate, too.
+fn names(asked: &StatusPort, certificate: Option<&Path>) -> Vec<String> {
+    let own = rustix::system::uname();
+    let mut names = vec![own.nodename().to_string_lossy().into_owned()];
+    names.extend(asked.urls().iter().map(|url| url.host().to_owned()));
+    if let Some(certificate) = certificate
+        && asked.urls().iter().any(Url::is_tls)
+    {
+        // Whether it can be read is found when the ports open.
+        names.extend(credentials::names(certificate).unwrap_or_default());
     }
+    names
 }
 
-/// Where relays are, unless told otherwise.
-pub const fn default_port(port: Port) -> u16 {
-    match port {
-        Port::Control => 5342,
-        Port::Data => 5343,
-        Port::Live => 5344,
-    }
-}
-
-/// Producers may be anywhere; viewers read every trace, so only those on this
-/// machine are let in unless told otherwise.
-fn default_url(port: Port) -> &'static str {
-    match port {
-        Port::Control | Port::Data => "tcp://0.0.0.0",
-        Port::Live => "tcp://localhost",
-    }
-}
-
-fn absolute(path: PathBuf) -> Result<PathBuf, ConfigError> {
-    std::path::absolute(&path).map_err(|reason| ConfigError::Path { path, reason })
-}
-
-/// How many descriptors the relay may use.
-fn descriptors(wanted: Option<u64>) -> Result<u64, ConfigError> {
+/// Number of descriptors that the relay may use.
+fn descriptors(wanted: PoolSize) -> Result<u64, ConfigError> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    // None: there is no limit.
+    // None: no limit.
     let limit = limit.unwrap_or(u64::from(u32::MAX));
-    match wanted {
+    match wanted.0 {
         Some(size) if size < POOL_MIN => Err(ConfigError::PoolTooSmall),
         Some(size) if size > limit => Err(ConfigError::PoolTooLarge { size, limit }),
         Some(size) => Ok(size),
@@ -452,36 +533,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_a_base() {
-        for (text, value) in [
-            ("10", Some(10)),
-            ("0x10", Some(16)),
-            ("010", Some(8)),
-            ("0", Some(0)),
-            ("-1", Some(-1)),
-            ("--1", None),
-            ("0x-1", None),
-            ("08", None),
-            ("", None),
-            ("1 ", None),
-        ] {
-            assert_eq!(number(text), value, "{text:?}");
+    fn a_later_file_undoes_a_switch() {
+        let mut options = Options::default();
+        let mut warnings = Vec::new();
+        for value in ["yes", "NO"] {
+            let text = format!("[relayd]\ndaemonize={value}\ngroup-output-by-session={value}\n");
+            take_file(
+                &mut options,
+                Path::new("file"),
+                text.as_bytes(),
+                Face::LttngRelayd,
+                &mut warnings,
+            )
+            .unwrap();
+            assert_eq!(options.daemonize, value == "yes");
+            assert_eq!(options.grouping.is_some(), value == "yes");
         }
-    }
-
-    #[test]
-    fn switches_have_many_words() {
-        for (text, on) in [
-            ("Yes", Some(true)),
-            ("on", Some(true)),
-            ("2", Some(true)),
-            ("0", Some(false)),
-            ("OFF", Some(false)),
-            ("maybe", None),
-            ("-1", None),
-            ("", None),
-        ] {
-            assert_eq!(switch(text), on, "{text:?}");
-        }
+        assert_eq!(warnings, [""; 0]);
     }
 }

@@ -1,44 +1,41 @@
-//! The file that a journal is: a header, and blocks with checksums.
+//! The file format of journals: a header, and blocks with checksums.
 //!
-//! A block holds whole ticks. What is behind a block that is cut or damaged is not read:
-//! a replay needs all that was before. No length is trusted: memory is taken as bytes
-//! come.
+//! A block holds whole ticks. Blocks after a truncated or damaged one are not read, since a
+//! replay needs everything before. Length fields are not trusted: buffers grow as data is
+//! read.
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
-use std::time::Duration;
 
+use baton_systems::settings::Settings;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
 
-use super::record::digest;
+use super::digest::digest;
 
 /// The first bytes of a journal.
 const MAGIC: [u8; 8] = *b"BATONJNL";
-/// Of this format. Another one needs another reader.
-pub const VERSION: u32 = 2;
-/// A header with the longest path is far below that.
+/// Version of the format. Other versions are refused.
+pub const VERSION: u32 = 3;
+/// Maximum size of a header; one with the longest path is far below that.
 const HEADER_BYTES_MAX: u32 = 64 * 1024;
-/// Length, first tick, checksum of the body; checksum of these.
+/// Size of a block's header: length, first tick, checksum of the body; checksum of these.
 const BLOCK_HEADER_BYTES: usize = 32;
 
-/// What a replay has to know before the first tick.
+/// The header of a journal: the settings of the relay. It is written as JSON: a setting
+/// that comes later makes no new format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
+#[serde(deny_unknown_fields)]
 pub struct Header {
     /// The version of Baton that recorded.
     pub program: String,
-    /// Where it wrote: an absolute path in bytes.
+    /// Its output directory: an absolute path in bytes.
     pub output: Vec<u8>,
     pub started_unix_s: u64,
     pub payload: Payload,
     /// The relay was called `lttng-relayd`.
     pub lttng_relayd: bool,
-    pub grouped_by_session: bool,
-    pub clear_allowed: bool,
-    pub serves_all: bool,
-    /// None: as the kind of a session wants it.
-    pub hold_back: Option<Duration>,
+    pub settings: Settings,
 }
 
 impl Header {
@@ -48,42 +45,49 @@ impl Header {
     }
 }
 
-/// Where the bytes of packets are.
+/// The place of the bytes of packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Payload {
     /// In the journal.
     #[default]
     Copy,
-    /// In the files that the relay wrote, where there are many of them.
+    /// In the files that the relay wrote, for pieces above a minimum size.
     Reference,
 }
 
-/// Whole ticks.
+/// A block: whole ticks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Block {
-    /// From 0.
+    /// Ordinal, from 0.
     pub number: u64,
-    /// Where it begins in the journal, in bytes.
+    /// Offset in the journal, in bytes.
     pub offset: u64,
     pub first_tick: u64,
     /// Records, one after another.
     pub records: Vec<u8>,
 }
 
-/// Why there is no further block.
+/// The reason why there is no further block.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error("{}", crate::os::said(.0))]
     Io(#[from] io::Error),
-    #[error("it is no journal of a relay")]
+    #[error("it is not a journal of a relay")]
     NoJournal,
-    #[error("its format is version {0}, and this program reads version {VERSION}")]
+    #[error(
+        "its format is version {0}, and this program reads version {VERSION}: replay it with \
+         the version of Baton that recorded it"
+    )]
     Version(u32),
     #[error("its header is damaged")]
     Header,
+    #[error(
+        "its header is not known to this program: {0}; replay it with the version of baton that recorded it"
+    )]
+    Unknown(serde_json::Error),
     #[error("block {block} at byte {offset} is damaged")]
     Damaged { block: u64, offset: u64 },
-    #[error("it was cut in block {block} at byte {offset}")]
+    #[error("it is truncated in block {block} at byte {offset}")]
     Cut { block: u64, offset: u64 },
 }
 
@@ -96,7 +100,7 @@ pub struct Writer<W> {
 
 impl<W: Write> Writer<W> {
     pub fn new(mut output: W, header: &Header) -> io::Result<Self> {
-        let body = postcard::to_allocvec(header).map_err(io::Error::other)?;
+        let body = serde_json::to_vec(header)?;
         let mut bytes = MAGIC.to_vec();
         bytes.extend(VERSION.to_le_bytes());
         bytes.extend((body.len() as u32).to_le_bytes());
@@ -125,7 +129,7 @@ impl<W: Write> Writer<W> {
 pub struct Reader<R> {
     input: R,
     header: Header,
-    /// Where the next block begins.
+    /// Offset of the next block.
     offset: u64,
     blocks: u64,
 }
@@ -152,7 +156,7 @@ impl<R: Read> Reader<R> {
         if digest(&[&start, body].concat()) != long(checksum) {
             return Err(ReadError::Header);
         }
-        let header = postcard::from_bytes(body).map_err(|_| ReadError::Header)?;
+        let header = serde_json::from_slice(body).map_err(ReadError::Unknown)?;
         Ok(Self {
             input,
             header,
@@ -197,12 +201,13 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// Checksum of a block's header; a block in another's place has a wrong one.
+/// Checksum of a block's header, seeded with its number, so that a block in another's place
+/// has a wrong one.
 fn seal(block: u64, header: &[u8]) -> u64 {
     XxHash3_64::oneshot_with_seed(block, header)
 }
 
-/// Fills the buffer, or as much of it as there is. Gives how much.
+/// Fills the buffer, or reads up to the end of the file. Returns the number of bytes.
 fn read(input: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < into.len() {

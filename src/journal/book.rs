@@ -1,36 +1,37 @@
-//! The book: where the wrapped ports of one relay write down what happens.
+//! The book: collects the records of a relay's wrapped ports, and writes them in blocks.
 //!
-//! Records gather in memory, whole ticks of them, and become a block when there are
-//! many, or when a second has passed. A journal that cannot be written ends; the relay
-//! goes on.
+//! Records are buffered in memory in whole ticks, and flushed as a block when there are
+//! many, or after a second. If the journal cannot be written, it ends, and the relay goes
+//! on.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 use baton_components::keys::{ConnectionKey, FileKey};
+use baton_systems::ports::Arrived;
 use slotmap::SecondaryMap;
 
 use super::block::{Header, Payload, Writer};
-use super::lent::Lent;
-use super::record::{ConnectionId, Content, Record};
+use super::record::Record;
+use super::values::Content;
 use crate::os::{said, shown};
 
-/// Records beyond which a block is written.
+/// Bytes of records that trigger a flush.
 const BLOCK_BYTES: usize = 256 * 1024;
-/// Records are on disk after that much time: what a relay that is killed may lose.
+/// Maximum time until records are flushed: a relay that is killed loses at most this time.
 pub const FLUSH_PERIOD_NS: u64 = 1_000_000_000;
-/// What is shorter is copied into the journal rather than looked for in a file.
+/// Shorter pieces are copied into the journal, not referred to.
 const REFERENCE_BYTES_MIN: usize = 512;
 
-/// A book that several ports write to.
+/// The book, shared by all ports.
 #[derive(Clone, Debug)]
 pub struct Journal(Arc<Mutex<Book>>);
 
 impl Journal {
-    /// Begins a journal in a file that was made for it.
+    /// Begins a journal in a new file.
     pub fn begin(file: File, path: &Path, header: &Header) -> io::Result<Self> {
         let writer = Writer::new(file, header)?;
         Ok(Self(Arc::new(Mutex::new(Book {
@@ -42,9 +43,6 @@ impl Journal {
             first_tick: 0,
             now_ns: 0,
             flushed_ns: 0,
-            lent: Lent::default(),
-            descriptor_of: None,
-            source_of: None,
             taps: SecondaryMap::new(),
             touched: Vec::new(),
             referenced: SecondaryMap::new(),
@@ -55,18 +53,18 @@ impl Journal {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The relay closes all connections now.
+    /// Records that the relay closes all connections.
     pub fn hang_up(&self) {
         self.book().record(&Record::HangUp);
     }
 
-    /// The relay has ended in order.
+    /// Records that the relay has ended in order.
     pub fn end(&self) {
         self.book().record(&Record::End);
     }
 }
 
-/// However the relay ends, unless it is killed.
+/// Flushes however the relay ends, unless it is killed.
 impl Drop for Book {
     fn drop(&mut self) {
         self.flush();
@@ -76,36 +74,32 @@ impl Drop for Book {
 #[derive(Debug)]
 pub struct Book {
     path: PathBuf,
-    /// None once it could not be written.
+    /// None after a failure to write.
     writer: Option<Writer<File>>,
     payload: Payload,
     block: Vec<u8>,
-    /// That began.
+    /// Number of ticks that began.
     ticks: u64,
-    /// The first of the block.
+    /// First tick of the block.
     first_tick: u64,
     now_ns: u64,
     flushed_ns: u64,
-    lent: Lent,
-    /// Whose descriptor was lent last.
-    descriptor_of: Option<ConnectionKey>,
-    /// Whose bytes may go to a file by themselves.
-    source_of: Option<ConnectionKey>,
     taps: SecondaryMap<ConnectionKey, Tap>,
-    /// Connections whose bytes of this tick are recorded by reference, some of them twice.
+    /// Connections whose bytes of this tick are recorded by reference; duplicates are
+    /// possible.
     touched: Vec<ConnectionKey>,
-    /// Up to where files have bytes that the journal refers to.
+    /// End of the bytes in each file that the journal refers to.
     referenced: SecondaryMap<FileKey, u64>,
 }
 
-/// How far a connection's bytes have come. Positions are counted from its first byte.
+/// Positions in a connection's input, counted from its first byte.
 #[derive(Debug)]
 struct Tap {
     by_reference: bool,
-    /// Bytes that are done with.
+    /// Bytes that were consumed.
     consumed: u64,
     received: u64,
-    /// What is before is in the journal, or in files that it refers to.
+    /// All bytes before this position are in the journal, or in files that it refers to.
     recorded: u64,
     /// Parts that are in files, from `recorded` on, in order: start and end.
     in_files: Vec<(u64, u64)>,
@@ -118,7 +112,7 @@ impl Book {
         }
     }
 
-    /// A tick begins.
+    /// Begins a tick.
     pub fn begin_tick(&mut self) {
         let late = self.now_ns.saturating_sub(self.flushed_ns) >= FLUSH_PERIOD_NS;
         if late || self.block.len() >= BLOCK_BYTES {
@@ -144,7 +138,7 @@ impl Book {
         !self.block.is_empty()
     }
 
-    /// Writes what has gathered. Between ticks only.
+    /// Flushes the buffered records. Between ticks only.
     pub fn flush(&mut self) {
         self.flushed_ns = self.now_ns;
         let Some(writer) = self.writer.as_mut().filter(|_| !self.block.is_empty()) else {
@@ -152,15 +146,15 @@ impl Book {
         };
         if let Err(reason) = writer.write(self.first_tick, &self.block) {
             let (path, reason) = (shown(&self.path), said(&reason));
-            tracing::error!("the journal {path} ends here, it cannot be written: {reason}");
+            tracing::error!("the journal {path} ends here, since it cannot be written: {reason}");
             self.writer = None;
         }
         self.block.clear();
         self.first_tick = self.ticks;
     }
 
-    pub fn open(&mut self, connection: ConnectionKey, port: Option<Port>) {
-        let by_reference = self.payload == Payload::Reference && port == Some(Port::Data);
+    pub fn open(&mut self, connection: ConnectionKey, endpoint: Option<Endpoint>) {
+        let by_reference = self.payload == Payload::Reference && endpoint == Some(Endpoint::Data);
         let tap = Tap {
             by_reference,
             consumed: 0,
@@ -171,9 +165,8 @@ impl Book {
         self.taps.insert(connection, tap);
     }
 
-    /// Bytes came. Gives those that belong into the record of it.
+    /// Counts received bytes. Returns those that belong into the record.
     pub fn receive<'a>(&mut self, connection: ConnectionKey, bytes: &'a [u8]) -> &'a [u8] {
-        self.lent.take_back();
         let Some(tap) = self.taps.get_mut(connection) else {
             return bytes;
         };
@@ -189,18 +182,13 @@ impl Book {
         &[]
     }
 
-    /// A system looks at a connection's input.
-    pub fn lend(&mut self, connection: ConnectionKey, input: &[u8]) {
-        let position = self.taps.get(connection).map_or(0, |tap| tap.consumed);
-        self.lent.lend(connection, position, input);
+    /// Refers to bytes of a connection's input, by their position among all of its bytes.
+    pub fn content(&self, arrived: Arrived<'_>) -> Content {
+        let tap = self.taps.get(arrived.connection());
+        Content::arrived(arrived, tap.map_or(0, |tap| tap.consumed))
     }
 
-    /// What is written.
-    pub fn content(&self, bytes: &[u8]) -> Content {
-        self.lent.content(bytes)
-    }
-
-    /// Content is in a file now: what came by reference can be found there.
+    /// Notes that content is in a file now, so that its bytes can be recorded by reference.
     pub fn refer(&mut self, file: FileKey, offset: u64, content: &Content) {
         let Content::Input {
             connection,
@@ -222,28 +210,24 @@ impl Book {
         }
     }
 
-    /// Whether the packets of a connection may go to their files by themselves: those
-    /// that the journal is to have a copy of may not.
-    pub fn lets_go(&mut self, connection: ConnectionKey) -> bool {
-        self.source_of = Some(connection);
+    /// Whether the packets of a connection may go to their files with zero-copy: not if the
+    /// journal is to have a copy of them.
+    pub fn lets_go(&self, connection: ConnectionKey) -> bool {
         let tap = self.taps.get(connection);
         tap.is_some_and(|tap| tap.by_reference)
     }
 
-    /// Bytes of the connection that was asked about went to a file by themselves. Its
-    /// input had none. Gives the connection.
-    pub fn pass(&mut self, file: FileKey, offset: u64, bytes: u64) -> ConnectionId {
-        let connection = self.source_of.unwrap_or_default();
+    /// Notes that bytes of a connection went to a file with zero-copy. Its input was empty.
+    pub fn pass(&mut self, connection: ConnectionKey, file: FileKey, offset: u64, bytes: u64) {
         if let Some(tap) = self.taps.get_mut(connection) {
             tap.consumed += bytes;
             tap.received += bytes;
             tap.recorded += bytes;
         }
         self.extend(file, offset + bytes);
-        connection.into()
     }
 
-    /// The journal refers to bytes of a file up to `end`.
+    /// Notes that the journal refers to bytes of a file up to `end`.
     fn extend(&mut self, file: FileKey, end: u64) {
         match self.referenced.get_mut(file) {
             Some(known) => *known = end.max(*known),
@@ -251,12 +235,12 @@ impl Book {
         }
     }
 
-    /// Up to where a file has bytes that the journal refers to.
+    /// End of the bytes in a file that the journal refers to.
     pub fn referenced(&self, file: FileKey) -> u64 {
         self.referenced.get(file).copied().unwrap_or(0)
     }
 
-    /// A file is cut, or closed: it has no such bytes beyond `end`.
+    /// Notes that a file is truncated, or closed: it has no such bytes beyond `end`.
     pub fn unrefer(&mut self, file: FileKey, end: u64) {
         if end == 0 {
             self.referenced.remove(file);
@@ -265,9 +249,8 @@ impl Book {
         }
     }
 
-    /// The first `count` bytes of the input are done with.
+    /// Consumes the first `count` bytes of the input.
     pub fn consume(&mut self, connection: ConnectionKey, count: usize, input: &[u8]) {
-        self.lent.take_back();
         let Some(tap) = self.taps.get(connection) else {
             return;
         };
@@ -283,28 +266,18 @@ impl Book {
         std::mem::take(&mut self.touched)
     }
 
-    /// The tick is over, or the connection: all that it brought is recorded now.
+    /// Ends a tick, or a connection: all its bytes are recorded now.
     pub fn settle(&mut self, connection: ConnectionKey, input: &[u8]) {
         self.record_rest(connection, u64::MAX, input);
     }
 
     pub fn close(&mut self, connection: ConnectionKey) {
-        self.lent.take_back();
         self.taps.remove(connection);
         self.record(&Record::Close(connection.into()));
     }
 
-    pub fn lend_descriptor(&mut self, connection: ConnectionKey) {
-        self.descriptor_of = Some(connection);
-    }
-
-    /// The connection whose descriptor bytes of a file are sent to.
-    pub fn descriptor_of(&self) -> ConnectionId {
-        self.descriptor_of.unwrap_or_default().into()
-    }
-
-    /// Records what is in no file of the bytes up to `end`; `input` begins with the
-    /// first byte that is not consumed.
+    /// Records the bytes up to `end` that are in no file; `input` begins with the first
+    /// byte that is not consumed.
     fn record_rest(&mut self, connection: ConnectionKey, end: u64, input: &[u8]) {
         let Some(tap) = self.taps.get_mut(connection) else {
             return;

@@ -1,14 +1,15 @@
-//! Journals: what came into a relay, tick by tick, so that it can be done again.
+//! Journals: recordings of a relay's input, tick by tick, for deterministic replay.
 //!
-//! A relay with a journal runs on ports that wrap its own ([`ports`]) and write each
-//! call down ([`book`]). `docs/journal.md` has the format; [`crate::replay`] reads it.
+//! A relay with a journal runs on wrapped ports ([`ports`]) that record each call
+//! ([`book`]). `docs/journal.md` has the format; [`crate::replay`] reads it.
 
 pub mod block;
 pub mod book;
-pub mod lent;
-pub mod place;
+pub mod digest;
+pub mod file;
 pub mod ports;
 pub mod record;
+pub mod values;
 mod words;
 
 #[cfg(test)]

@@ -1,21 +1,18 @@
-//! Records: what went through the ports of a relay, one for each call that brought
-//! something in or let something out.
+//! Records: one for each call of a port that was input or output.
 //!
-//! What came in is recorded as it was, since a replay answers with it. What went out is
-//! recorded as a digest, since a replay makes it again, and it must be the same.
+//! Input is recorded in full, since a replay answers with it. Output is recorded as a
+//! digest, since a replay makes it again and compares it.
 
-use std::borrow::Cow;
-use std::time::Duration;
-
-use baton_components::connection::Port;
-use baton_components::keys::{ConnectionKey, FileKey};
 use baton_components::path::RelativePath;
-use baton_components::time::CivilTime;
-use baton_systems::ports::{Received, StorageError, Transmitted};
+use baton_components::waits::Ticket;
+use baton_systems::lists::Found;
+use baton_systems::ports::Answer;
+use baton_systems::requests::{Outcome, Request};
+use baton_systems::usage::{Usage, Warning};
 use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize, Serializer};
-use slotmap::{Key, KeyData};
-use twox_hash::XxHash3_64;
+
+use super::values::{Came, Civil, ConnectionId, Content, Failure, FileId, Left, RecordedEndpoint};
 
 /// A call at a port, with its answer. Keys are the raw numbers of slot maps: the same
 /// in every run over the same inputs.
@@ -23,7 +20,7 @@ use twox_hash::XxHash3_64;
 /// The order of the variants is the format: new ones go to the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Record<'a> {
-    /// A tick begins: the network was waited for.
+    /// A tick begins, with a poll.
     Poll,
     /// The poll reported that this connection may be read from.
     Readable(ConnectionId),
@@ -34,20 +31,20 @@ pub enum Record<'a> {
         monotonic_ns: u64,
         unix_s: u64,
     },
-    /// What the calendar said of a moment.
+    /// The calendar date and time of a moment.
     Civil {
         unix_s: u64,
         time: Option<Civil>,
     },
     /// A connection was accepted.
     Accept {
-        port: Door,
+        endpoint: RecordedEndpoint,
         peer: &'a str,
     },
-    /// And has this key.
+    /// The accepted connection got this key.
     Adopt(ConnectionId),
-    /// Bytes came. Of `count` of them those that follow here; the others are in files
-    /// or in [`Record::Rest`]s of this tick.
+    /// `count` bytes were received. `bytes` has all of them or some; the others are in
+    /// files or in [`Record::Rest`]s of this tick.
     Receive {
         connection: ConnectionId,
         outcome: Came<'a>,
@@ -55,8 +52,8 @@ pub enum Record<'a> {
         #[serde(serialize_with = "as_bytes")]
         bytes: &'a [u8],
     },
-    /// Bytes that came in this tick and went to no file. Their place is counted from the
-    /// first byte of the connection.
+    /// Bytes that were received in this tick and went to no file. Their position is counted
+    /// from the first byte of the connection.
     Rest {
         connection: ConnectionId,
         position: u64,
@@ -69,7 +66,7 @@ pub enum Record<'a> {
         length: u64,
         digest: u64,
     },
-    /// Queued bytes were given to the peer; so many are left.
+    /// Queued bytes were sent to the peer; `unsent` are left.
     Transmit {
         connection: ConnectionId,
         outcome: Left<'a>,
@@ -122,7 +119,7 @@ pub enum Record<'a> {
         length: u64,
         failure: Option<Failure<'a>>,
     },
-    /// Bytes of a file went to a peer without passing through the relay.
+    /// Bytes of a file were sent to a peer with zero-copy.
     SendFile {
         connection: ConnectionId,
         file: FileId,
@@ -135,7 +132,7 @@ pub enum Record<'a> {
         size: u64,
         failure: Option<Failure<'a>>,
     },
-    /// Bytes that the journal had by reference, and that are about to leave their file.
+    /// Bytes that the journal had by reference, copied before they are cut off their file.
     Saved {
         file: FileId,
         offset: u64,
@@ -143,14 +140,13 @@ pub enum Record<'a> {
         bytes: &'a [u8],
     },
     CloseFile(FileId),
-    /// The relay accepts nobody from now on.
+    /// The relay stops accepting.
     StopAccepting,
     /// The relay closes all connections; another tick follows.
     HangUp,
-    /// The relay has ended in order.
+    /// Records that the relay has ended in order.
     End,
-    /// Bytes of a peer went to a file without passing through the relay: so many are off
-    /// the network.
+    /// Bytes of a peer went to a file with zero-copy: `bytes` were read from the network.
     Take {
         connection: ConnectionId,
         file: FileId,
@@ -159,98 +155,140 @@ pub enum Record<'a> {
         bytes: u64,
         failure: Option<Failure<'a>>,
     },
-    /// A number was drawn.
+    /// A random number was drawn.
     Draw(u64),
-    /// A directory was to be made: whether there was nothing of that name.
+    /// A directory was claimed: whether its name was free.
     ClaimDirectory {
         #[serde(serialize_with = "as_bytes")]
         path: &'a [u8],
         answer: Result<bool, Failure<'a>>,
     },
-    /// It was asked whether a directory has a name of some kind.
+    /// A directory was searched for a name of some kind.
     HasName {
         #[serde(serialize_with = "as_bytes")]
         path: &'a [u8],
         answer: Result<bool, Failure<'a>>,
     },
-}
-
-/// The key of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct ConnectionId(pub u64);
-
-/// The key of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct FileId(pub u64);
-
-/// What was written: either where in a connection's input it lay, or its digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Content {
-    Bytes {
-        length: u64,
-        digest: u64,
+    /// The usage of the process was asked for.
+    Usage(Box<Usage>),
+    /// The last warnings were asked for.
+    Warnings(Vec<Warning>),
+    /// The rights of the accepted connection, where a rule limits them.
+    Rights {
+        hosts: Option<Vec<String>>,
+        sessions: Option<Vec<String>>,
     },
-    Input {
-        connection: ConnectionId,
-        /// Counted from the first byte of the connection.
-        position: u64,
-        length: u64,
-        /// Digest of its first and last bytes.
-        edges: u64,
+    /// Storage was asked to remove files and directories.
+    Remove {
+        ticket: u64,
+        #[serde(serialize_with = "as_bytes")]
+        within: &'a [u8],
+        files: Vec<&'a [u8]>,
+        directories: Vec<&'a [u8]>,
+    },
+    /// Storage has answered a request.
+    Answer {
+        ticket: u64,
+        failure: Option<Failure<'a>>,
+    },
+    /// Storage was asked to append to a list of what was recorded.
+    Append {
+        ticket: u64,
+        #[serde(serialize_with = "as_bytes")]
+        path: &'a [u8],
+        #[serde(serialize_with = "as_bytes")]
+        bytes: &'a [u8],
+    },
+    /// Storage was asked to remove a chunk that has a list.
+    RemoveListed {
+        ticket: u64,
+        #[serde(serialize_with = "as_bytes")]
+        list: &'a [u8],
+        with_session: bool,
+    },
+    /// Storage was asked to look at chunks that have lists.
+    Survey {
+        ticket: u64,
+        after: Option<u64>,
+        count: u64,
+        is_first: bool,
+    },
+    /// Storage has found these chunks.
+    Surveyed {
+        ticket: u64,
+        found: Vec<Found>,
+        last: Option<u64>,
+    },
+    /// Storage was asked how much is free on the disk.
+    AskSpace {
+        ticket: u64,
+    },
+    /// So much is free on the disk.
+    Space {
+        ticket: u64,
+        free_bytes: u64,
     },
 }
 
-/// A port by its number, which is a part of the format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Door {
-    Control,
-    Data,
-    Live,
-}
+impl<'a> Record<'a> {
+    /// The record of a request.
+    pub fn asked(ticket: Ticket, request: &'a Request) -> Self {
+        let bytes = |paths: &'a [RelativePath]| paths.iter().map(RelativePath::as_bytes).collect();
+        match request {
+            Request::Remove {
+                within,
+                files,
+                directories,
+            } => Self::Remove {
+                ticket: ticket.0,
+                within: within.as_bytes(),
+                files: bytes(files),
+                directories: bytes(directories),
+            },
+            Request::Append { path, bytes } => Self::Append {
+                ticket: ticket.0,
+                path: path.as_bytes(),
+                bytes,
+            },
+            Request::RemoveListed { list, with_session } => Self::RemoveListed {
+                ticket: ticket.0,
+                list: list.as_bytes(),
+                with_session: *with_session,
+            },
+            Request::Survey {
+                after,
+                count,
+                is_first,
+            } => Self::Survey {
+                ticket: ticket.0,
+                after: *after,
+                count: *count as u64,
+                is_first: *is_first,
+            },
+            Request::Space => Self::AskSpace { ticket: ticket.0 },
+        }
+    }
 
-/// What came of a receive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Came<'a> {
-    Drained,
-    More,
-    Ended,
-    Broken(#[serde(borrow)] Cow<'a, str>),
+    /// The record of an answer.
+    pub fn answered(answer: &'a Answer) -> Self {
+        let ticket = answer.ticket.0;
+        match &answer.outcome {
+            Ok(Outcome::Surveyed { found, last }) => Self::Surveyed {
+                ticket,
+                found: found.clone(),
+                last: *last,
+            },
+            Ok(Outcome::Space { free_bytes }) => Self::Space {
+                ticket,
+                free_bytes: *free_bytes,
+            },
+            outcome => Self::Answer {
+                ticket,
+                failure: outcome.as_ref().err().map(Failure::from),
+            },
+        }
+    }
 }
-
-/// What came of a transmit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Left<'a> {
-    All,
-    Partly,
-    Broken(#[serde(borrow)] Cow<'a, str>),
-}
-
-/// What storage could not do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure<'a> {
-    #[serde(borrow)]
-    pub action: Cow<'a, str>,
-    #[serde(borrow)]
-    pub path: Cow<'a, str>,
-    #[serde(borrow)]
-    pub reason: Cow<'a, str>,
-}
-
-/// As [`CivilTime`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Civil {
-    pub year: i16,
-    pub month: u8,
-    pub day: u8,
-    pub hour: u8,
-    pub minute: u8,
-    pub second: u8,
-    pub offset_s: i32,
-}
-
-/// The bytes at both ends of what is known by reference, so that another file in its
-/// place is noticed.
-const EDGE_BYTES: usize = 64;
 
 impl Record<'_> {
     /// Appends the record's bytes.
@@ -261,41 +299,14 @@ impl Record<'_> {
 }
 
 impl<'a> Record<'a> {
-    /// The first record of `bytes`, and what follows it; none if there is none.
+    /// The first record of `bytes`, and the rest of them; none if there is none.
     pub fn decode(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         postcard::take_from_bytes(bytes).ok()
     }
 }
 
-impl Came<'_> {
-    pub fn into_owned(self) -> Came<'static> {
-        match self {
-            Self::Drained => Came::Drained,
-            Self::More => Came::More,
-            Self::Ended => Came::Ended,
-            Self::Broken(reason) => Came::Broken(reason.into_owned().into()),
-        }
-    }
-}
-
-/// What tells whether bytes are the same.
-pub fn digest(bytes: &[u8]) -> u64 {
-    XxHash3_64::oneshot(bytes)
-}
-
-/// What tells, cheaply, whether these are the bytes that are meant.
-pub fn edges(bytes: &[u8]) -> u64 {
-    if bytes.len() <= 2 * EDGE_BYTES {
-        return digest(bytes);
-    }
-    let mut ends = [0; 2 * EDGE_BYTES];
-    ends[..EDGE_BYTES].copy_from_slice(&bytes[..EDGE_BYTES]);
-    ends[EDGE_BYTES..].copy_from_slice(&bytes[bytes.len() - EDGE_BYTES..]);
-    digest(&ends)
-}
-
 impl<'a> Record<'a> {
-    /// What storage could not do.
+    /// Its failure of storage, if it has one.
     pub fn failure(&self) -> Option<&Failure<'a>> {
         match self {
             Self::CreateDirectory { failure, .. }
@@ -306,7 +317,8 @@ impl<'a> Record<'a> {
             | Self::Write { failure, .. }
             | Self::Read { failure, .. }
             | Self::Resize { failure, .. }
-            | Self::Take { failure, .. } => failure.as_ref(),
+            | Self::Take { failure, .. }
+            | Self::Answer { failure, .. } => failure.as_ref(),
             Self::Exists { answer, .. }
             | Self::ClaimDirectory { answer, .. }
             | Self::HasName { answer, .. } => answer.as_ref().err(),
@@ -315,7 +327,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The call alone, where its outcome is that it was done or why not.
+    /// The call without its outcome.
     #[must_use]
     pub fn without_failure(mut self) -> Self {
         match &mut self {
@@ -333,170 +345,7 @@ impl<'a> Record<'a> {
     }
 }
 
-impl ConnectionId {
-    pub fn key(self) -> ConnectionKey {
-        KeyData::from_ffi(self.0).into()
-    }
-}
-
-impl From<ConnectionKey> for ConnectionId {
-    fn from(key: ConnectionKey) -> Self {
-        Self(key.data().as_ffi())
-    }
-}
-
-impl From<FileKey> for FileId {
-    fn from(key: FileKey) -> Self {
-        Self(key.data().as_ffi())
-    }
-}
-
-impl Content {
-    pub fn length(&self) -> u64 {
-        match self {
-            Self::Bytes { length, .. } | Self::Input { length, .. } => *length,
-        }
-    }
-}
-
-impl From<Port> for Door {
-    fn from(port: Port) -> Self {
-        match port {
-            Port::Control => Self::Control,
-            Port::Data => Self::Data,
-            Port::Live => Self::Live,
-        }
-    }
-}
-
-impl From<Door> for Port {
-    fn from(door: Door) -> Self {
-        match door {
-            Door::Control => Self::Control,
-            Door::Data => Self::Data,
-            Door::Live => Self::Live,
-        }
-    }
-}
-
-impl<'a> From<&'a Received> for Came<'a> {
-    fn from(received: &'a Received) -> Self {
-        match received {
-            Received::Drained => Self::Drained,
-            Received::More => Self::More,
-            Received::Ended => Self::Ended,
-            Received::Broken(reason) => Self::Broken(reason.into()),
-        }
-    }
-}
-
-impl From<Came<'_>> for Received {
-    fn from(came: Came<'_>) -> Self {
-        match came {
-            Came::Drained => Self::Drained,
-            Came::More => Self::More,
-            Came::Ended => Self::Ended,
-            Came::Broken(reason) => Self::Broken(reason.into_owned()),
-        }
-    }
-}
-
-impl<'a> From<&'a Transmitted> for Left<'a> {
-    fn from(transmitted: &'a Transmitted) -> Self {
-        match transmitted {
-            Transmitted::All => Self::All,
-            Transmitted::Partly => Self::Partly,
-            Transmitted::Broken(reason) => Self::Broken(reason.into()),
-        }
-    }
-}
-
-impl From<Left<'_>> for Transmitted {
-    fn from(left: Left<'_>) -> Self {
-        match left {
-            Left::All => Self::All,
-            Left::Partly => Self::Partly,
-            Left::Broken(reason) => Self::Broken(reason.into_owned()),
-        }
-    }
-}
-
-impl<'a> From<&'a StorageError> for Failure<'a> {
-    fn from(error: &'a StorageError) -> Self {
-        Self {
-            action: error.action.into(),
-            path: error.path.as_str().into(),
-            reason: error.reason.as_str().into(),
-        }
-    }
-}
-
-impl From<Failure<'_>> for StorageError {
-    fn from(failure: Failure<'_>) -> Self {
-        let known = ACTIONS.into_iter().find(|it| *it == failure.action);
-        Self {
-            action: known.unwrap_or("use"),
-            path: failure.path.into_owned(),
-            reason: failure.reason.into_owned(),
-        }
-    }
-}
-
-/// What storage of any kind says that it could not do.
-const ACTIONS: [&str; 12] = [
-    "make directory",
-    "look at",
-    "rename",
-    "remove directory",
-    "remove file",
-    "remove",
-    "make file",
-    "write to",
-    "read from",
-    "send from",
-    "resize",
-    "open",
-];
-
-impl From<CivilTime> for Civil {
-    fn from(time: CivilTime) -> Self {
-        Self {
-            year: time.year,
-            month: time.month,
-            day: time.day,
-            hour: time.hour,
-            minute: time.minute,
-            second: time.second,
-            offset_s: time.offset_s,
-        }
-    }
-}
-
-impl From<Civil> for CivilTime {
-    fn from(time: Civil) -> Self {
-        Self {
-            year: time.year,
-            month: time.month,
-            day: time.day,
-            hour: time.hour,
-            minute: time.minute,
-            second: time.second,
-            offset_s: time.offset_s,
-        }
-    }
-}
-
-/// A path of a journal; none if it would leave the output directory.
-pub fn path(bytes: &[u8]) -> Option<RelativePath> {
-    RelativePath::parse(bytes).ok()
-}
-
-/// A duration in a record: 584 years fit.
-pub fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The same bytes as those of a sequence, in one go.
+/// Encodes bytes like a sequence, but with one copy.
 fn as_bytes<S: Serializer>(bytes: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bytes(bytes)
 }

@@ -1,10 +1,18 @@
-//! The format: what is written is read again, what is spoilt is noticed, and garbage
-//! harms nobody.
+//! Tests of the format: round trips, detection of damage, and robustness against garbage.
 
+use std::time::Duration;
+
+use baton_systems::settings::{
+    Amount, Grouping, HoldBack, MaxAge, MaxChunks, MetricsSessions, MinFree, Ports, Served,
+    Settings, WhenFull,
+};
+use baton_systems::usage::{Usage, Warning};
 use proptest::prelude::*;
 
 use super::block::{Block, Header, Payload, ReadError, Reader, Writer};
-use super::record::{Came, ConnectionId, Content, Door, Failure, FileId, Left, Record};
+use super::digest::digest;
+use super::record::Record;
+use super::values::{Came, ConnectionId, Content, Failure, FileId, Left, RecordedEndpoint};
 
 fn header() -> Header {
     Header {
@@ -13,10 +21,30 @@ fn header() -> Header {
         started_unix_s: 1_795_331_211,
         payload: Payload::Reference,
         lttng_relayd: false,
-        grouped_by_session: true,
-        clear_allowed: true,
-        serves_all: false,
-        hold_back: None,
+        settings: Settings {
+            grouping: Grouping::Session,
+            clear_allowed: false,
+            serve: Served::All,
+            hold_back: HoldBack::Fixed(Duration::from_millis(250)),
+            names: vec!["relay1".to_owned()],
+            metrics_sessions: MetricsSessions(3),
+            connections_max: 400,
+            files_max: 401,
+            memory_bytes_max: 1 << 29,
+            address_share_percent: 25,
+            ports: Ports {
+                control: 1,
+                data: 2,
+                live: 3,
+                status: Some(4),
+            },
+            max_size: Amount::Bytes(1 << 40),
+            max_session_size: Amount::Bytes(1 << 30),
+            max_age: MaxAge(Some(Duration::from_hours(24))),
+            max_chunks: MaxChunks(Some(5)),
+            min_free: MinFree::Amount(Amount::Bytes(1 << 20)),
+            when_full: WhenFull::Wait,
+        },
     }
 }
 
@@ -59,7 +87,7 @@ fn three_blocks() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn written_blocks_are_read_again() {
     let contents = three_blocks();
     let (bytes, offsets) = journal(&contents);
     assert_eq!(Reader::new(&bytes[..]).unwrap().header(), &header());
@@ -143,14 +171,49 @@ fn blocks_do_not_change_places() {
 #[test]
 fn another_format_is_refused_by_its_version() {
     let (mut bytes, _) = journal(&[]);
-    bytes[8] = 1;
-    let error = Reader::new(&bytes[..]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "its format is version 1, and this program reads version 2"
-    );
+    for version in [1, 2, 4] {
+        bytes[8] = version;
+        let error = Reader::new(&bytes[..]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "its format is version {version}, and this program reads version 3: replay it \
+                 with the version of Baton that recorded it"
+            )
+        );
+    }
     let error = Reader::new(&b"#!/bin/sh\n"[..]).unwrap_err();
-    assert_eq!(error.to_string(), "it is no journal of a relay");
+    assert_eq!(error.to_string(), "it is not a journal of a relay");
+}
+
+/// A journal without blocks whose header is this text.
+fn with_header(body: &str) -> Vec<u8> {
+    let mut bytes = b"BATONJNL".to_vec();
+    bytes.extend(super::block::VERSION.to_le_bytes());
+    bytes.extend((body.len() as u32).to_le_bytes());
+    bytes.extend(body.as_bytes());
+    bytes.extend(digest(&bytes).to_le_bytes());
+    bytes
+}
+
+#[test]
+fn settings_are_in_the_header_by_name() {
+    let whole = serde_json::to_string(&header()).unwrap();
+    let hold_back = r#","hold_back":{"Fixed":{"secs":0,"nanos":250000000}}"#;
+    // As one that knew fewer settings has written it.
+    let fewer = whole.replace(hold_back, "");
+    assert_ne!(fewer, whole);
+    let fewer = with_header(&fewer);
+    let read = Reader::new(&fewer[..]).unwrap();
+    let mut expected = header();
+    expected.settings.hold_back = HoldBack::default();
+    assert_eq!(read.header(), &expected);
+    // As one will that knows more of them.
+    let more = whole.replace(hold_back, &format!("{hold_back},\"tone\":1"));
+    let error = Reader::new(&with_header(&more)[..])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("unknown field `tone`"), "{error}");
 }
 
 #[test]
@@ -176,6 +239,7 @@ fn borrowed() -> impl Strategy<Value = (Vec<u8>, String)> {
 
 fn failure(text: &str) -> Failure<'_> {
     Failure {
+        kind: 3,
         action: "write to".into(),
         path: text.into(),
         reason: text.into(),
@@ -183,6 +247,7 @@ fn failure(text: &str) -> Failure<'_> {
 }
 
 /// One record of each kind that has something in it.
+// Long because: a record of each kind.
 fn records<'a>(numbers: [u64; 3], bytes: &'a [u8], text: &'a str) -> Vec<Record<'a>> {
     let [one, two, three] = numbers;
     let (connection, file) = (ConnectionId(one), FileId(two));
@@ -194,7 +259,7 @@ fn records<'a>(numbers: [u64; 3], bytes: &'a [u8], text: &'a str) -> Vec<Record<
             unix_s: two,
         },
         Record::Accept {
-            port: Door::Live,
+            endpoint: RecordedEndpoint::Live,
             peer: text,
         },
         Record::Receive {
@@ -229,6 +294,16 @@ fn records<'a>(numbers: [u64; 3], bytes: &'a [u8], text: &'a str) -> Vec<Record<
             path: bytes,
             answer: Err(failure(text)),
         },
+        Record::Usage(Box::new(Usage {
+            cpu: Duration::from_nanos(one),
+            disk_bytes: two,
+            ..Usage::default()
+        })),
+        Record::Warnings(vec![Warning {
+            unix_s: three,
+            is_error: true,
+            text: text.to_owned(),
+        }]),
         Record::Rename {
             from: bytes,
             to: bytes,
@@ -259,6 +334,26 @@ fn records<'a>(numbers: [u64; 3], bytes: &'a [u8], text: &'a str) -> Vec<Record<
         },
         Record::End,
     ]
+}
+
+#[test]
+fn a_failure_comes_back_as_it_was() {
+    use baton_systems::ports::{StorageError, StorageErrorKind};
+    for kind in [
+        StorageErrorKind::Full,
+        StorageErrorKind::Denied,
+        StorageErrorKind::Gone,
+        StorageErrorKind::InTheWay,
+        StorageErrorKind::Broken,
+    ] {
+        let error = StorageError {
+            kind,
+            action: "rename".into(),
+            path: "/traces/host".to_owned(),
+            reason: "it was wished".to_owned(),
+        };
+        assert_eq!(StorageError::from(Failure::from(&error)), error);
+    }
 }
 
 proptest! {

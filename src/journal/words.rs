@@ -1,16 +1,17 @@
-//! Records in words, for those who look into a journal.
+//! Records as text, for `baton replay --print`.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 use baton_components::shown::Shown;
 use slotmap::KeyData;
 
-use super::record::{Came, ConnectionId, Content, FileId, Left, Record};
+use super::record::Record;
+use super::values::{Came, ConnectionId, Content, FileId, Left};
 
 impl Record<'_> {
-    /// Whether it tells what came in; the others tell what the relay did.
+    /// Whether the record is input; the others are output.
     pub fn entered(&self) -> bool {
         matches!(
             self,
@@ -25,11 +26,15 @@ impl Record<'_> {
                 | Self::Rest { .. }
                 | Self::Take { .. }
                 | Self::Draw(_)
+                | Self::Answer { .. }
+                | Self::Surveyed { .. }
+                | Self::Space { .. }
         )
     }
 }
 
 impl Display for Record<'_> {
+    // Long because: a sentence for each record.
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Poll => write!(to, "a tick begins"),
@@ -41,9 +46,17 @@ impl Display for Record<'_> {
             }
             Self::Civil { unix_s, .. } => write!(to, "the calendar is asked about {unix_s} s"),
             Self::Draw(number) => write!(to, "{number} is drawn"),
-            Self::Accept { port, peer } => {
-                let port = Port::from(*port).name();
-                write!(to, "{peer} connects to the {port} port")
+            Self::Accept { endpoint, peer } => {
+                let endpoint = Endpoint::from(*endpoint).name();
+                write!(to, "{peer} connects to the {endpoint} port")
+            }
+            Self::Rights { hosts, sessions } => {
+                let list = |names: &Option<Vec<String>>| {
+                    let names = names.as_ref().map(|names| names.join(", "));
+                    names.unwrap_or_else(|| "all".to_owned())
+                };
+                let (hosts, sessions) = (list(hosts), list(sessions));
+                write!(to, "its rights are hosts: {hosts}; sessions: {sessions}")
             }
             Self::Adopt(id) => write!(to, "it is {id}"),
             Self::Receive {
@@ -95,6 +108,7 @@ impl Display for Record<'_> {
 }
 
 impl Record<'_> {
+    // Long because: a sentence for each record of storage.
     fn fmt_storage(&self, to: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::CreateDirectory { path, .. } => write!(to, "directory {} is made", text(path)),
@@ -110,6 +124,8 @@ impl Record<'_> {
             Self::ClaimDirectory { path, .. } => {
                 write!(to, "directory {} is made newly", text(path))
             }
+            Self::Usage(_) => write!(to, "the usage of the process is read"),
+            Self::Warnings(lines) => write!(to, "the last warnings are read, {}", lines.len()),
             Self::HasName {
                 path,
                 answer: Ok(true),
@@ -168,6 +184,61 @@ impl Record<'_> {
                 bytes,
             } => write!(to, "{} bytes at {offset} of {file} are kept", bytes.len()),
             Self::CloseFile(id) => write!(to, "{id} is closed"),
+            requests => requests.fmt_request(to),
+        }
+    }
+
+    /// Requests to storage, and its answers.
+    fn fmt_request(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Remove {
+                ticket,
+                within,
+                files,
+                directories,
+            } => write!(
+                to,
+                "request {ticket}: {} files and {} directories are to be removed in {}",
+                files.len(),
+                directories.len(),
+                text(within)
+            ),
+            Self::Append {
+                ticket,
+                path,
+                bytes,
+            } => {
+                let count = bytes.len();
+                let path = text(path);
+                write!(
+                    to,
+                    "request {ticket}: {count} bytes are to be added to {path}"
+                )
+            }
+            Self::RemoveListed { ticket, list, .. } => {
+                let list = text(list);
+                write!(
+                    to,
+                    "request {ticket}: the chunk of list {list} is to be removed"
+                )
+            }
+            Self::Survey { ticket, after, .. } => {
+                let after = after.map_or_else(String::new, |after| format!(" after {after:016x}"));
+                write!(
+                    to,
+                    "request {ticket}: closed chunks{after} are to be looked at"
+                )
+            }
+            Self::AskSpace { ticket } => {
+                write!(to, "request {ticket}: free space is to be looked at")
+            }
+            Self::Space { ticket, free_bytes } => {
+                write!(to, "request {ticket} is done: {free_bytes} bytes are free")
+            }
+            Self::Surveyed { ticket, found, .. } => {
+                write!(to, "request {ticket} is done: {} chunks", found.len())
+            }
+            Self::Answer { ticket, .. } => write!(to, "request {ticket} is done"),
             _ => Ok(()),
         }
     }

@@ -1,10 +1,10 @@
-//! Waiting awake, for a moment, before waiting asleep.
+//! Busy polling: poll for events for a short time before sleeping.
 //!
-//! A peer that waits for an answer often has its next word ready within microseconds of
-//! it. A processor that went to sleep meanwhile takes longer to wake than a relay takes
-//! for a packet, on a virtual machine ten times as long. So where one answer follows the
-//! other, the next word is waited for awake. Where they come one by one, or a few at a
-//! time, a relay spends what it spends asleep.
+//! A peer that waits for a reply often sends its next message within microseconds of it.
+//! The wake-up of an idle processor takes longer than the relay's work for a packet, on a
+//! virtual machine ten times as long. So a relay that is asked to busy-polls while exchanges
+//! follow each other quickly (a *run*). With single messages, or short runs, it sleeps. Where
+//! processors wake fast, busy polling saves little and costs CPU time.
 
 use std::io;
 use std::mem;
@@ -13,32 +13,30 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 
-/// When to wait awake, and until when.
+/// The decision whether to busy-poll, and until when.
 #[derive(Debug)]
 pub struct BusyPoll {
-    /// How long after an answer. Zero: never.
+    /// Time of busy polling after a reply. Zero: never.
     moment: Duration,
-    /// A peer was answered since the last wait.
+    /// A reply was sent since the last wait.
     answered: bool,
-    /// When the last answer was. None: its moment was waited for in vain.
+    /// Time of the last reply. None: no message followed within its moment.
     last: Option<Instant>,
-    /// How many answers soon followed the one before, of late.
+    /// Length of the current run of quick exchanges.
     run: u32,
 }
 
-/// How long, unless told otherwise: longer than most exchanges of a packet take, so that
-/// the relay is awake throughout, and no longer than it takes to wake some processors.
-pub const MOMENT: Duration = Duration::from_micros(100);
+/// Default time of busy polling: none. It pays only where processors wake slowly.
+pub const DEFAULT: Duration = Duration::ZERO;
 
-/// From what run on it is worthwhile to be awake: a moment in vain is little, beside as
-/// many times of being woken.
+/// Minimum run of quick exchanges before busy polling starts. Below this, a wasted spin
+/// costs more CPU time than the wake-ups that it saves.
 const RUN_AWAKE: u32 = 16;
-/// A longer run is not surer to go on.
+/// Maximum of the counter, so that busy polling ends soon after a long run.
 const RUN_MAX: u32 = 64;
 
 impl BusyPoll {
-    /// Waits awake for `moment` after an answer, where there is a second processor for the
-    /// peer to run on.
+    /// Busy-polls for `moment` after a reply, if there is a second processor for the peer.
     pub fn new(moment: Duration) -> Self {
         let alone = thread::available_parallelism().is_ok_and(|count| count.get() == 1);
         Self::of(if alone { Duration::ZERO } else { moment })
@@ -53,12 +51,12 @@ impl BusyPoll {
         }
     }
 
-    /// A peer was sent what it waits for.
+    /// A reply was sent.
     pub fn answered(&mut self) {
         self.answered = true;
     }
 
-    /// Waits for events, for ever without `patience`.
+    /// Waits for events, at most for `patience`; for ever without.
     pub fn wait(
         &mut self,
         poll: &mut Poll,
@@ -72,16 +70,16 @@ impl BusyPoll {
                 if !events.is_empty() {
                     return Ok(());
                 }
-                // Whoever shares the processor may be the one that is waited for.
+                // The peer may be waiting for this processor.
                 thread::yield_now();
             }
         }
         poll.poll(events, patience)
     }
 
-    /// Whether to look again, or to sleep now.
+    /// Whether to poll again, or to sleep now.
     fn is_awake(&mut self) -> bool {
-        // Else there is no moment to go on with: the clock need not be read.
+        // In the other cases there is no moment to continue, so the clock is not read.
         let may_be = self.answered || (self.run >= RUN_AWAKE && self.last.is_some());
         may_be && self.is_awake_at(Instant::now())
     }
@@ -100,8 +98,8 @@ impl BusyPoll {
         awake
     }
 
-    /// An answer goes on with a run, or cuts it short. To be woken takes its time: what comes
-    /// within two moments asleep comes within one awake.
+    /// A reply extends a run, or halves it. Sleeping adds the time of a wake-up: an
+    /// exchange that takes two moments asleep takes one with busy polling.
     fn count(&mut self, now: Instant) {
         if let Some(last) = self.last.replace(now) {
             self.run = if now < last + 2 * self.moment {
@@ -119,12 +117,15 @@ mod tests {
 
     use super::*;
 
-    /// A relay that answers, and looks for the next word once in its moment and once after
-    /// it.
+    /// Longer than most exchanges of a packet.
+    const MOMENT: Duration = Duration::from_micros(100);
+
+    /// A relay that replies, and polls for the next message once in its moment and once
+    /// after it.
     struct Answers {
         busy_poll: BusyPoll,
         now: Instant,
-        /// Moments that were waited for awake to their end.
+        /// Moments of busy polling without a message.
         in_vain: u32,
     }
 
@@ -137,8 +138,8 @@ mod tests {
             }
         }
 
-        /// Answers `count` times, each `pause` after the last; how many of them were
-        /// waited on awake.
+        /// Replies `count` times, each `pause` after the last. Returns after how many of
+        /// them it busy-polled.
         fn answer(&mut self, count: u32, pause: Duration) -> u32 {
             let mut awake = 0;
             for _ in 0..count {
@@ -156,14 +157,14 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_again_at_once_is_waited_for_awake() {
+    fn quick_exchanges_are_busy_polled() {
         let mut answers = Answers::new();
         let awake = answers.answer(10_000, MOMENT / 2);
         assert_eq!(awake, 10_000 - RUN_AWAKE);
     }
 
     #[test]
-    fn who_does_not_is_waited_for_asleep() {
+    fn slow_exchanges_are_not_busy_polled() {
         let mut answers = Answers::new();
         assert_eq!(answers.answer(10_000, 3 * MOMENT), 0);
     }
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_a_little_late_is_seldom_waited_for_in_vain() {
+    fn slightly_late_messages_waste_few_spins() {
         let mut answers = Answers::new();
         answers.answer(10_000, MOMENT * 3 / 2);
         assert!(answers.in_vain <= 10_000 / (RUN_AWAKE / 2));
@@ -224,8 +225,8 @@ mod tests {
     }
 
     #[test]
-    fn who_has_less_time_than_a_moment_is_not_kept_for_it() {
-        // So long that to reckon with it fails.
+    fn a_timeout_below_the_moment_is_not_busy_polled() {
+        // So long that adding it overflows.
         let mut busy_poll = BusyPoll::of(Duration::MAX);
         busy_poll.run = RUN_MAX;
         let mut poll = Poll::new().unwrap();

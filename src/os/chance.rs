@@ -1,4 +1,4 @@
-//! Chance, from the kernel's random numbers.
+//! Random numbers, from the kernel (`getrandom`).
 
 use std::io;
 
@@ -6,20 +6,18 @@ use baton_components::directory::Lot;
 use baton_systems::ports::Chance;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-/// Numbers asked for at once. The kernel gives up to 256 bytes whole, whatever signals
-/// come.
+/// Numbers per call. The kernel returns up to 256 bytes in full, even if signals arrive.
 const NUMBERS: usize = 32;
 
 #[derive(Debug)]
 pub struct KernelChance {
     numbers: [u64; NUMBERS],
-    /// How many of them were not drawn yet.
+    /// Number of those that were not drawn yet.
     left: usize,
 }
 
 impl KernelChance {
-    /// Asks the kernel once, so that a system without random numbers is known of at the
-    /// start.
+    /// Calls the kernel once, so that a system without random numbers fails at the start.
     pub fn new() -> io::Result<Self> {
         let mut chance = Self {
             numbers: [0; NUMBERS],

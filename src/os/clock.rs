@@ -1,37 +1,92 @@
 //! The system's clocks and its time zone.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use baton_components::time::{CivilTime, Now};
 use baton_systems::ports::Clock;
+use baton_systems::usage::{Durations, Usage, Warning};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+
+use super::counters::Counters;
+use super::{recent, usage};
 
 #[derive(Debug)]
 pub struct SystemClock {
     started: Instant,
+    started_s: u64,
     zone: TimeZone,
+    /// The directory of whose disk the usage tells.
+    output: Option<PathBuf>,
+    /// The last reading (monotonic): the tick has lasted since.
+    last: Option<Duration>,
+    ticks: Durations,
+    counters: Counters,
 }
 
 impl SystemClock {
     pub fn new() -> Self {
         Self {
             started: Instant::now(),
+            started_s: unix().as_secs(),
             zone: TimeZone::system(),
+            output: None,
+            last: None,
+            ticks: Durations::default(),
+            counters: Counters::default(),
         }
     }
+
+    /// Its usage tells of the disk of that directory.
+    #[must_use]
+    pub fn with_output(self, output: &Path) -> Self {
+        Self {
+            output: Some(output.to_owned()),
+            ..self
+        }
+    }
+
+    /// Its usage has these counts.
+    #[must_use]
+    pub fn with_counters(self, counters: Counters) -> Self {
+        Self { counters, ..self }
+    }
+}
+
+/// Since 1970. A clock set before reads as 1970.
+fn unix() -> Duration {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH);
+    unix.unwrap_or_default()
 }
 
 impl Clock for SystemClock {
     fn now(&mut self) -> Now {
-        // A clock set before 1970 reads as 1970.
-        let unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let monotonic = self.started.elapsed();
+        self.last = Some(monotonic);
         Now {
-            monotonic: self.started.elapsed(),
-            unix_s: unix.as_secs(),
+            monotonic,
+            unix_s: unix().as_secs(),
         }
+    }
+
+    fn tick_ends(&mut self) {
+        if let Some(last) = self.last {
+            self.ticks.add(self.started.elapsed().saturating_sub(last));
+        }
+    }
+
+    fn usage(&mut self) -> Usage {
+        usage::read(
+            self.output.as_deref(),
+            self.started_s,
+            self.ticks.clone(),
+            self.counters.read(),
+        )
+    }
+
+    fn warnings(&mut self) -> Vec<Warning> {
+        recent::lines()
     }
 
     fn civil(&self, unix_s: u64) -> Option<CivilTime> {
@@ -58,8 +113,8 @@ mod tests {
     #[test]
     fn times_out_of_the_calendar_are_none() {
         let clock = SystemClock {
-            started: Instant::now(),
             zone: TimeZone::UTC,
+            ..SystemClock::new()
         };
         assert_eq!(
             clock.civil(1_793_750_400).unwrap().session_stamp(),

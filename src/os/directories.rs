@@ -1,28 +1,37 @@
-//! Handles of directories that were used lately.
+//! A cache of descriptors of recently used directories.
 //!
-//! Files are made in few directories, many at a time: to resolve a path anew for each
-//! costs more than to make the file.
+//! Many files are created in few directories, and resolving a path costs more than creating
+//! a file.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use baton_components::path::RelativePath;
 
-/// Some handles, the last used one first.
+/// The cached descriptors, most recently used first.
 #[derive(Debug, Default)]
 pub struct Directories(Vec<(RelativePath, Arc<OwnedFd>)>);
 
 impl Directories {
-    /// The directory of that path, while it still has a name.
-    pub fn find(&mut self, path: &RelativePath) -> Option<Arc<OwnedFd>> {
-        let at = self.0.iter().position(|(known, _)| known == path)?;
-        let is_there = rustix::fs::fstat(&self.0[at].1).is_ok_and(|it| it.st_nlink > 0);
-        if !is_there {
-            self.0.remove(at);
-            return None;
+    /// The directory of that path, or the deepest known one above it, while it still has a
+    /// name; and the rest of the path, which is to be resolved there.
+    pub fn find_at_or_above(
+        &mut self,
+        path: &RelativePath,
+    ) -> Option<(Arc<OwnedFd>, RelativePath)> {
+        loop {
+            let above = self.0.iter().enumerate();
+            let above = above.filter(|(_, (known, _))| path.is_at_or_below(known));
+            let (at, _) = above.max_by_key(|(_, (known, _))| known.as_bytes().len())?;
+            let is_there = rustix::fs::fstat(&self.0[at].1).is_ok_and(|it| it.st_nlink > 0);
+            if !is_there {
+                self.0.remove(at);
+                continue;
+            }
+            self.0[..=at].rotate_right(1);
+            let (known, handle) = &self.0[0];
+            return Some((Arc::clone(handle), path.below(known)?));
         }
-        self.0[..=at].rotate_right(1);
-        Some(Arc::clone(&self.0[0].1))
     }
 
     pub fn remember(&mut self, path: &RelativePath, handle: &Arc<OwnedFd>) {
@@ -30,11 +39,11 @@ impl Directories {
         self.0.insert(0, (path.clone(), Arc::clone(handle)));
     }
 
-    /// What is at that path, or below, is not there any more.
+    /// Drops the directories at or below a path that was removed or renamed.
     pub fn forget(&mut self, path: &RelativePath) {
         self.0.retain(|(known, _)| !known.is_at_or_below(path));
     }
 }
 
-/// Descriptors that this costs.
+/// Maximum number of descriptors in the cache.
 pub const HANDLES_MAX: usize = 8;

@@ -1,8 +1,8 @@
-//! The health socket: whoever asks learns that the relay is well.
+//! The health socket: a client that connects learns that the relay is healthy.
 //!
-//! One thread does all work here, and it answers from the same poll. So an answer is the
-//! proof that everything runs; a relay that hangs does not answer, and the client's own
-//! deadline tells. A client that says nothing, or something else, disturbs nobody.
+//! The relay is single-threaded, and replies to clients from its event loop. So a reply
+//! proves that the event loop runs; a relay that hangs does not reply, and the client times
+//! out. A client that sends nothing, or garbage, disturbs no other client.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -10,10 +10,11 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
+use mio::Interest;
 use mio::net::{UnixListener, UnixStream};
-use mio::{Interest, Registry, Token};
 
 use super::own_file::OwnFile;
+use super::reactor::{Guest, Seat};
 
 /// The listening socket and the clients that have not asked yet.
 #[derive(Debug)]
@@ -27,35 +28,33 @@ pub struct Health {
 
 #[derive(Debug)]
 struct Client {
-    token: Token,
+    number: usize,
     socket: UnixStream,
     question: Vec<u8>,
 }
 
-/// Tokens from here on are those of the health socket: below those of connections,
-/// above those of listeners.
-const LISTENER: Token = Token(1 << 16);
-const FIRST_CLIENT: usize = LISTENER.0 + 1;
-/// Client tokens, used in turn: many more than there are clients.
-const CLIENT_TOKENS: usize = 1 << 12;
-/// Clients that may be there at a time. One more, and the one that has been silent
-/// for longest goes.
+/// The numbers of its sockets.
+const LISTENER: usize = 0;
+const FIRST_CLIENT: usize = 1;
+/// Numbers of clients, used in turn: many more than there are clients.
+const CLIENT_NUMBERS: usize = 1 << 12;
+/// Maximum number of clients. One more evicts the client that has been silent for longest.
 const CLIENTS_MAX: usize = 8;
 
-/// The one question: a command in the byte order of this machine.
+/// The only request: a command in the byte order of this machine.
 const CHECK: [u8; 4] = 0_u32.to_ne_bytes();
-/// A bit for each part of the relay that is not well: none.
+/// A bit for each unhealthy part of the relay: none.
 const ALL_WELL: [u8; 8] = 0_u64.to_ne_bytes();
 
 impl Health {
-    /// Binds the socket. One of the same name is what a dead relay left; anything else
-    /// of that name is not ours to remove.
-    pub fn listen(path: &Path, registry: &Registry) -> io::Result<Self> {
+    /// Binds the socket. An existing socket of the same name was left by a dead relay and
+    /// is replaced; any other file of that name is not removed.
+    pub fn listen(path: &Path, seat: &Seat<'_>) -> io::Result<Self> {
         if fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket()) {
             fs::remove_file(path)?;
         }
         let mut listener = UnixListener::bind(path)?;
-        registry.register(&mut listener, LISTENER, Interest::READABLE)?;
+        seat.register(&mut listener, LISTENER, Interest::READABLE)?;
         Ok(Self {
             listener,
             _file: OwnFile::adopt(path)?,
@@ -64,30 +63,14 @@ impl Health {
         })
     }
 
-    /// Whether an event of this token is for the health socket.
-    pub fn owns(token: Token) -> bool {
-        (LISTENER.0..FIRST_CLIENT + CLIENT_TOKENS).contains(&token.0)
-    }
-
-    /// Does what an event asks for.
-    pub fn react(&mut self, token: Token, registry: &Registry) {
-        if token == LISTENER {
-            self.accept(registry);
-        } else if let Some(at) = self.clients.iter().position(|it| it.token == token)
-            && self.clients[at].is_done()
-        {
-            self.clients.remove(at);
-        }
-    }
-
-    fn accept(&mut self, registry: &Registry) {
+    fn accept(&mut self, seat: &Seat<'_>) {
         loop {
             match self.listener.accept() {
                 Ok((mut socket, _)) => {
-                    let token = Token(FIRST_CLIENT + self.next_client);
-                    self.next_client = (self.next_client + 1) % CLIENT_TOKENS;
-                    if registry
-                        .register(&mut socket, token, Interest::READABLE)
+                    let number = FIRST_CLIENT + self.next_client;
+                    self.next_client = (self.next_client + 1) % CLIENT_NUMBERS;
+                    if seat
+                        .register(&mut socket, number, Interest::READABLE)
                         .is_err()
                     {
                         continue;
@@ -96,21 +79,34 @@ impl Health {
                         self.clients.pop_front();
                     }
                     self.clients.push_back(Client {
-                        token,
+                        number,
                         socket,
                         question: Vec::with_capacity(CHECK.len()),
                     });
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Nobody waits; or there is no descriptor, and the next client tries again.
+                // No client waits; or there is no descriptor, and the next client tries
+                // again.
                 Err(_) => return,
             }
         }
     }
 }
 
+impl Guest for Health {
+    fn react(&mut self, number: usize, seat: &Seat<'_>) {
+        if number == LISTENER {
+            self.accept(seat);
+        } else if let Some(at) = self.clients.iter().position(|it| it.number == number)
+            && self.clients[at].is_done()
+        {
+            self.clients.remove(at);
+        }
+    }
+}
+
 impl Client {
-    /// Reads what there is of the question, and answers it when it is whole.
+    /// Reads the request as far as it has arrived, and replies when it is complete.
     fn is_done(&mut self) -> bool {
         let mut bytes = [0; CHECK.len()];
         while self.question.len() < CHECK.len() {
@@ -124,10 +120,11 @@ impl Client {
             }
         }
         if self.question == CHECK {
-            // An empty socket takes eight bytes; a client that is gone needs none.
+            // The buffer of a new socket has room for eight bytes; a closed client needs no
+            // reply.
             let _ = self.socket.write_all(&ALL_WELL);
         } else {
-            tracing::debug!("a health client asked something else");
+            tracing::debug!("a health client sent an unknown request");
         }
         true
     }
@@ -141,6 +138,7 @@ mod tests {
     use mio::{Events, Poll};
 
     use super::*;
+    use crate::os::reactor::guest_of;
 
     struct Test {
         directory: tempfile::TempDir,
@@ -153,9 +151,9 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let poll = Poll::new().unwrap();
             let path = directory.path().join("health");
-            // What a dead relay left.
+            // The socket of a dead relay.
             drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-            let health = Health::listen(&path, poll.registry()).unwrap();
+            let health = Health::listen(&path, &Seat::of(poll.registry(), 0)).unwrap();
             Self {
                 directory,
                 poll,
@@ -175,8 +173,9 @@ mod tests {
             let wait = Some(Duration::from_millis(50));
             self.poll.poll(&mut events, wait).unwrap();
             for event in &events {
-                assert!(Health::owns(event.token()));
-                self.health.react(event.token(), self.poll.registry());
+                let (guest, number) = guest_of(event.token()).unwrap();
+                self.health
+                    .react(number, &Seat::of(self.poll.registry(), guest));
             }
         }
 
@@ -190,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_is_answered() {
+    fn a_request_is_answered() {
         let mut test = Test::new();
         let mut slow = test.connect();
         slow.write_all(&[0]).unwrap();
@@ -222,7 +221,7 @@ mod tests {
         let path = directory.path().join("health");
         fs::write(&path, "precious").unwrap();
         let poll = Poll::new().unwrap();
-        assert!(Health::listen(&path, poll.registry()).is_err());
+        assert!(Health::listen(&path, &Seat::of(poll.registry(), 0)).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 

@@ -1,10 +1,10 @@
-//! Lines for standard error, for which the relay does not wait: a bounded queue, and a
-//! thread that empties it.
+//! Non-blocking log: a bounded queue of lines for standard error, a file or syslog, and a thread
+//! that writes them.
 //!
-//! Standard error may be a full disk, a pipe that nobody reads or whose reader is gone, a
-//! terminal that was closed. Lines that find no room in the queue, or that cannot be
-//! written, are dropped and counted; how many they were is said where the log goes on.
-//! Only the thread touches the descriptor, and it holds no lock while it writes.
+//! It may be a full disk, a pipe that no process reads or whose reader is gone,
+//! or a closed terminal. Lines are dropped and counted if the queue is full or if they
+//! cannot be written; when the log goes on, a line has their number. Only the thread uses
+//! the descriptor, and it holds no lock while it writes.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -15,6 +15,8 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+
+use super::log_places::{LogFile, Syslog, Target};
 
 /// Lines that wait to be written.
 #[derive(Debug)]
@@ -27,15 +29,32 @@ pub struct LogQueue {
 struct State {
     /// Whole lines.
     waiting: Vec<u8>,
-    /// Lines that came after these and found no room. While there are any, those that
-    /// follow find none either: what is dropped is dropped in one place.
+    /// Number of lines that were dropped after these, since the queue was full. While it is
+    /// not 0, later lines are dropped too, so that dropped lines are contiguous.
     dropped: u64,
-    /// Lines were taken, and are not written yet.
+    /// The thread has taken lines that are not written yet.
     writing: bool,
-    /// The thread waits to be woken by the next line.
+    /// The thread sleeps until the next line.
     is_asleep: bool,
-    /// There is a thread.
-    started: bool,
+    thread: Thread,
+    /// The file is to be opened anew, since its name may be of another one now.
+    reopens: bool,
+}
+
+/// The thread, by where it writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Thread {
+    NotStarted,
+    ToStandardError,
+    ToElsewhere,
+}
+
+/// Where the lines go.
+#[derive(Debug)]
+pub enum Place {
+    StandardError,
+    File(LogFile),
+    Syslog(Syslog),
 }
 
 /// The queue of this process.
@@ -43,47 +62,73 @@ static QUEUE: LogQueue = LogQueue::new();
 
 /// Some two thousand lines: a burst beside a slow terminal.
 const WAITING_BYTES_MAX: usize = 256 * 1024;
-/// A buffer that grew larger in a burst is given back.
+/// A buffer that grew larger in a burst is freed.
 const BUFFER_KEPT_BYTES: usize = 16 * 1024;
-/// Lines of that time are written together: to wake the thread costs the relay more than to
-/// queue a line.
+/// Lines of this time are written together, since waking the thread costs the relay more
+/// than queueing a line.
 const GATHERING: Duration = Duration::from_millis(10);
-/// Stack of the thread, whose calls are few levels deep.
+/// Stack of the thread; its call depth is small.
 const STACK_BYTES: usize = 64 * 1024;
-/// How long the end of a process waits for its last lines to be written.
+/// Maximum time that the process waits at exit for its last lines to be written.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
-/// How soon a descriptor that would block, and is shared with whoever made it so, is tried
-/// again.
+/// Retry period for a descriptor that another process has made non-blocking.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// Starts the thread. Not before a fork: a child would not have it.
-pub fn start() {
-    if std::mem::replace(&mut QUEUE.state().started, true) {
-        return;
+/// Starts the thread. Call this after a fork, since a child would not have the thread.
+pub fn start(place: Place) {
+    let thread = match place {
+        Place::StandardError => Thread::ToStandardError,
+        Place::File(_) | Place::Syslog(_) => Thread::ToElsewhere,
+    };
+    {
+        let mut state = QUEUE.state();
+        if state.thread != Thread::NotStarted {
+            return;
+        }
+        state.thread = thread;
     }
     let started = thread::Builder::new()
         .name("log".to_owned())
         .stack_size(STACK_BYTES)
-        .spawn(|| QUEUE.empty_into(StandardError));
+        .spawn(|| match place {
+            Place::StandardError => QUEUE.empty_into(StandardError),
+            Place::File(file) => QUEUE.empty_into(file),
+            Place::Syslog(syslog) => QUEUE.empty_into(syslog),
+        });
     if let Err(error) = started {
-        // The relay does its work without a log.
-        let line = format!("no thread for the log, nothing is logged: {error}\n");
+        // The relay works without a log, too.
+        let line = format!("cannot start the thread of the log, nothing is logged: {error}\n");
         let _ = StandardError.write_all(line.as_bytes());
     }
 }
 
-/// A line of people's, without its end. Where there is no thread it is written at once.
+/// Logs a line, without its newline. Without the thread it is written at once.
 pub fn say(line: fmt::Arguments<'_>) {
     let line = format!("{line}\n");
-    if QUEUE.state().started {
-        QUEUE.push(line.as_bytes());
-    } else {
-        // A reader that does not read need not be told.
+    if QUEUE.state().thread == Thread::NotStarted {
+        // A failure to write cannot be reported anywhere.
         let _ = StandardError.write_all(line.as_bytes());
+    } else {
+        QUEUE.push(line.as_bytes());
     }
 }
 
-/// Waits until all lines are written, but not for ever.
+/// Logs a line for whoever started the program: it is on standard error too if the log is
+/// elsewhere.
+pub fn say_to_starter(line: fmt::Arguments<'_>) {
+    say(line);
+    if QUEUE.state().thread == Thread::ToElsewhere {
+        let _ = StandardError.write_all(format!("{line}\n").as_bytes());
+    }
+}
+
+/// Opens the file anew, if the lines go to one: the one that has its name now (log rotation).
+pub fn reopen() {
+    QUEUE.state().reopens = true;
+    QUEUE.changed.notify_all();
+}
+
+/// Waits until all lines are written, with a time limit.
 pub fn flush() {
     QUEUE.flush(FLUSH_PATIENCE);
 }
@@ -98,7 +143,7 @@ impl Drop for FlushAtEnd {
     }
 }
 
-/// Where the lines of `tracing` go, each in one write.
+/// The writer for `tracing`, which writes each line in one call.
 #[derive(Debug)]
 pub struct Lines;
 
@@ -121,7 +166,8 @@ impl LogQueue {
                 dropped: 0,
                 writing: false,
                 is_asleep: false,
-                started: false,
+                thread: Thread::NotStarted,
+                reopens: false,
             }),
             changed: Condvar::new(),
         }
@@ -131,7 +177,7 @@ impl LogQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a line, if there is room. It stays one line, whatever is in it.
+    /// Adds a line, if there is room. Newlines in it are escaped.
     fn push(&self, line: &[u8]) {
         let mut state = self.state();
         if state.dropped > 0 || state.waiting.len() + line.len() > WAITING_BYTES_MAX {
@@ -141,7 +187,7 @@ impl LogQueue {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         for byte in text {
             match byte {
-                // Begins a change of colour.
+                // The escape character, which begins a change of colour.
                 b'\x1b' | b' '..=b'~' | b'\x80'.. => state.waiting.push(*byte),
                 _ => state.waiting.extend(byte.escape_ascii()),
             }
@@ -155,15 +201,16 @@ impl LogQueue {
     }
 
     fn flush(&self, patience: Duration) {
-        let busy =
-            |state: &mut State| state.started && (state.writing || !state.waiting.is_empty());
+        let busy = |state: &mut State| {
+            state.thread != Thread::NotStarted && (state.writing || !state.waiting.is_empty())
+        };
         let _ = self
             .changed
             .wait_timeout_while(self.state(), patience, busy);
     }
 
-    /// Writes what comes, for ever.
-    fn empty_into(&self, sink: impl Write) {
+    /// Writes lines as they come, for ever.
+    fn empty_into(&self, sink: impl Target) {
         let mut sink = Sink {
             inner: sink,
             lost: 0,
@@ -171,14 +218,17 @@ impl LogQueue {
         };
         let mut lines = Vec::new();
         loop {
-            let dropped = self.take(&mut lines);
+            let Taken { dropped, reopens } = self.take(&mut lines);
             sink.write(&lines, dropped);
+            if reopens && let Err(line) = sink.inner.reopen() {
+                sink.write(line.as_bytes(), 0);
+            }
             thread::sleep(GATHERING);
         }
     }
 
-    /// Waits for lines, and takes them all; gives how many were dropped after them.
-    fn take(&self, lines: &mut Vec<u8>) -> u64 {
+    /// Waits for lines, and takes them all.
+    fn take(&self, lines: &mut Vec<u8>) -> Taken {
         lines.clear();
         if lines.capacity() > BUFFER_KEPT_BYTES {
             *lines = Vec::new();
@@ -189,22 +239,33 @@ impl LogQueue {
         let mut state = self
             .changed
             .wait_while(state, |state| {
-                state.is_asleep = state.waiting.is_empty();
+                state.is_asleep = state.waiting.is_empty() && !state.reopens;
                 state.is_asleep
             })
             .unwrap_or_else(PoisonError::into_inner);
         state.writing = true;
         std::mem::swap(&mut state.waiting, lines);
-        std::mem::take(&mut state.dropped)
+        Taken {
+            dropped: std::mem::take(&mut state.dropped),
+            reopens: std::mem::take(&mut state.reopens),
+        }
     }
 }
 
-/// The sink of the lines, and the lines that it did not take.
+/// Work of the thread beside writing.
+struct Taken {
+    /// Number of lines that were dropped after those that it has taken.
+    dropped: u64,
+    /// The file is to be opened anew after these lines.
+    reopens: bool,
+}
+
+/// The sink of the lines, with the count of lines that could not be written.
 struct Sink<W> {
     inner: W,
-    /// Lines that were lost since the last that was written.
+    /// Number of lines lost since the last one that was written.
     lost: u64,
-    /// The last line that was written is not whole.
+    /// The last line was written only in part.
     torn: bool,
 }
 
@@ -223,7 +284,7 @@ impl<W: Write> Sink<W> {
         }
     }
 
-    /// Says how many lines were lost, if any were; whether the log goes on.
+    /// Writes how many lines were lost, if any were. Returns whether the log goes on.
     fn tell_loss(&mut self) -> bool {
         if self.lost == 0 {
             return true;
@@ -232,7 +293,7 @@ impl<W: Write> Sink<W> {
         if self.torn {
             line.push('\n');
         }
-        // A clock that cannot be shown is no reason to say nothing.
+        // The line is written even if its time cannot be formatted.
         let _ = SystemTime.format_time(&mut Writer::new(&mut line));
         let noun = if self.lost == 1 { "line" } else { "lines" };
         let lost = self.lost;
@@ -244,7 +305,7 @@ impl<W: Write> Sink<W> {
         told
     }
 
-    /// Writes as much as can be written; gives how much.
+    /// Writes as much as possible. Returns the number of bytes.
     fn write_some(&mut self, bytes: &[u8]) -> usize {
         let mut written = 0;
         while written < bytes.len() {
@@ -260,8 +321,9 @@ impl<W: Write> Sink<W> {
     }
 }
 
-/// The descriptor itself: the one of the standard library has a lock, which a write that
-/// does not end would keep.
+impl Target for StandardError {}
+
+/// The raw descriptor: `std::io::Stderr` has a lock, which a blocked write would hold.
 struct StandardError;
 
 impl Write for StandardError {
@@ -287,11 +349,13 @@ mod tests {
 
     use super::*;
 
-    /// What the sink does with each write: nothing (as many bytes as it takes), or fails.
+    /// The result of each write: the number of bytes that the sink accepts, or an error.
     struct Script {
         answers: Receiver<io::Result<usize>>,
         written: Sender<Vec<u8>>,
     }
+
+    impl Target for Script {}
 
     impl Write for Script {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -317,7 +381,7 @@ mod tests {
             let (answers, script) = mpsc::channel();
             let (sink, written) = mpsc::channel();
             let queue = Arc::new(LogQueue::new());
-            queue.state().started = true;
+            queue.state().thread = Thread::ToStandardError;
             let (answers, own) = (Some(answers), queue.clone());
             let script = Script {
                 answers: script,
@@ -339,7 +403,7 @@ mod tests {
             self.answers.as_ref().unwrap().send(answer).unwrap();
         }
 
-        /// From here on everything is written. Gives what was, and what is then.
+        /// From here on everything is written. Returns the text before, and after.
         fn read(&mut self) -> String {
             self.answers = None;
             self.queue.flush(Duration::from_secs(10));
@@ -364,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_log_that_nobody_reads() {
+    fn a_log_that_is_not_read_blocks_no_caller() {
         let mut test = Test::new();
         let line = format!("{}\n", "x".repeat(999));
         test.push(&line);

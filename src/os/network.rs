@@ -1,64 +1,71 @@
-//! Sockets, and waiting for them.
+//! The network: connections and their bytes, over the sockets of this machine.
 //!
-//! The token of a socket carries its connection's key: an event for a descriptor that
-//! was closed and used again finds a stale key, and nothing else. Readiness is edge
-//! triggered: what a system leaves unread it must come back for by itself.
+//! Readiness is edge-triggered: a system that leaves bytes unread must come back by itself.
 
-use std::io::{self, Read};
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 use baton_components::keys::ConnectionKey;
+use baton_components::limits::{ACCEPTS_PER_TICK, RECEIVE_BYTES_MAX};
 use baton_systems::ports::{Network, Newcomer, Received, Transmitted};
-use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token};
-use rustix::io::Errno;
-use rustix::net::SendFlags;
-use signal_hook_mio::v1_0::Signals;
-use slotmap::{Key, KeyData, SecondaryMap};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use slotmap::SecondaryMap;
 
-use super::busy_poll::BusyPoll;
-use super::health::Health;
-use super::signals::{self, Stop};
-use super::watch::Watch;
+use super::counters::Counters;
+use super::gate::{Gate, NextGate};
+use super::handshakes::{Handshakes, Known};
+use super::listeners::{self, Accepted, Listeners};
+use super::peer::{Peer, Tls};
+use super::reactor::{Reactor, Recipient};
+use super::sockets::{Socket, Sockets};
+use super::tcp_timeouts::TcpTimeouts;
+use super::tls::session::READ_AT_ONCE;
 
 /// The network of this machine.
 pub struct SocketNetwork {
-    poll: Poll,
-    busy_poll: BusyPoll,
-    events: Events,
-    signals: Signals,
-    stop: Stop,
+    reactor: Reactor,
     idle: Idle,
-    listeners: Vec<Listener>,
-    /// Accepted, waiting for its key.
-    newcomer: Option<TcpStream>,
+    listeners: Listeners,
+    gate: Gate,
+    next_gate: NextGate,
+    /// The connection that was accepted last, until it gets its key.
+    newcomer: Option<Arriving>,
+    handshakes: Handshakes,
     peers: SecondaryMap<ConnectionKey, Peer>,
-    /// Those that cannot be waited for: the next poll reports them, and they end.
-    unwatched: Vec<ConnectionKey>,
-    /// Connections that there are descriptors for.
+    sockets: Sockets,
+    /// Connections that the next poll reports without an event of their socket: those that the
+    /// relay itself ends, those of which bytes came with the end of their handshake, and those
+    /// that are behind.
+    due: Vec<ConnectionKey>,
+    /// Maximum number of connections, from the pool of descriptors.
     peers_max: usize,
-    watch: Watch,
-    health: Option<Health>,
+    timeouts: TcpTimeouts,
     arrivals: Arrivals,
+    counters: Counters,
 }
 
-/// What the last receive brought. One buffer for all peers: it stays in the
-/// processor's cache, and a thousand peers need no thousand buffers.
+/// A connection that was accepted, before it has a key.
+#[derive(Debug)]
+struct Arriving {
+    accepted: Accepted,
+    tls: Option<Tls>,
+}
+
+/// The bytes of the last receive. One buffer for all peers stays in the processor's cache,
+/// and saves a buffer for each peer.
 #[derive(Debug)]
 struct Arrivals {
     bytes: Vec<u8>,
-    /// Whose they are, and how many.
+    /// For what TLS has to open.
+    sealed: Vec<u8>,
+    /// The connection that they came from, and their number.
     filled: Option<(ConnectionKey, usize)>,
 }
 
-/// Whether the last poll of a relay that stops found nothing to do.
+/// Whether the last poll found no event, for the shutdown.
 #[derive(Clone, Debug, Default)]
 pub struct Idle(Arc<AtomicBool>);
 
@@ -68,155 +75,140 @@ impl Idle {
     }
 }
 
-#[derive(Debug)]
-struct Listener {
-    port: Port,
-    socket: TcpListener,
-    state: Backlog,
-    /// It was said that connections have to wait. Said once, until none does.
-    has_said: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Backlog {
-    Empty,
-    /// Connections may wait.
-    Waiting,
-    /// Connections wait, and there is no descriptor for them.
-    Starved,
-}
-
-#[derive(Debug)]
-struct Peer {
-    socket: TcpStream,
-    /// The begin of a message that is not whole, or what its reader left.
-    kept: Vec<u8>,
-    output: Vec<u8>,
-    /// How much of the output has left.
-    sent: usize,
-    /// Bytes that are not in the output wait for room.
-    blocked: bool,
-    /// The peer will send no more: only the read that finds it tells.
-    read_closed: bool,
-    /// Why it cannot be waited for.
-    broken: Option<String>,
-}
-
-/// Tokens that no key has: a key's version, the upper half, is never 0.
-const SIGNALS: Token = Token(0);
-const FIRST_LISTENER: usize = 1;
-
-/// Events taken from the kernel at once.
-const EVENTS: usize = 1024;
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 128;
-/// Read at once.
-const ARRIVALS_BYTES: usize = 256 * 1024;
-/// What a peer kept is read on together with what follows, if it is no more than that;
-/// more of it stays where it is, so that a long message is not copied at each receive.
+/// Maximum size of one read.
+const ARRIVALS_BYTES: usize = RECEIVE_BYTES_MAX;
+/// Kept bytes of a peer are copied to the common buffer, before the bytes that follow, up
+/// to this size. More of them stay where they are, so that a long message is not copied at
+/// each receive.
 const KEPT_COPIED_BYTES_MAX: usize = 16 * 1024;
-/// An empty buffer of a peer that is larger than this is given back: most peers are idle
-/// most of the time.
-const BUFFER_KEPT_BYTES: usize = 1024;
-/// How long to wait before a connection is tried again for which there was no
-/// descriptor.
-const STARVED_RETRY: Duration = Duration::from_millis(100);
 
 impl SocketNetwork {
-    /// A network without listeners. `stop` is asked by SIGINT and SIGTERM. Further
-    /// connections than `peers_max` wait until one of those ends.
-    pub fn new(
-        stop: Stop,
-        idle: Idle,
-        peers_max: usize,
-        watch: Watch,
-        busy_poll: BusyPoll,
-    ) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let mut signals = Signals::new(signals::TAKEN)?;
-        poll.registry()
-            .register(&mut signals, SIGNALS, Interest::READABLE)?;
-        Ok(Self {
-            poll,
-            busy_poll,
-            events: Events::with_capacity(EVENTS),
-            signals,
-            stop,
+    /// A network without listeners. At most `peers_max` connections are open; further ones
+    /// wait in the backlog.
+    pub fn new(reactor: Reactor, idle: Idle, peers_max: usize, timeouts: TcpTimeouts) -> Self {
+        Self {
+            reactor,
             idle,
-            listeners: Vec::new(),
+            listeners: Listeners::default(),
+            gate: Gate::default(),
+            next_gate: NextGate::default(),
             newcomer: None,
+            handshakes: Handshakes::default(),
             peers: SecondaryMap::new(),
-            unwatched: Vec::new(),
+            sockets: Sockets::default(),
+            due: Vec::new(),
             peers_max,
-            watch,
-            health: None,
+            timeouts,
             arrivals: Arrivals {
                 bytes: vec![0; KEPT_COPIED_BYTES_MAX + ARRIVALS_BYTES],
+                sealed: vec![0; READ_AT_ONCE],
                 filled: None,
             },
-        })
+            counters: Counters::default(),
+        }
     }
 
-    /// Listens, and gives the address: the system may have chosen its port.
-    pub fn listen(&mut self, port: Port, address: SocketAddr) -> io::Result<SocketAddr> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        self.listen_on(port, socket.into())
+    /// Counts there whom it turns away.
+    #[must_use]
+    pub fn with_counters(self, counters: Counters) -> Self {
+        Self { counters, ..self }
+    }
+
+    /// The reactor, which guests can run on too.
+    pub fn reactor(&mut self) -> &mut Reactor {
+        &mut self.reactor
+    }
+
+    /// For the conditions on peers, which can change.
+    pub fn next_gate(&self) -> NextGate {
+        self.next_gate.clone()
+    }
+
+    /// The sockets of its connections.
+    pub fn sockets(&self) -> Sockets {
+        self.sockets.clone()
+    }
+
+    /// Listens, and returns the address, whose port the system may have chosen.
+    pub fn listen(&mut self, endpoint: Endpoint, address: SocketAddr) -> io::Result<SocketAddr> {
+        self.listen_on(endpoint, listeners::bind(address)?)
+    }
+
+    /// As [`Self::listen`], for connections that begin with a TLS handshake.
+    pub fn listen_tls(
+        &mut self,
+        endpoint: Endpoint,
+        address: SocketAddr,
+    ) -> io::Result<SocketAddr> {
+        let socket = listeners::bind(address)?;
+        let (reactor, timeouts) = (&self.reactor, &self.timeouts);
+        self.listeners
+            .add(reactor, endpoint, true, socket, timeouts)
     }
 
     /// As [`Self::listen`], on a socket that listens already.
-    pub fn listen_on(
-        &mut self,
-        port: Port,
-        socket: std::net::TcpListener,
-    ) -> io::Result<SocketAddr> {
-        socket.set_nonblocking(true)?;
-        // What is set on a listener, its connections have from the start. Replies are
-        // whole when they are written: waiting for more would delay them.
-        SockRef::from(&socket).set_tcp_nodelay(true)?;
-        self.watch.apply(&socket)?;
-        let mut socket = TcpListener::from_std(socket);
-        let address = socket.local_addr()?;
-        let token = Token(FIRST_LISTENER + self.listeners.len());
-        self.poll
-            .registry()
-            .register(&mut socket, token, Interest::READABLE)?;
-        self.listeners.push(Listener {
-            port,
-            socket,
-            state: Backlog::Empty,
-            has_said: false,
-        });
-        Ok(address)
+    pub fn listen_on(&mut self, endpoint: Endpoint, socket: TcpListener) -> io::Result<SocketAddr> {
+        self.listeners
+            .add(&self.reactor, endpoint, false, socket, &self.timeouts)
     }
 
-    /// Answers whoever asks for the relay's health there.
-    pub fn answer_health(&mut self, socket: &Path) -> io::Result<()> {
-        self.health = Some(Health::listen(socket, self.poll.registry())?);
-        Ok(())
+    /// Number of connections in their handshake.
+    #[cfg(test)]
+    pub fn open_handshakes(&self) -> usize {
+        self.handshakes.len()
     }
 
-    /// How long the poll may wait.
+    /// Timeout of the poll.
     fn patience(&self, timeout: Option<Duration>) -> Option<Duration> {
-        let waits = |state| {
-            self.listeners
-                .iter()
-                .any(|listener| listener.state == state)
-        };
-        if self.stop.is_asked() || !self.unwatched.is_empty() || waits(Backlog::Waiting) {
-            Some(Duration::ZERO)
-        } else if waits(Backlog::Starved) {
-            Some(timeout.map_or(STARVED_RETRY, |timeout| timeout.min(STARVED_RETRY)))
+        if self.due.is_empty() {
+            self.listeners.patience(self.handshakes.patience(timeout))
         } else {
-            timeout
+            Some(Duration::ZERO)
         }
+    }
+
+    /// Takes the new gate, if there is one. Connections that it does not let in end; the
+    /// others stay as they are.
+    fn review(&mut self) {
+        let Some(gate) = self.next_gate.take() else {
+            return;
+        };
+        self.gate = gate;
+        for (key, peer) in &mut self.peers {
+            if let Err(reason) = self.gate.keeps(peer) {
+                peer.break_off(reason);
+                self.due.push(key);
+            }
+        }
+    }
+
+    /// The next connection to accept. Those with TLS are not accepted before their handshake
+    /// is over.
+    fn arriving(&mut self) -> Option<Arriving> {
+        for _ in 0..ACCEPTS_PER_TICK {
+            if let Some(Known {
+                accepted,
+                tls,
+                rights,
+            }) = self.handshakes.take_known()
+            {
+                let tls = Some(Tls {
+                    sealed: tls,
+                    rights,
+                });
+                return Some(Arriving { accepted, tls });
+            }
+            let has_room = self.peers.len() + self.handshakes.len() < self.peers_max;
+            let (gate, counters) = (&self.gate, &self.counters);
+            let accepted = self.listeners.accept(has_room, gate, counters)?;
+            if !accepted.is_tls {
+                let tls = None;
+                return Some(Arriving { accepted, tls });
+            }
+            let (reactor, counters) = (&self.reactor, &self.counters);
+            self.handshakes.begin(accepted, reactor, counters);
+        }
+        None
     }
 
     fn peer(&mut self, key: ConnectionKey) -> &mut Peer {
@@ -232,113 +224,94 @@ impl Network for SocketNetwork {
         timeout: Option<Duration>,
         readable: &mut Vec<ConnectionKey>,
         writable: &mut Vec<ConnectionKey>,
-    ) {
-        let patience = self.patience(timeout);
-        let waited = self
-            .busy_poll
-            .wait(&mut self.poll, &mut self.events, patience);
-        if let Err(error) = waited {
-            // A signal may end the wait, with no event; nothing else can happen to it. Who
-            // waits anew waits for ever where signals come sooner than its time is over.
-            assert!(
-                error.kind() == io::ErrorKind::Interrupted,
-                "cannot wait for events: {error}"
-            );
-        }
-        readable.append(&mut self.unwatched);
-        for event in &self.events {
-            if event.token() == SIGNALS {
-                if self.signals.pending().any(signals::stops) {
-                    self.stop.ask();
-                }
-            } else if Health::owns(event.token()) {
-                if let Some(health) = &mut self.health {
-                    health.react(event.token(), self.poll.registry());
-                }
-            } else if let Some(listener) = self
-                .listeners
-                .get_mut(event.token().0.wrapping_sub(FIRST_LISTENER))
-            {
-                listener.state = Backlog::Waiting;
-            } else {
-                let key = ConnectionKey::from(KeyData::from_ffi(event.token().0 as u64));
-                let Some(peer) = self.peers.get_mut(key) else {
+    ) -> bool {
+        self.review();
+        self.reactor.wait(self.patience(timeout));
+        writable.extend_from_slice(&self.due);
+        readable.append(&mut self.due);
+        for (recipient, event) in self.reactor.events() {
+            let key = match recipient {
+                Recipient::Listener(number) => {
+                    self.listeners.connected(number);
                     continue;
-                };
-                if event.is_readable() || event.is_read_closed() || event.is_error() {
-                    peer.read_closed |= event.is_read_closed() || event.is_error();
-                    readable.push(key);
                 }
-                if event.is_writable() && (peer.blocked || !peer.output.is_empty()) {
-                    peer.blocked = false;
-                    writable.push(key);
+                Recipient::Handshake(number) => {
+                    self.handshakes.wake(number);
+                    continue;
                 }
+                Recipient::Connection(key) => key,
+            };
+            let Some(peer) = self.peers.get_mut(key) else {
+                continue;
+            };
+            if event.is_readable() || event.is_read_closed() || event.is_error() {
+                peer.read_closed |= event.is_read_closed() || event.is_error();
+                readable.push(key);
+            }
+            if event.is_writable() {
+                peer.push_own();
+            }
+            if event.is_writable() && (peer.socket.has_room() || !peer.output.is_empty()) {
+                writable.push(key);
             }
         }
-        for listener in &mut self.listeners {
-            if listener.state == Backlog::Starved {
-                listener.state = Backlog::Waiting;
-            }
-        }
+        let tls = self.gate.tls.as_deref();
+        self.handshakes.work(tls, &self.counters);
+        self.listeners.try_again();
         self.idle.0.store(
             readable.is_empty() && writable.is_empty(),
             Ordering::Relaxed,
         );
+        self.reactor.was_woken()
     }
 
     fn accept(&mut self) -> Option<Newcomer> {
-        for listener in &mut self.listeners {
-            while listener.state == Backlog::Waiting {
-                let accepted = if self.peers.len() < self.peers_max {
-                    listener.socket.accept()
-                } else {
-                    Err(io::Error::other(
-                        "as many are open as the descriptor pool allows",
-                    ))
-                };
-                match accepted {
-                    Ok((socket, address)) => {
-                        self.newcomer = Some(socket);
-                        return Some(Newcomer {
-                            port: listener.port,
-                            peer: address.to_string(),
-                        });
-                    }
-                    Err(error) => listener.refuse(&error),
-                }
-            }
-        }
-        None
+        let arriving = self.arriving()?;
+        let rights = arriving.tls.as_ref().and_then(|tls| tls.rights.clone());
+        let newcomer = Newcomer {
+            endpoint: arriving.accepted.endpoint,
+            peer: arriving.accepted.address.to_string(),
+            rights,
+        };
+        self.newcomer = Some(arriving);
+        Some(newcomer)
     }
 
     fn adopt(&mut self, key: ConnectionKey) {
-        let Some(mut socket) = self.newcomer.take() else {
+        let Some(Arriving { accepted, tls }) = self.newcomer.take() else {
             return;
         };
-        let token = Token(key.data().as_ffi() as usize);
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let registered = self.poll.registry().register(&mut socket, token, interest);
-        let broken = registered.err().map(|error| {
-            tracing::warn!("a new connection cannot be watched, and is closed: {error}");
-            self.unwatched.push(key);
-            error.to_string()
-        });
-        self.peers.insert(
-            key,
-            Peer {
-                socket,
-                kept: Vec::new(),
-                output: Vec::new(),
-                sent: 0,
-                blocked: false,
-                read_closed: false,
-                broken,
-            },
-        );
+        let Accepted {
+            mut socket,
+            endpoint,
+            address,
+            ..
+        } = accepted;
+        let registered = match &tls {
+            None => self.reactor.watch_connection(&mut socket, key),
+            Some(_) => self.reactor.watch_known(&mut socket, key),
+        };
+        let socket = match &tls {
+            None => self.sockets.insert(key, socket),
+            // Storage does not find it, and leaves its bytes to be sealed and opened.
+            Some(_) => Socket::apart(socket),
+        };
+        let mut peer = Peer::new(endpoint, address, socket);
+        if tls.is_some() {
+            self.due.push(key);
+        }
+        peer.tls = tls;
+        if let Err(error) = registered {
+            tracing::warn!("cannot poll a new connection, it is closed: {error}");
+            peer.break_off(error.to_string());
+            self.due.push(key);
+        }
+        self.peers.insert(key, peer);
     }
 
     fn stop_accepting(&mut self) {
-        self.listeners.clear();
+        self.listeners = Listeners::default();
+        self.handshakes = Handshakes::default();
     }
 
     fn receive(&mut self, key: ConnectionKey, budget: usize) -> Received {
@@ -349,23 +322,34 @@ impl Network for SocketNetwork {
         if let Some(reason) = &peer.broken {
             return Received::Broken(reason.clone());
         }
-        if peer.kept.len() > KEPT_COPIED_BYTES_MAX {
-            return peer.receive_more(budget);
+        let Arrivals {
+            bytes,
+            sealed,
+            filled,
+        } = &mut self.arrivals;
+        let received = if peer.kept().len() > KEPT_COPIED_BYTES_MAX {
+            *filled = None;
+            let limit = bytes.len().min(budget);
+            peer.receive_more(sealed, &mut bytes[..limit])
+        } else {
+            let mut end = peer.kept().len();
+            bytes[..end].copy_from_slice(peer.kept());
+            peer.forget_kept();
+            let limit = bytes.len().min(end + budget);
+            let received = peer.receive_into(sealed, &mut bytes[..limit], &mut end);
+            *filled = Some((key, end));
+            received
+        };
+        if peer.is_behind() {
+            self.due.push(key);
         }
-        let arrivals = &mut self.arrivals;
-        let mut end = peer.kept.len();
-        arrivals.bytes[..end].copy_from_slice(&peer.kept);
-        peer.kept.clear();
-        let limit = arrivals.bytes.len().min(end + budget);
-        let received = peer.receive_into(&mut arrivals.bytes[..limit], &mut end);
-        arrivals.filled = Some((key, end));
         received
     }
 
     fn input(&self, key: ConnectionKey) -> &[u8] {
         match self.arrivals.filled {
             Some((owner, end)) if owner == key => &self.arrivals.bytes[..end],
-            _ => self.peers.get(key).map_or(&[], |peer| &peer.kept),
+            _ => self.peers.get(key).map_or(&[], |peer| peer.kept()),
         }
     }
 
@@ -375,14 +359,10 @@ impl Network for SocketNetwork {
         };
         match self.arrivals.filled {
             Some((owner, end)) if owner == key => {
-                peer.kept
-                    .extend_from_slice(&self.arrivals.bytes[count..end]);
+                peer.keep(&self.arrivals.bytes[count..end]);
                 self.arrivals.filled = None;
             }
-            _ => drop(peer.kept.drain(..count)),
-        }
-        if peer.kept.is_empty() && peer.kept.capacity() > BUFFER_KEPT_BYTES {
-            peer.kept = Vec::new();
+            _ => peer.consume_kept(count),
         }
     }
 
@@ -397,134 +377,45 @@ impl Network for SocketNetwork {
     }
 
     fn transmit(&mut self, key: ConnectionKey, more: bool) -> Transmitted {
-        let peer = self.peer(key);
-        let flags = if more {
-            SendFlags::NOSIGNAL | SendFlags::MORE
-        } else {
-            SendFlags::NOSIGNAL
-        };
-        while peer.sent < peer.output.len() {
-            match rustix::net::send(&peer.socket, &peer.output[peer.sent..], flags) {
-                Ok(count) => peer.sent += count,
-                Err(Errno::AGAIN) => return Transmitted::Partly,
-                Err(Errno::INTR) => {}
-                Err(error) => {
-                    peer.forget_output();
-                    return Transmitted::Broken(io::Error::from(error).to_string());
-                }
-            }
+        let transmitted = self.peer(key).transmit(more);
+        if transmitted == Transmitted::All {
+            // A peer that has received the rest of a file sends its next message as soon.
+            self.reactor.answered();
         }
-        peer.forget_output();
-        // A peer that takes the rest of a file is as near to its next word.
-        self.busy_poll.answered();
-        Transmitted::All
+        transmitted
     }
 
     fn acknowledge(&mut self, key: ConnectionKey) {
-        // A peer that is gone needs no answer.
-        let _ = rustix::net::sockopt::set_tcp_quickack(&self.peer(key).socket, true);
-    }
-
-    fn descriptor(&self, key: ConnectionKey) -> Option<BorrowedFd<'_>> {
-        self.peers.get(key).map(|peer| peer.socket.as_fd())
-    }
-
-    fn source(&self, key: ConnectionKey) -> Option<BorrowedFd<'_>> {
-        self.descriptor(key)
-    }
-
-    fn wait_for_room(&mut self, key: ConnectionKey) {
-        self.peer(key).blocked = true;
+        // A peer that is gone needs no reply.
+        let _ = rustix::net::sockopt::set_tcp_quickack(&self.peer(key).socket.stream, true);
     }
 
     fn close(&mut self, key: ConnectionKey) {
-        // Closing the descriptor takes it out of the poll.
-        self.peers.remove(key);
-    }
-}
-
-impl Listener {
-    /// What an accept that failed says of those that wait.
-    fn refuse(&mut self, error: &io::Error) {
-        self.state = match error.kind() {
-            io::ErrorKind::WouldBlock => Backlog::Empty,
-            // The peer gave up meanwhile, or a signal came: the next may be there.
-            io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => Backlog::Waiting,
-            _ => Backlog::Starved,
-        };
-        match self.state {
-            Backlog::Empty => self.has_said = false,
-            Backlog::Starved if !self.has_said => {
-                self.has_said = true;
-                tracing::warn!("{} connections have to wait: {error}", self.port.name());
-            }
-            Backlog::Waiting | Backlog::Starved => {}
-        }
-    }
-}
-
-impl Peer {
-    /// Fills `bytes` from `end` on.
-    fn receive_into(&mut self, bytes: &mut [u8], end: &mut usize) -> Received {
-        while *end < bytes.len() {
-            let wanted = bytes.len() - *end;
-            match self.socket.read(&mut bytes[*end..]) {
-                Ok(0) => return Received::Ended,
-                Ok(count) => {
-                    *end += count;
-                    // All there was: the next byte brings its own event.
-                    if count < wanted && !self.read_closed {
-                        return Received::Drained;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Received::Drained;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Received::Broken(error.to_string()),
-            }
-        }
-        Received::More
-    }
-
-    /// Goes on with a message of which much has come.
-    fn receive_more(&mut self, budget: usize) -> Received {
-        let mut bytes = std::mem::take(&mut self.kept);
-        let mut end = bytes.len();
-        bytes.resize(end + budget, 0);
-        let received = self.receive_into(&mut bytes, &mut end);
-        bytes.truncate(end);
-        self.kept = bytes;
-        received
-    }
-
-    fn forget_output(&mut self) {
-        self.sent = 0;
-        if self.output.capacity() > BUFFER_KEPT_BYTES {
-            self.output = Vec::new();
-        } else {
-            self.output.clear();
+        // Closing the descriptor removes it from the poll.
+        self.sockets.remove(key);
+        if let Some(mut peer) = self.peers.remove(key) {
+            peer.say_end();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write as _};
+
+    use socket2::SockRef;
+
     use super::*;
-    use crate::os::busy_poll::MOMENT;
+    use crate::addresses::Allowed;
+    use crate::os::busy_poll::{self, BusyPoll};
+    use crate::os::signals::Stop;
 
     /// A network that has accepted a connection, and its peer.
     fn accepted() -> (SocketNetwork, std::net::TcpStream) {
-        let mut network = SocketNetwork::new(
-            Stop::default(),
-            Idle::default(),
-            1,
-            Watch::default(),
-            BusyPoll::new(MOMENT),
-        )
-        .unwrap();
+        let reactor = Reactor::new(Stop::default(), BusyPoll::new(busy_poll::DEFAULT)).unwrap();
+        let mut network = SocketNetwork::new(reactor, Idle::default(), 1, TcpTimeouts::default());
         let address = network
-            .listen(Port::Control, "127.0.0.1:0".parse().unwrap())
+            .listen(Endpoint::Control, "127.0.0.1:0".parse().unwrap())
             .unwrap();
         let peer = std::net::TcpStream::connect(address).unwrap();
         network.poll(None, &mut Vec::new(), &mut Vec::new());
@@ -535,36 +426,117 @@ mod tests {
     #[test]
     fn a_connection_that_cannot_be_waited_for_ends() {
         let (mut network, mut peer) = accepted();
-        // It is in the poll already: the kernel refuses it a second time.
-        let socket = network.newcomer.as_mut().unwrap();
-        let registry = network.poll.registry();
-        registry
-            .register(socket, Token(usize::MAX), Interest::WRITABLE)
-            .unwrap();
+        // It is registered already: the kernel refuses a second registration.
+        let socket = &mut network.newcomer.as_mut().unwrap().accepted.socket;
         let mut keys = slotmap::SlotMap::<ConnectionKey, ()>::with_key();
         let key = keys.insert(());
+        network.reactor.watch_connection(socket, key).unwrap();
         network.adopt(key);
         assert_eq!(network.patience(None), Some(Duration::ZERO));
         let mut readable = Vec::new();
         network.poll(None, &mut readable, &mut Vec::new());
+        // Its end is an event of its own.
+        readable.dedup();
         assert_eq!(readable, [key]);
         assert!(matches!(network.receive(key, 1), Received::Broken(_)));
         network.close(key);
         assert_eq!(peer.read(&mut [0]).unwrap(), 0);
-        assert!(network.unwatched.is_empty());
+        assert!(network.due.is_empty());
+    }
+
+    fn producers(list: &str) -> Gate {
+        Gate {
+            producers: Allowed::parse(list).unwrap(),
+            ..Gate::default()
+        }
+    }
+
+    #[test]
+    fn a_stranger_is_closed_at_accept_and_others_come_in() {
+        let (mut network, _peer) = accepted();
+        network.newcomer = None;
+        let address = network
+            .listen(Endpoint::Live, "127.0.0.1:0".parse().unwrap())
+            .unwrap();
+        let control = network
+            .listen(Endpoint::Control, "127.0.0.1:0".parse().unwrap())
+            .unwrap();
+        network.next_gate().put(producers("none,192.0.2.0/24"));
+        let mut strangers = [(); 3].map(|()| std::net::TcpStream::connect(control).unwrap());
+        let _viewer = std::net::TcpStream::connect(address).unwrap();
+        let newcomer = loop {
+            network.poll(None, &mut Vec::new(), &mut Vec::new());
+            if let Some(newcomer) = network.accept() {
+                break newcomer;
+            }
+        };
+        assert_eq!(newcomer.endpoint, Endpoint::Live);
+        while network.accept().is_some() {}
+        for stranger in &mut strangers {
+            assert_eq!(stranger.read(&mut [0]).unwrap_or(0), 0);
+        }
+    }
+
+    #[test]
+    fn a_new_gate_ends_those_alone_that_it_does_not_let_in() {
+        for (list, ends) in [("192.0.2.0/24", false), ("none,192.0.2.0/24", true)] {
+            let (mut network, mut peer) = accepted();
+            let mut keys = slotmap::SlotMap::<ConnectionKey, ()>::with_key();
+            let key = keys.insert(());
+            network.adopt(key);
+            network.next_gate().put(producers(list));
+            let (mut readable, mut writable) = (Vec::new(), Vec::new());
+            network.poll(Some(Duration::ZERO), &mut readable, &mut writable);
+            let broken = matches!(network.receive(key, 1), Received::Broken(_));
+            assert_eq!(broken, ends, "{list}");
+            if ends {
+                assert!(readable.contains(&key) && writable.contains(&key));
+                assert!(matches!(
+                    network.transmit(key, false),
+                    Transmitted::Broken(_)
+                ));
+                network.close(key);
+                assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_takes_the_memory_of_what_has_come() {
+        let (mut network, mut peer) = accepted();
+        let mut keys = slotmap::SlotMap::<ConnectionKey, ()>::with_key();
+        let key = keys.insert(());
+        network.adopt(key);
+        let mut sent = 0;
+        for size in [KEPT_COPIED_BYTES_MAX + 1, 1, 1000, 100_000] {
+            peer.write_all(&vec![7; size]).unwrap();
+            sent += size;
+            while network.input(key).len() < sent {
+                let received = network.receive(key, ARRIVALS_BYTES);
+                assert!(matches!(received, Received::Drained | Received::More));
+                network.consume(key, 0);
+            }
+            let kept = &network.peers[key].kept;
+            assert_eq!(*kept, vec![7; sent]);
+            assert!(
+                kept.capacity() <= 2 * sent,
+                "{} for {sent}",
+                kept.capacity()
+            );
+        }
     }
 
     #[test]
     fn a_connection_is_watched_as_its_listener_was_told() {
-        let watch = Watch::default();
+        let timeouts = TcpTimeouts::default();
         let (network, _peer) = accepted();
-        let socket = network.newcomer.unwrap();
-        let socket = SockRef::from(&socket);
+        let newcomer = network.newcomer.unwrap();
+        let socket = SockRef::from(&newcomer.accepted.socket);
         assert!(socket.tcp_nodelay().unwrap());
         assert!(socket.keepalive().unwrap());
         assert_eq!(
             socket.tcp_keepalive_time().unwrap(),
-            watch.keep_alive.unwrap().idle.unwrap()
+            timeouts.keep_alive.unwrap().idle.unwrap()
         );
     }
 }

@@ -1,77 +1,83 @@
-//! The files that are open, of which only so many have a descriptor.
+//! The open files, with a limited number of descriptors (second-chance eviction).
 //!
-//! One more, and the one that was not used for longest gives its descriptor up; it is
-//! opened again by its path when it is used. So paths are kept true when directories
-//! are renamed, and a file that has no name any more keeps its descriptor.
+//! At the limit, a file that was not used lately is suspended: its descriptor is closed,
+//! and the file is opened again by its path when it is used. So paths are updated when
+//! directories are renamed, and a file whose name was removed keeps its descriptor.
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::hash::BuildHasher;
 use std::io;
 
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
-use hashbrown::HashTable;
-use rustc_hash::FxBuildHasher;
 use slotmap::SecondaryMap;
 
+use super::names::{Names, Place};
 use super::root::Root;
 
 #[derive(Debug)]
 pub struct OpenFiles {
     files: SecondaryMap<FileKey, Open>,
-    /// Those that have a name, by their path.
-    by_path: HashTable<FileKey>,
-    /// Those that may give up their descriptor, in turn. One that was used since its
-    /// last turn is passed over once. Closed files may be among them.
+    /// The files that have a name.
+    names: Names,
+    /// Files that may be suspended, in turn. A file that was used since its last turn is
+    /// skipped once. Closed files may be among them.
     turn: VecDeque<FileKey>,
-    /// How many have a descriptor.
+    /// Number of files with a descriptor.
     open: usize,
     open_max: usize,
+    /// Number of files without a name: each keeps its descriptor until it is closed.
+    nameless: usize,
 }
 
 #[derive(Debug)]
 struct Open {
     /// None: suspended.
     file: Option<File>,
-    /// Where it is, or was when it still had a name.
-    path: RelativePath,
+    at: At,
     used: bool,
+}
+
+#[derive(Debug)]
+enum At {
+    Named(Place),
+    /// Its last path, for messages.
+    Nameless(RelativePath),
 }
 
 impl OpenFiles {
     pub fn new(open_max: usize) -> Self {
         Self {
             files: SecondaryMap::new(),
-            by_path: HashTable::new(),
+            names: Names::default(),
             turn: VecDeque::new(),
             open: 0,
             open_max,
+            nameless: 0,
         }
     }
 
-    /// Where a file is, or was when it still had a name.
-    pub fn path(&self, key: FileKey) -> &RelativePath {
-        &self.files.get(key).expect(HELD).path
+    /// The path of a file, or its last path if the name was removed.
+    pub fn path(&self, key: FileKey) -> RelativePath {
+        match &self.files.get(key).expect(HELD).at {
+            At::Named(place) => self.names.path(*place).unwrap_or_default(),
+            At::Nameless(path) => path.clone(),
+        }
     }
 
-    /// Makes a file there.
+    /// Creates a file at a path.
     pub fn create(&mut self, key: FileKey, path: &RelativePath, root: &mut Root) -> io::Result<()> {
         self.make_room();
         let file = root.create_file(path)?;
-        if let Some(gone) = self.named(path) {
-            // Somebody else took its name away.
-            self.unname(gone);
-        }
+        let place = self.names.insert(path, key);
         self.files.insert(
             key,
             Open {
                 file: Some(file),
-                path: path.clone(),
+                at: At::Named(place),
                 used: false,
             },
         );
-        self.name(key);
         self.open += 1;
         if self.turn.len() > 2 * self.files.len() {
             self.turn.retain(|key| self.files.contains_key(*key));
@@ -84,8 +90,8 @@ impl OpenFiles {
     pub fn file(&mut self, key: FileKey, root: &mut Root) -> io::Result<&File> {
         if self.files.get(key).expect(HELD).file.is_none() {
             self.make_room();
-            let open = self.files.get_mut(key).expect(HELD);
-            open.file = Some(root.open_file(&open.path)?);
+            let file = root.open_file(&self.path(key))?;
+            self.files.get_mut(key).expect(HELD).file = Some(file);
             self.open += 1;
             self.turn.push_back(key);
         }
@@ -99,66 +105,48 @@ impl OpenFiles {
     }
 
     pub fn close(&mut self, key: FileKey) {
-        if !self.files.contains_key(key) {
+        let Some(closed) = self.files.remove(key) else {
             return;
+        };
+        match closed.at {
+            At::Named(place) => self.names.remove(place),
+            At::Nameless(_) => self.nameless -= 1,
         }
-        self.unname(key);
-        let closed = self.files.remove(key);
-        self.open -= usize::from(closed.is_some_and(|closed| closed.file.is_some()));
+        self.open -= usize::from(closed.file.is_some());
     }
 
-    /// The file of this path is to lose its name: it can never be opened again.
+    /// The name of the file at this path is about to be removed. The file cannot be opened
+    /// again, so it gets its descriptor now. A quarter of all descriptors stays for files
+    /// with a name, so that these can always be created and opened in turn.
     pub fn keep_nameless(&mut self, path: &RelativePath, root: &mut Root) -> io::Result<()> {
-        if let Some(key) = self.named(path) {
+        if let Some(key) = self.names.file(path) {
+            if self.nameless >= self.open_max - self.open_max / 4 {
+                let count = self.nameless;
+                return Err(io::Error::other(format!(
+                    "{count} files without a name are open, as many as the descriptor pool allows"
+                )));
+            }
             match self.file(key, root) {
-                // Somebody else took its name away before.
+                // Another process removed its name before.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 opened => drop(opened?),
             }
-            self.unname(key);
+            let nameless = At::Nameless(path.clone());
+            let open = self.files.get_mut(key).expect(HELD);
+            if let At::Named(place) = std::mem::replace(&mut open.at, nameless) {
+                self.names.remove(place);
+                self.nameless += 1;
+            }
         }
         Ok(())
     }
 
-    /// What was at `from`, or below, is at `to` now.
+    /// Updates the paths at or below `from` after a rename to `to`.
     pub fn renamed(&mut self, from: &RelativePath, to: &RelativePath) {
-        let moved: Vec<_> = self
-            .by_path
-            .iter()
-            .filter_map(|key| Some((*key, moved(self.path(*key), from, to)?)))
-            .collect();
-        for (key, path) in moved {
-            self.unname(key);
-            if let Some(other) = self.named(&path) {
-                self.unname(other);
-            }
-            self.files.get_mut(key).expect(HELD).path = path;
-            self.name(key);
-        }
+        self.names.rename(from, to);
     }
 
-    /// Whose name a path is.
-    fn named(&self, path: &RelativePath) -> Option<FileKey> {
-        let is_there = |key: &FileKey| self.path(*key) == path;
-        self.by_path.find(hash(path), is_there).copied()
-    }
-
-    /// The file's path is its name, and that of no other.
-    fn name(&mut self, key: FileKey) {
-        let files = &self.files;
-        let hash = |key: &FileKey| hash(&files.get(*key).expect(HELD).path);
-        self.by_path.insert_unique(hash(&key), key, hash);
-    }
-
-    /// The file has no name any more.
-    fn unname(&mut self, key: FileKey) {
-        let hash = hash(self.path(key));
-        if let Ok(entry) = self.by_path.find_entry(hash, |other| *other == key) {
-            entry.remove();
-        }
-    }
-
-    /// Suspends files until one more can be opened; fewer where all others are nameless.
+    /// Suspends files until one more can be opened; files without a name are not suspended.
     fn make_room(&mut self) {
         while self.open >= self.open_max {
             let Some(key) = self.turn.pop_front() else {
@@ -167,9 +155,12 @@ impl OpenFiles {
             let Some(open) = self.files.get_mut(key) else {
                 continue;
             };
-            let is_it = |other: &FileKey| *other == key;
-            if self.by_path.find(hash(&open.path), is_it).is_none() {
-                // Nameless: it has no turn any more.
+            let has_name = match open.at {
+                At::Named(place) => self.names.has_path(place),
+                At::Nameless(_) => false,
+            };
+            if !has_name {
+                // It cannot be opened again, so it is not suspended.
             } else if open.used {
                 open.used = false;
                 self.turn.push_back(key);
@@ -179,15 +170,6 @@ impl OpenFiles {
             }
         }
     }
-}
-
-/// Where a path leads after a rename; none if it is not touched.
-pub fn moved(path: &RelativePath, from: &RelativePath, to: &RelativePath) -> Option<RelativePath> {
-    path.below(from).map(|rest| to.join(&rest))
-}
-
-fn hash(path: &RelativePath) -> u64 {
-    FxBuildHasher.hash_one(path)
 }
 
 const HELD: &str = "law of holds: a file is used while somebody holds it";
@@ -249,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_used_keeps_its_descriptor() {
+    fn a_used_file_keeps_its_descriptor() {
         let mut test = Test::new(3);
         let keys = ["a", "b", "c"].map(|path| test.create(path));
         test.write(keys[0], 0, "a");
@@ -280,7 +262,7 @@ mod tests {
         test.write(other, 0, "other");
         assert_eq!(test.text("archive/file"), "moved");
         assert_eq!(test.text("live-not"), "other");
-        assert_eq!(test.files.path(moved), &at("archive/file"));
+        assert_eq!(test.files.path(moved), at("archive/file"));
     }
 
     #[test]
@@ -323,6 +305,34 @@ mod tests {
     }
 
     #[test]
+    fn files_with_a_name_have_descriptors_however_many_have_none() {
+        let mut test = Test::new(8);
+        let mut nameless = Vec::new();
+        let refused = loop {
+            let key = test.create("ring");
+            if let Err(reason) = test.files.keep_nameless(&at("ring"), &mut test.root) {
+                break reason;
+            }
+            fs::remove_file(test.directory.path().join("ring")).unwrap();
+            nameless.push(key);
+        };
+        assert_eq!(nameless.len(), 6);
+        let told = "6 files without a name are open, as many as the descriptor pool allows";
+        assert_eq!(refused.to_string(), told);
+        for turn in 0..20 {
+            let other = test.create(&format!("other-{turn}"));
+            test.write(other, 0, "other");
+            assert!(test.files.open <= 8);
+        }
+        test.files.close(nameless[0]);
+        test.remove("ring");
+        for key in nameless.drain(1..) {
+            test.files.close(key);
+        }
+        assert_eq!(test.files.nameless, 1);
+    }
+
+    #[test]
     fn closed_files_are_forgotten() {
         let mut test = Test::new(2);
         for turn in 0..1000 {
@@ -331,6 +341,7 @@ mod tests {
         }
         assert_eq!(test.files.open, 0);
         assert!(test.files.turn.len() < 10);
-        assert!(test.files.by_path.is_empty());
+        let last = at("999");
+        assert_eq!(test.files.names.file(&last), None);
     }
 }

@@ -1,11 +1,11 @@
-//! A small file that tells others of this relay, and goes with it.
+//! A small file for other programs (pid file, port files), removed when the relay ends.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Removed when dropped, unless another relay has put its own there meanwhile.
+/// Removed when dropped, unless another relay has replaced it.
 #[derive(Debug)]
 pub struct OwnFile {
     path: PathBuf,
@@ -13,10 +13,10 @@ pub struct OwnFile {
 }
 
 impl OwnFile {
-    /// Writes a file that appears whole: whoever waits for it never reads a part.
+    /// Writes a file atomically: a process that waits for it never reads a part.
     pub fn write(path: &Path, mode: u32, text: &str) -> io::Result<Self> {
         let directory = path.parent().unwrap_or(Path::new("."));
-        // Other relays may write the same file at this moment.
+        // Other relays may write the same file at the same time.
         let mut file = tempfile::Builder::new()
             .permissions(Permissions::from_mode(mode))
             .tempfile_in(directory)?;
@@ -29,7 +29,7 @@ impl OwnFile {
         })
     }
 
-    /// Takes a file that was made otherwise: a socket, say.
+    /// Takes ownership of an existing file, such as a socket.
     pub fn adopt(path: &Path) -> io::Result<Self> {
         let metadata = fs::symlink_metadata(path)?;
         Ok(Self {
@@ -88,7 +88,7 @@ mod tests {
                 });
             }
         });
-        // Whose file it was has taken it away, unless another's took its place just then.
+        // The owner of the old file has removed it, or another relay has just replaced it.
         let _ = fs::remove_file(path);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }

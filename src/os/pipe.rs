@@ -1,5 +1,4 @@
-//! A pipe through which bytes go from a socket to a file without being copied on the
-//! way.
+//! Zero-copy from a socket to a file: `splice` through a pipe.
 
 use std::fs::File;
 use std::io;
@@ -8,7 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags};
 
-/// Made when it is first needed; empty between uses.
+/// Created at first use; empty between uses.
 #[derive(Debug, Default)]
 pub struct Pipe(Option<Ends>);
 
@@ -18,13 +17,13 @@ struct Ends {
     into: OwnedFd,
 }
 
-/// What a pipe may hold without privileges.
+/// Maximum size of a pipe for an unprivileged process.
 const PIPE_BYTES: usize = 1024 * 1024;
 
 impl Pipe {
-    /// Moves at most `length` bytes of a socket into the pipe; gives how many. None
-    /// where the socket has none, has ended or is broken: a receive tells which. None
-    /// either where there can be no pipe.
+    /// Moves at most `length` bytes of a socket into the pipe, and returns how many. 0 if
+    /// the socket has none, has ended or is broken (a receive then tells which), or if
+    /// there is no pipe.
     pub fn fill(&mut self, from: BorrowedFd<'_>, length: u64) -> u64 {
         if self.0.is_none() {
             self.0 = Ends::new().ok();
@@ -35,8 +34,8 @@ impl Pipe {
         moved.unwrap_or(0) as u64
     }
 
-    /// Moves the bytes that are in the pipe to their place in a file. Those that the
-    /// file does not take are dropped.
+    /// Moves the bytes in the pipe to an offset of a file. Bytes that cannot be written are
+    /// dropped.
     pub fn empty_into(&mut self, file: &File, offset: u64, bytes: u64) -> io::Result<()> {
         let Some(ends) = &self.0 else { return Ok(()) };
         let end = offset + bytes;
@@ -62,7 +61,7 @@ impl Pipe {
 impl Ends {
     fn new() -> io::Result<Self> {
         let (out, into) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-        // A smaller one does its work in more steps.
+        // A smaller pipe works too, with more calls.
         let _ = rustix::pipe::fcntl_setpipe_size(&into, PIPE_BYTES);
         Ok(Self { out, into })
     }
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_does_not_take_is_not_in_the_next() {
+    fn bytes_that_one_file_refused_are_not_written_to_the_next() {
         let (near, mut far) = sockets();
         let full = File::options().write(true).open("/dev/full").unwrap();
         let file = tempfile::tempfile().unwrap();

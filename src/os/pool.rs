@@ -1,17 +1,17 @@
-//! How many descriptors the relay may have open, and for what.
+//! The pool of descriptors: shares for connections and for files.
 //!
-//! Half are for connections, half for files: neither can take all from the other. Files
-//! that find no place are closed and opened again when they are used; connections wait
-//! to be accepted.
+//! Half are for connections, half for files, so neither can starve the other. At the limit,
+//! files are suspended and opened again when they are used, and connections wait in the
+//! backlog.
 
 use super::directories::HANDLES_MAX;
 
-/// Kept for what is always open (standard streams, the poll and its signals, listeners,
-/// the output directory, the health socket and its clients) and for directories that
-/// were used lately.
+/// Reserved for descriptors that are always open (standard streams, the poll and its
+/// signals, listeners, the output directory, the health socket and its clients) and for the
+/// cache of directories.
 const RESERVED: u64 = 28 + HANDLES_MAX as u64;
 
-/// A share of the descriptors of a process.
+/// The shares of the descriptors of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
     pub connections: usize,
@@ -19,7 +19,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Shares out this many, of which there are at least as many as are reserved.
+    /// Divides `descriptors`, less the reserved ones, at least two.
     pub fn of(descriptors: u64) -> Self {
         let shared = descriptors.saturating_sub(RESERVED).max(2);
         let connections = shared / 2;

@@ -1,11 +1,11 @@
-//! Locks on single numbers of an open directory.
+//! Locks on numbers: byte-range locks (`F_OFD_SETLK`) on a directory's descriptor.
 //!
-//! The kernel keeps locks on ranges of bytes for a handle, whether the bytes are there or
-//! not, and for directories too. They go with the handle, so with the process however it
-//! ends, and hold whatever process namespace somebody looks from. A directory's handle can
-//! have shared ones only: many may hold a number, and anybody can ask whether somebody
-//! does. One descriptor is enough for as many numbers as are wanted, which a lock on each
-//! of thousands of directories would not be.
+//! The kernel allows byte-range locks beyond the end of a file, and on directories. It
+//! releases them with the descriptor, so with the process however it ends, and they are
+//! visible across process namespaces (containers). A directory's descriptor can have shared
+//! locks only: many processes may hold a number, and any process can test whether it is
+//! held. One descriptor is enough for any number of locks; a lock on each of thousands of
+//! directories would need thousands.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::{fmt, io};
@@ -15,8 +15,8 @@ use std::{fmt, io};
 pub struct Number(i64);
 
 impl Number {
-    /// The lock of a directory: its inode number, which no other directory of the same
-    /// file system has while it is there.
+    /// The number of a directory: its inode number, unique in a file system while the
+    /// directory exists.
     pub fn of_inode(inode: u64) -> Self {
         Self::from(inode)
     }
@@ -35,7 +35,7 @@ impl From<u64> for Number {
     }
 }
 
-/// Holds a number until it is let go, or the handle closes.
+/// Locks a number until it is unlocked, or the descriptor is closed.
 pub fn hold(directory: impl AsFd, number: Number) -> io::Result<()> {
     ask(&directory, libc::F_OFD_SETLK, libc::F_RDLCK, number.0, 1).map(drop)
 }
@@ -44,18 +44,18 @@ pub fn let_go(directory: impl AsFd, number: Number) -> io::Result<()> {
     ask(&directory, libc::F_OFD_SETLK, libc::F_UNLCK, number.0, 1).map(drop)
 }
 
-/// Whether somebody holds it through another handle.
+/// Whether it is held through another descriptor.
 pub fn is_held(directory: impl AsFd, number: Number) -> io::Result<bool> {
     ask(&directory, libc::F_OFD_GETLK, libc::F_WRLCK, number.0, 1)
 }
 
-/// Whether somebody holds any number through another handle.
+/// Whether any number is held through another descriptor.
 pub fn is_any_held(directory: impl AsFd) -> io::Result<bool> {
     let to_the_end = 0;
     ask(&directory, libc::F_OFD_GETLK, libc::F_WRLCK, 0, to_the_end)
 }
 
-/// Gives whether the kernel names a lock that is in the way.
+/// Whether the kernel reports a conflicting lock.
 fn ask(
     directory: &impl AsFd,
     command: libc::c_int,

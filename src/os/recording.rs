@@ -1,10 +1,14 @@
-//! Signs of a relay in its output directory, for others: that it writes there, in which
-//! directories it records, and afterwards that it was killed.
+//! Locks and signs of a relay in its output directory, for other processes: that it writes
+//! there, in which directories it records, and afterwards that it was killed.
 //!
-//! A relay shares a lock on the output directory while it runs. While sessions record it
-//! holds the number of each one's directory ([`range_lock`]), and a hidden file, the sign,
-//! is there. The sign's name has a number that its relay holds as well: a sign whose
-//! number nobody holds was left by a relay that was killed.
+//! A relay holds a shared lock on the output directory while it runs. While a session is
+//! recorded it locks the number of the session's directory ([`range_lock`]), and a hidden
+//! file, the sign, exists. The sign's name has a number that the relay locks as well: a
+//! sign whose number is not locked was left by a relay that was killed.
+//!
+//! The sign goes with the last session, not with the relay: one that is killed while it
+//! records nothing leaves nothing to repair, and where all sessions were removed, nothing is
+//! left in the output directory.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -26,13 +30,13 @@ const SIGN: &str = "recording-";
 /// The directories in which this relay records.
 #[derive(Debug, Default)]
 pub struct Recordings {
-    /// The number of each, and how many sessions record there.
+    /// The number of each directory, and the count of sessions that record there.
     directories: FxHashMap<RelativePath, (Number, u32)>,
     sign: Option<Number>,
 }
 
 impl Recordings {
-    /// One more session records in a directory.
+    /// A session begins to record in a directory.
     pub fn begin(&mut self, root: &mut Root, path: &RelativePath) -> io::Result<()> {
         if let Some((_, sessions)) = self.directories.get_mut(path) {
             *sessions += 1;
@@ -47,8 +51,8 @@ impl Recordings {
         Ok(())
     }
 
-    /// A session that recorded there is over. With the last of all the sign goes: one that
-    /// stays tells that the relay did not come so far.
+    /// A session that recorded there is over. With the last session of the relay the sign
+    /// is removed: a sign that remains shows that the relay was killed.
     pub fn end(&mut self, root: &Root, path: &RelativePath) -> io::Result<()> {
         let Some((number, sessions)) = self.directories.get_mut(path) else {
             return Ok(());
@@ -67,8 +71,8 @@ impl Recordings {
     }
 }
 
-/// Says that a relay writes in this directory, while the handle is open. Gives whether
-/// another does so too.
+/// Locks the output directory while the descriptor is open. Returns whether another relay
+/// has locked it too.
 pub fn announce(output: impl AsFd) -> io::Result<bool> {
     let output = output.as_fd();
     let alone = rustix::fs::flock(output, FlockOperation::NonBlockingLockExclusive);
@@ -87,7 +91,7 @@ pub fn signs_of_killed(output: &Path) -> io::Result<Vec<PathBuf>> {
     signs_among(output, &names)
 }
 
-/// Which of the names in a directory are signs of relays that were killed.
+/// The names in a directory that are signs of relays that were killed.
 pub fn signs_among(output: &Path, names: &[OsString]) -> io::Result<Vec<PathBuf>> {
     let mut signs = Vec::new();
     for name in names {
@@ -105,7 +109,7 @@ pub fn is_recorded(directory: &Path) -> bool {
     let Ok(directory) = directory.canonicalize() else {
         return false;
     };
-    // A process that may not be read cannot be asked.
+    // The directory of a process of another user cannot be read.
     let chain: Vec<_> = directory
         .ancestors()
         .filter_map(|path| {
@@ -130,7 +134,8 @@ fn open(directory: &Path) -> io::Result<File> {
         .open(directory)
 }
 
-/// Makes a sign. Its number is held before it is there: nobody sees it without.
+/// Creates a sign. Its number is locked before, so that no process sees the sign without
+/// the lock.
 fn set_sign(output: BorrowedFd<'_>) -> io::Result<Number> {
     loop {
         let number = fastrand::u64(..);
@@ -150,7 +155,7 @@ fn set_sign(output: BorrowedFd<'_>) -> io::Result<Number> {
 
 fn remove_sign(output: BorrowedFd<'_>, sign: Number) -> io::Result<()> {
     match rustix::fs::unlinkat(output, name_of(sign), AtFlags::empty()) {
-        // The whole output directory may be gone, and the sign with it.
+        // The output directory may have been removed, with the sign.
         Ok(()) | Err(Errno::NOENT) => {}
         Err(error) => return Err(error.into()),
     }
@@ -234,7 +239,7 @@ mod tests {
         assert_eq!(test.signs(), 1);
         test.end("host/other");
         assert_eq!(test.signs(), 0);
-        // Nobody began there.
+        // No session began there.
         test.end("host/one");
     }
 
@@ -243,14 +248,14 @@ mod tests {
         let mut test = Test::new();
         test.begin("host/one");
         assert!(signs_of_killed(test.output.path()).unwrap().is_empty());
-        // As the kernel does it for a process that is killed.
+        // The kernel closes the descriptor like this when a process is killed.
         test.root = Root::open(test.output.path()).unwrap();
         assert_eq!(signs_of_killed(test.output.path()).unwrap().len(), 1);
         assert!(!test.is_recorded("host/one"));
         test.recordings = Recordings::default();
         test.begin("host/one");
         test.end("host/one");
-        // Its own goes, that of the other stays.
+        // Its own sign is removed, that of the other stays.
         assert_eq!(signs_of_killed(test.output.path()).unwrap().len(), 1);
     }
 

@@ -1,7 +1,7 @@
-//! A directory from whose handle everything below it is reached.
+//! A root directory: all paths are opened beneath its descriptor (`openat2`,
+//! `RESOLVE_BENEATH`).
 //!
-//! Every path is resolved beneath the handle: not even a symbolic link planted there
-//! leads out.
+//! So neither `..` nor a symbolic link in the directory leads out of it.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,46 +11,57 @@ use std::path::Path;
 use std::sync::Arc;
 
 use baton_components::path::RelativePath;
-use rustix::fs::{Access, AtFlags, Dir, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{Access, AtFlags, Dir, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use super::directories::Directories;
 
 #[derive(Debug)]
 pub struct Root {
-    handle: OwnedFd,
-    /// The device and the number of the directory itself.
+    handle: Arc<OwnedFd>,
+    /// Device and inode number of the directory itself.
     identity: (u64, u64),
-    /// None: nothing is to be held open.
+    /// None: no directory is kept open.
     directories: Option<Directories>,
 }
 
-/// What group members may do is the umask's to say, nobody else may anything.
+/// No access for others; the umask decides about the group.
 const DIRECTORY_MODE: u32 = 0o770;
 const FILE_MODE: u32 = 0o660;
 
 impl Root {
-    /// Makes the directory if it is not there, and tries whether it can be used.
+    /// Whether [`Root::open`] can be expected to succeed. Makes nothing.
+    pub fn check(path: &Path) -> io::Result<()> {
+        let there = path.ancestors().find(|above| {
+            // A symbolic link to nothing has its name, and a directory cannot get it.
+            let found = rustix::fs::lstat(*above);
+            !matches!(found, Err(Errno::NOENT))
+        });
+        let there = there.ok_or(Errno::NOENT)?;
+        check_directory(there)
+    }
+
+    /// Creates the directory if it does not exist, and checks that it can be used.
     pub fn open(path: &Path) -> io::Result<Self> {
-        fs::DirBuilder::new()
+        let made = fs::DirBuilder::new()
             .recursive(true)
             .mode(DIRECTORY_MODE)
-            .create(path)?;
+            .create(path);
+        made.map_err(|error| match error.kind() {
+            // Something has its name.
+            io::ErrorKind::AlreadyExists => Errno::NOTDIR.into(),
+            _ => error,
+        })?;
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = match rustix::fs::open(path, flags, Mode::empty()) {
-            // It may be written to, and others not see by its locks that it is.
+            // A write-only directory works, but other processes do not see its locks.
             Err(Errno::ACCESS) => rustix::fs::open(path, flags | OFlags::PATH, Mode::empty()),
             opened => opened,
         }?;
-        rustix::fs::accessat(
-            root.as_fd(),
-            ".",
-            Access::WRITE_OK | Access::EXEC_OK,
-            AtFlags::EACCESS,
-        )?;
+        may_be_used(root.as_fd())?;
         let it = rustix::fs::fstat(&root)?;
         Ok(Self {
-            handle: root,
+            handle: Arc::new(root),
             identity: (it.st_dev, it.st_ino),
             directories: None,
         })
@@ -60,37 +71,46 @@ impl Root {
         self.handle.as_fd()
     }
 
-    /// Whether the path leads here still.
+    /// The same directory for another thread.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            handle: Arc::clone(&self.handle),
+            identity: self.identity,
+            directories: None,
+        }
+    }
+
+    /// Whether the path still leads to this directory.
     pub fn is_at(&self, path: &Path) -> bool {
         rustix::fs::stat(path).is_ok_and(|it| (it.st_dev, it.st_ino) == self.identity)
     }
 
     pub fn directory(&mut self, path: &RelativePath) -> Result<Arc<OwnedFd>, Errno> {
         let known = self.directories.as_mut();
-        if let Some(known) = known.and_then(|known| known.find(path)) {
-            return Ok(known);
-        }
-        let name: &[u8] = if path.is_root() {
-            b"."
-        } else {
-            path.as_bytes()
+        let found = known.and_then(|known| known.find_at_or_above(path));
+        let opened = match found {
+            Some((handle, rest)) if rest.is_root() => return Ok(handle),
+            // A link there may lead out of that directory, and not out of this one.
+            Some((handle, rest)) => match open_directory(&*handle, rest.as_bytes()) {
+                Err(Errno::XDEV) => open_directory(&*self.handle, path.as_bytes()),
+                opened => opened,
+            },
+            None => open_directory(&*self.handle, path.as_bytes()),
         };
-        let opened = rustix::fs::openat2(
-            &self.handle,
-            name,
-            OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH,
-            Mode::empty(),
-            ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
-        )?;
-        let opened = Arc::new(opened);
-        if let Some(known) = &mut self.directories {
-            known.remember(path, &opened);
-        }
-        Ok(opened)
+        Ok(self.remember(path, opened?))
     }
 
-    /// Whether directories that were used stay open for a while: a relay that does
-    /// nothing holds nothing.
+    fn remember(&mut self, path: &RelativePath, handle: OwnedFd) -> Arc<OwnedFd> {
+        let handle = Arc::new(handle);
+        if let Some(known) = &mut self.directories {
+            known.remember(path, &handle);
+        }
+        handle
+    }
+
+    /// Enables the cache of directories. An idle relay disables it, so that it holds no
+    /// directory open.
     pub fn keep_directories(&mut self, keep: bool) {
         if !keep {
             self.directories = None;
@@ -99,35 +119,58 @@ impl Root {
         }
     }
 
-    /// Makes a directory and those above it.
-    pub fn make_directory(&mut self, path: &RelativePath) -> Result<(), Errno> {
-        match self.directory(path) {
-            Err(Errno::NOENT) => {}
-            opened => return opened.map(drop),
+    /// Makes a directory and its parents, those that are missing, each in the one above it.
+    pub fn make_directory(&mut self, path: &RelativePath) -> Result<Arc<OwnedFd>, Errno> {
+        let mut missing = Vec::new();
+        let mut there = path.clone();
+        let mut handle = loop {
+            match self.directory(&there) {
+                Err(Errno::NOENT) => {
+                    let above = there.parent().ok_or(Errno::NOENT)?;
+                    missing.push(std::mem::replace(&mut there, above));
+                }
+                opened => break opened?,
+            }
+        };
+        for path in missing.iter().rev() {
+            match make(&handle, path.name()) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error),
+            }
+            handle = Arc::new(open_directory(&*handle, path.name())?);
         }
-        if !self.claim_directory(path)? {
-            self.directory(path)?;
+        if let Some(known) = self.directories.as_mut().filter(|_| !missing.is_empty()) {
+            known.remember(path, &handle);
         }
-        Ok(())
+        Ok(handle)
     }
 
-    /// Makes a directory and those above it; false if there is something of its name.
+    /// Makes a directory and its parents; false if the name exists.
     pub fn claim_directory(&mut self, path: &RelativePath) -> Result<bool, Errno> {
-        let (above, name) = split(path).ok_or(Errno::NOENT)?;
-        self.make_directory(&above)?;
-        let above = self.directory(&above)?;
-        match rustix::fs::mkdirat(&above, name, Mode::from_raw_mode(DIRECTORY_MODE)) {
+        let above = self.make_directory(&path.parent().ok_or(Errno::NOENT)?)?;
+        match make(&above, path.name()) {
             Err(Errno::EXIST) => Ok(false),
             made => made.map(|()| true),
         }
     }
 
-    /// Whether one of the first `count` names in a directory is sought.
+    /// Whether one of the first `count` names in a directory matches.
     pub fn has_name(
         &mut self,
         directory: &RelativePath,
         count: usize,
         is_sought: fn(&[u8]) -> bool,
+    ) -> Result<bool, Errno> {
+        self.each_name(directory, count, &mut |name| is_sought(name))
+    }
+
+    /// Calls with each name in a directory until that gives true, for `count` of them at most.
+    /// Returns whether one did.
+    fn each_name(
+        &mut self,
+        directory: &RelativePath,
+        count: usize,
+        found: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<bool, Errno> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let opened = self
@@ -138,7 +181,9 @@ impl Root {
             opened => opened?,
         };
         for entry in Dir::new(opened)?.take(count) {
-            if is_sought(entry?.file_name().to_bytes()) {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." && found(name) {
                 return Ok(true);
             }
         }
@@ -156,7 +201,7 @@ impl Root {
         }
     }
 
-    /// Gives something another name, if nothing has that.
+    /// Renames without replacing: fails if the new name exists.
     pub fn rename(&mut self, from: &RelativePath, to: &RelativePath) -> Result<(), Errno> {
         let (old_parent, old) = self.parent_of(from)?;
         let (new_parent, new) = self.parent_of(to)?;
@@ -166,7 +211,7 @@ impl Root {
         }
         let flags = RenameFlags::NOREPLACE;
         match rustix::fs::renameat_with(&old_parent, old, &new_parent, new, flags) {
-            // Some file systems, NFS among them, cannot be asked for that.
+            // Some file systems, NFS among them, do not support `RENAME_NOREPLACE`.
             Err(Errno::INVAL | Errno::NOSYS) => {
                 if self.exists(to)? {
                     return Err(Errno::EXIST);
@@ -177,7 +222,7 @@ impl Root {
         }
     }
 
-    /// Removes a name; none of that name is fine.
+    /// Removes a name; it may be missing.
     pub fn unlink(&mut self, path: &RelativePath, flags: AtFlags) -> Result<(), Errno> {
         let unlinked = self
             .parent_of(path)
@@ -188,12 +233,33 @@ impl Root {
         }
     }
 
-    /// Makes a file, if there is nothing of that name.
+    /// Creates a file; fails if the name exists.
     pub fn create_file(&mut self, path: &RelativePath) -> Result<File, Errno> {
         self.file(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)
     }
 
-    /// Opens a file that is there.
+    /// Opens a file to append to it; it is made if it is missing.
+    pub fn append_to(&mut self, path: &RelativePath) -> Result<File, Errno> {
+        self.file(path, OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND)
+    }
+
+    /// The metadata of a path; of a symbolic link, its own.
+    pub fn stat(&mut self, path: &RelativePath) -> Result<Stat, Errno> {
+        let (parent, name) = self.parent_of(path)?;
+        rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// The names in a directory; none if it is missing.
+    pub fn names(&mut self, directory: &RelativePath) -> Result<Vec<Vec<u8>>, Errno> {
+        let mut names = Vec::new();
+        self.each_name(directory, usize::MAX, &mut |name| {
+            names.push(name.to_vec());
+            false
+        })?;
+        Ok(names)
+    }
+
+    /// Opens an existing file.
     pub fn open_file(&mut self, path: &RelativePath) -> Result<File, Errno> {
         self.file(path, OFlags::RDWR)
     }
@@ -205,14 +271,37 @@ impl Root {
         Ok(File::from(file))
     }
 
-    /// The handle of a path's directory, and its last name.
+    /// The descriptor of a path's directory, and its last name.
     fn parent_of<'a>(&mut self, path: &'a RelativePath) -> Result<(Arc<OwnedFd>, &'a [u8]), Errno> {
-        let (parent, name) = split(path).ok_or(Errno::ISDIR)?;
-        Ok((self.directory(&parent)?, name))
+        let parent = path.parent().ok_or(Errno::ISDIR)?;
+        Ok((self.directory(&parent)?, path.name()))
     }
 }
 
-/// A path's directory, and its last name.
-fn split(path: &RelativePath) -> Option<(RelativePath, &[u8])> {
-    Some((path.parent()?, path.components().last()?))
+/// Whether names may be given and removed in a directory.
+/// Whether files may be made in a directory.
+pub fn check_directory(path: &Path) -> io::Result<()> {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
+    let there = rustix::fs::open(path, flags, Mode::empty())?;
+    Ok(may_be_used(there.as_fd())?)
+}
+
+fn may_be_used(directory: BorrowedFd<'_>) -> Result<(), Errno> {
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    rustix::fs::accessat(directory, ".", access, AtFlags::EACCESS)
+}
+
+/// Opens a directory below another, or that itself.
+fn open_directory(above: impl AsFd, path: &[u8]) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat2(
+        above,
+        if path.is_empty() { b"." } else { path },
+        OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH,
+        Mode::empty(),
+        ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+    )
+}
+
+fn make(above: impl AsFd, name: &[u8]) -> Result<(), Errno> {
+    rustix::fs::mkdirat(above, name, Mode::from_raw_mode(DIRECTORY_MODE))
 }

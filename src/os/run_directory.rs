@@ -1,4 +1,4 @@
-//! The directory in which a running relay is found: its health socket and its ports.
+//! The run directory: health socket and port files of a running relay.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Permissions};
@@ -7,24 +7,24 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 
 use super::own_file::OwnFile;
 
 /// Prepared for this user.
 #[derive(Debug)]
 pub struct RunDirectory {
-    /// Where this relay puts its own.
+    /// Subdirectory of this relay.
     relay: PathBuf,
 }
 
 const ROOT_MODE: u32 = 0o755;
 const USER_MODE: u32 = 0o700;
-/// For a file that everybody may read, less the umask.
+/// Mode of a file that all users may read, less the umask.
 const FILE_MODE: u32 = 0o666;
 const HEALTH_MODE_OF_ROOT: u32 = 0o660;
 
-/// The group that may use what root's relay shows of itself; none for other users.
+/// The group that may use the run directory of root's relay; none for other users.
 pub fn group(name: &OsStr) -> Option<u32> {
     let is_root = rustix::process::geteuid().is_root();
     is_root.then(|| {
@@ -38,7 +38,7 @@ pub fn group(name: &OsStr) -> Option<u32> {
     })
 }
 
-/// Lets the group use the health socket, and nobody else.
+/// Sets the group and the mode of the health socket: access for the group only.
 pub fn share(socket: &Path, group: Option<u32>) -> io::Result<()> {
     if group.is_some() {
         chown(socket, Some(0), group)?;
@@ -48,8 +48,8 @@ pub fn share(socket: &Path, group: Option<u32>) -> io::Result<()> {
 }
 
 impl RunDirectory {
-    /// Makes the directories if they are not there. Those of root belong to the system:
-    /// their group and mode are set again each time.
+    /// Creates the directories if they do not exist. Those of root are shared by the
+    /// system, so their group and mode are set each time.
     pub fn prepare(path: &Path, group: Option<u32>) -> io::Result<Self> {
         let relay = path.join("relayd");
         let mode = group.map_or(USER_MODE, |_| ROOT_MODE);
@@ -66,15 +66,15 @@ impl RunDirectory {
         Ok(Self { relay })
     }
 
-    /// Where the health socket of this process is.
+    /// Path of the health socket of this process.
     pub fn health_socket(&self) -> PathBuf {
         self.relay.join(format!("health-{}", std::process::id()))
     }
 
-    /// Tells which ports listen.
-    pub fn write_ports(&self, listening: &[(Port, SocketAddr)]) -> io::Result<Vec<OwnFile>> {
-        let written = listening.iter().map(|(port, address)| {
-            let path = self.relay.join(format!("{}.port", port.name()));
+    /// Writes the port files.
+    pub fn write_ports(&self, listening: &[(Endpoint, SocketAddr)]) -> io::Result<Vec<OwnFile>> {
+        let written = listening.iter().map(|(endpoint, address)| {
+            let path = self.relay.join(format!("{}.port", endpoint.name()));
             OwnFile::write(&path, FILE_MODE, &format!("{}\n", address.port()))
         });
         written.collect()

@@ -1,4 +1,4 @@
-//! Signals: one flag for those that ask to stop, and a descriptor that wakes the poll.
+//! Signals: a flag for SIGINT and SIGTERM, and a descriptor that wakes the poll.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,13 +19,28 @@ impl Stop {
     }
 }
 
-/// Those that are taken. Two of them only so that they do no harm: a terminal that is
-/// closed hangs up (there is no log file to open again), and a readiness signal may
-/// come to the wrong process.
+/// Whether the relay was asked to read its configuration anew, by SIGHUP.
+#[derive(Clone, Debug, Default)]
+pub struct Reload(Arc<AtomicBool>);
+
+impl Reload {
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked since the last call.
+    pub fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// The signals with a handler. SIGHUP, which is also that of a closed terminal, reopens the
+/// log file, and has the configuration read anew. SIGUSR1 (readiness) has one so that it does not end the process: it may come to
+/// the wrong one.
 pub const TAKEN: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGUSR1];
 
-/// A file that may grow no more (`RLIMIT_FSIZE`) is a disk that is full: the write fails
-/// with EFBIG, and the signal that would end the process is ignored.
+/// A file at its limit (`RLIMIT_FSIZE`) is treated as a full disk: SIGXFSZ is ignored, and
+/// the write fails with EFBIG.
 pub fn outlive_full_files() {
     // SAFETY: it changes what happens on one signal, and no handler runs.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
@@ -34,4 +49,9 @@ pub fn outlive_full_files() {
 /// Whether a signal asks a daemon to stop.
 pub fn stops(signal: i32) -> bool {
     matches!(signal, SIGINT | SIGTERM)
+}
+
+/// Whether a signal asks a daemon to open its log file, and read its configuration, anew.
+pub fn reloads(signal: i32) -> bool {
+    signal == SIGHUP
 }

@@ -1,8 +1,8 @@
-//! Which files other processes have open for writing, as far as the system tells.
+//! The search in `/proc` for other processes with files open for writing.
 //!
-//! Relays of this project hold locks ([`super::recording`]). Other relays, and session
-//! daemons that record to this machine's disk, hold none: they are found by their open
-//! files. Processes of other users, or in other namespaces, may be out of sight.
+//! Baton holds locks ([`super::recording`]). Other relays, and session daemons that record
+//! to this machine's disk, hold none: they are found by their open files. Processes of
+//! other users, or in other namespaces, may be invisible.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
-/// A process, for people.
+/// A process, for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     name: String,
@@ -27,7 +27,7 @@ impl fmt::Display for Process {
     }
 }
 
-/// The writers of files. The list is no older than [`AGE_MAX`].
+/// The writers of files. The list is a second old at most.
 #[derive(Debug, Default)]
 pub struct Writers {
     /// By device and inode.
@@ -52,8 +52,7 @@ impl Writers {
             let name = process.file_name();
             let id = name.to_str().and_then(|name| name.parse().ok());
             if let Some(id) = id.filter(|id| *id != std::process::id()) {
-                // One that ends meanwhile writes to nothing, and one of another user
-                // shows nothing.
+                // Skips processes that end meanwhile, and those of other users.
                 let _ = self.look_at(&process.path(), id);
             }
         }
@@ -84,7 +83,7 @@ fn is_written(process: &Path, descriptor: &OsStr) -> bool {
     flags.is_some_and(|flags| matches!(flags & libc::O_ACCMODE, libc::O_WRONLY | libc::O_RDWR))
 }
 
-/// To look costs some milliseconds: a repair of thousands of traces looks a few times.
+/// A search costs some milliseconds, so a repair of thousands of traces reuses the result.
 const AGE_MAX: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

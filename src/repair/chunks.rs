@@ -1,5 +1,5 @@
-//! Chunks that a rotation hid and that nobody brought back: their relay was killed in the
-//! middle of it, or the disk did not let it rename them.
+//! Repair of hidden chunks: a rotation gave them temporary names, and the relay was killed
+//! in the middle of it, or the disk refused to rename them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use baton_systems::ports::Clock;
 use rustix::fs::{CWD, RenameFlags};
 
-use super::{Change, Listing, Reason, Walk};
+use super::{Change, Listing, Obstacle, Walk};
 use crate::os::clock::SystemClock;
 use crate::trace::slices::{ARCHIVES, HiddenChunk, chunk_number, hidden_chunk};
 
 impl Walk<'_> {
-    /// Gives hidden chunks of a session the names that they were about to get: the old one
-    /// goes to the archives, the new one into the session's directory. Gives whether
-    /// anything has another name now.
+    /// Renames hidden chunks of a session as the rotation would have: the old one into the
+    /// archives, the new one into the session's directory. Returns whether anything was
+    /// renamed.
     pub fn bring_back(&mut self, session: &Path, listing: &Listing) -> bool {
         let mut hidden = Vec::new();
         for name in &listing.directories {
@@ -39,7 +39,7 @@ impl Walk<'_> {
             let number = next.saturating_add(count);
             let to = match chunk {
                 HiddenChunk::Old if session.join(ARCHIVES).is_symlink() => {
-                    self.failed(&session.join(ARCHIVES), Reason::NoFile);
+                    self.failed(&session.join(ARCHIVES), Obstacle::NoFile);
                     continue;
                 }
                 HiddenChunk::Old => {
@@ -60,7 +60,7 @@ impl Walk<'_> {
         moved
     }
 
-    fn try_bring_back(&mut self, from: &Path, to: &Path) -> Result<(), Reason> {
+    fn try_bring_back(&mut self, from: &Path, to: &Path) -> Result<(), Obstacle> {
         self.ask_writers(from)?;
         if !self.plan.dry_run {
             if let Some(above) = to.parent() {
@@ -73,7 +73,7 @@ impl Walk<'_> {
     }
 }
 
-/// The number after those of all chunks of a session.
+/// The next free number of a chunk in a session.
 fn next_number(session: &Path, listing: &Listing) -> u64 {
     let archives = Listing::read(&session.join(ARCHIVES));
     let archives = archives.map_or(Vec::new(), |archives| archives.directories);
@@ -82,8 +82,8 @@ fn next_number(session: &Path, listing: &Listing) -> u64 {
     numbers.max().map_or(0, |number| number.saturating_add(1))
 }
 
-/// When the first and the last of the files below a directory were written to; none if
-/// there are none.
+/// Earliest and latest modification time of the files below a directory; none if there are
+/// no files.
 fn times(directory: &Path) -> io::Result<Option<(i64, i64)>> {
     let mut span: Option<(i64, i64)> = None;
     let mut add = |begin: i64, end: i64| {

@@ -1,5 +1,5 @@
-//! Files change in one step, and what is cut off is kept: in a hidden file beside, whose
-//! name tells of which file it is, and from which byte on.
+//! Atomic changes of files, and backups of the bytes that are cut off: in a hidden file
+//! beside, whose name has the file's name and the offset.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -16,18 +16,27 @@ use super::open;
 
 #[derive(Debug)]
 pub struct Keeper {
-    /// Nothing is kept.
+    /// No backups (`--discard`).
     pub discard: bool,
 }
 
-/// Whether a repair keeps something under that name, or was about to.
+/// Whether a repair keeps something under that name.
 pub fn is_kept(name: &OsStr) -> bool {
+    is_own(name, CUT)
+}
+
+/// Whether a repair was about to give what is there another name.
+pub fn is_new(name: &OsStr) -> bool {
+    is_own(name, NEW)
+}
+
+fn is_own(name: &OsStr, kind: &str) -> bool {
     let own = name.as_bytes().strip_prefix(OWN_PREFIX.as_bytes());
-    own.is_some_and(|own| own.starts_with(CUT.as_bytes()) || own.starts_with(NEW.as_bytes()))
+    own.is_some_and(|own| own.starts_with(kind.as_bytes()))
 }
 
 impl Keeper {
-    /// Keeps a file's bytes from an offset on.
+    /// Saves a file's bytes from an offset on.
     pub fn keep(&self, path: &Path, file: &File, offset: u64) -> io::Result<()> {
         if self.discard {
             return Ok(());
@@ -41,7 +50,7 @@ impl Keeper {
         sync_directory(path)
     }
 
-    /// Cuts a file, and keeps the rest.
+    /// Truncates a file, and saves the rest.
     pub fn cut(&self, path: &Path, size: u64) -> io::Result<()> {
         let file = File::options().read(true).write(true).open(path)?;
         self.keep(path, &file, size)?;
@@ -49,7 +58,7 @@ impl Keeper {
         file.sync_all()
     }
 
-    /// Cuts a file and puts other bytes there.
+    /// Truncates a file and appends other bytes.
     pub fn mend_end(&self, path: &Path, size: u64, end: &[u8]) -> io::Result<()> {
         if end.is_empty() {
             return self.cut(path, size);
@@ -61,7 +70,7 @@ impl Keeper {
         })
     }
 
-    /// Puts a file in the place of another, of which it keeps what differs.
+    /// Replaces a file by another, and saves the part that differs.
     pub fn replace(
         &self,
         path: &Path,
@@ -80,7 +89,7 @@ impl Keeper {
         sync_directory(path)
     }
 
-    /// Gives a file a hidden name, or removes it.
+    /// Renames a file to a hidden name, or removes it.
     pub fn set_aside(&self, path: &Path) -> io::Result<()> {
         if self.discard {
             fs::remove_file(path)?;
@@ -92,7 +101,7 @@ impl Keeper {
     }
 }
 
-/// A name for what was in a file from an offset on, that nothing has.
+/// A free name for the backup of a file from an offset on.
 fn free_name(path: &Path, offset: u64) -> io::Result<PathBuf> {
     let name = path.file_name().unwrap_or_default().as_bytes();
     let name = &name[..name.len().min(NAME_BYTES_MAX)];
@@ -120,7 +129,7 @@ fn new_beside(path: &Path) -> io::Result<NamedTempFile> {
         .tempfile_in(directory)
 }
 
-/// Copies a part of a file; holes stay holes.
+/// Copies a part of a file; holes are preserved.
 fn copy(from: &File, begin: u64, end: u64, to: &mut (impl Write + Seek)) -> io::Result<()> {
     let mut at = begin;
     while at < end {
@@ -144,14 +153,14 @@ fn copy(from: &File, begin: u64, end: u64, to: &mut (impl Write + Seek)) -> io::
     Ok(())
 }
 
-/// Gives a file the mode and the owner of another; the owner only if that is allowed.
+/// Copies mode and owner from another file; the owner only if that is allowed.
 fn imitate(new: &File, old: &File) -> io::Result<()> {
     let it = old.metadata()?;
     let _ = fchown(new, Some(it.uid()), Some(it.gid()));
     new.set_permissions(it.permissions())
 }
 
-/// How many bytes two files have in common at their beginning.
+/// Length of the common prefix of two files.
 fn common(one: &File, other: &File) -> io::Result<u64> {
     let [mut left, mut right] = [(); 2].map(|()| vec![0; BLOCK]);
     let mut same = 0;
@@ -175,5 +184,6 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 const CUT: &str = "cut-";
 const NEW: &str = "new-";
 const BLOCK: usize = 64 * 1024;
-/// File systems have names of 255 bytes: this leaves room for what is added.
+/// Maximum of the original name in a backup's name, so that the whole name has at most 255
+/// bytes.
 const NAME_BYTES_MAX: usize = 200;

@@ -1,12 +1,12 @@
 //! `baton repair`: makes the traces that a crash left behind readable.
 //!
-//! A relay that is killed leaves a packet torn at the end of a file, and a machine that
-//! loses power any file shorter than it was. Readers then refuse the whole trace. A data
-//! file is cut back to its last whole packet ([`stream`]) and its index written anew where
-//! it tells of others; metadata ends with its last whole declaration; what the middle of a
-//! rotation hides gets a name that readers see ([`chunks`]). What is cut off is kept
-//! ([`keep`]), and every file changes in one step: a repair that is killed leaves nothing
-//! worse.
+//! A relay that is killed leaves a torn packet at the end of a file, and after a loss of
+//! power any file may be shorter. Readers then refuse the whole trace. Repair truncates a
+//! data file to its last whole packet, and rewrites an index that does not match
+//! ([`stream`]); it truncates metadata to its last whole declaration, and renames chunks
+//! that an interrupted rotation left hidden ([`chunks`]). Bytes that are cut off are kept,
+//! and every file changes atomically, so a repair that is killed makes nothing worse
+//! ([`keep`]).
 
 mod chunks;
 mod keep;
@@ -29,10 +29,12 @@ use self::keep::Keeper;
 use crate::os::shown;
 use crate::os::writers::Writers;
 use crate::os::{recording, said};
-use crate::trace::metadata::{Description, Survey, begins_metadata};
+use crate::trace::description::Description;
+use crate::trace::layout;
+use crate::trace::metadata::{Survey, begins_metadata};
 use crate::trace::slices::METADATA;
 
-/// What is to be done.
+/// The options of a repair.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// A trace, or a directory with traces at any depth.
@@ -83,33 +85,33 @@ impl fmt::Display for Repair {
     }
 }
 
-/// A file that could not be read or mended, and why. One line for people.
+/// A file that could not be read or repaired, with the reason, in one line.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot repair {}: {reason}", shown(path))]
 pub struct Failure {
     path: PathBuf,
-    reason: Reason,
+    reason: Obstacle,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Reason {
+enum Obstacle {
     #[error("{}", said(.0))]
     Io(#[from] io::Error),
     #[error("a relay is writing to it; repair it when the session is over")]
     Recorded,
     #[error("{writer} is writing to it; stop that first")]
     Written { writer: String },
-    #[error("another repair is at work on it; wait until it ends")]
+    #[error("another repair is running on it; wait until it ends")]
     InRepair,
     #[error("it contains itself (a mount?)")]
     Loop,
-    #[error("it is a link, or no file at all; readers go there, and repair does not")]
+    #[error("it is a link, or not a regular file; readers follow it, and repair does not")]
     NoFile,
     #[error("it has no metadata, and its packets cannot be read without")]
     NoMetadata,
-    #[error("its metadata cannot be understood: {0}")]
+    #[error("its metadata cannot be parsed: {0}")]
     Metadata(String),
-    #[error("it does not begin with a packet, so it is no file of this trace")]
+    #[error("it does not begin with a packet, so it is not a data file of this trace")]
     NoData,
     #[error(
         "its index does not describe all its packets, and their headers are not those of \
@@ -118,8 +120,8 @@ enum Reason {
     NoHeaders,
 }
 
-impl Reason {
-    /// Whether the same repair may do more another time.
+impl Obstacle {
+    /// Whether a later repair may succeed.
     fn may_pass(&self) -> bool {
         matches!(self, Self::Io(_) | Self::InRepair)
     }
@@ -165,11 +167,11 @@ struct Walk<'a> {
     listener: &'a mut dyn Listener,
     outcome: Outcome,
     writers: Writers,
-    /// Something failed that may not fail another time.
+    /// A failure that a later repair may not have.
     may_do_more: bool,
-    /// The directories that lead here, by device and inode.
+    /// The parent directories, by device and inode.
     above: Vec<(u64, u64)>,
-    /// Of relays that were killed.
+    /// Signs of relays that were killed.
     signs: Vec<PathBuf>,
 }
 
@@ -177,7 +179,7 @@ struct Walk<'a> {
 struct Listing {
     files: Vec<OsString>,
     directories: Vec<OsString>,
-    /// Links, and what else is no file.
+    /// Links, and other names that are not regular files.
     others: Vec<OsString>,
 }
 
@@ -216,7 +218,7 @@ impl Walk<'_> {
         });
     }
 
-    fn failed(&mut self, path: &Path, reason: Reason) {
+    fn failed(&mut self, path: &Path, reason: Obstacle) {
         self.outcome.failures += 1;
         self.may_do_more |= reason.may_pass();
         self.listener.failed(&Failure {
@@ -231,15 +233,15 @@ impl Walk<'_> {
         }
     }
 
-    fn try_visit(&mut self, directory: &Path) -> Result<(), Reason> {
+    fn try_visit(&mut self, directory: &Path) -> Result<(), Obstacle> {
         let it = fs::metadata(directory)?;
         let identity = (it.dev(), it.ino());
         if self.above.contains(&identity) {
-            return Err(Reason::Loop);
+            return Err(Obstacle::Loop);
         }
         let mut listing = Listing::read(directory)?;
         if self.plan.discard {
-            self.discard(directory, &listing);
+            self.remove(directory, &listing, keep::is_kept);
         }
         self.signs
             .extend(recording::signs_among(directory, &listing.files)?);
@@ -257,9 +259,9 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Removes what earlier repairs cut off.
-    fn discard(&mut self, directory: &Path, listing: &Listing) {
-        for name in listing.files.iter().filter(|name| keep::is_kept(name)) {
+    /// Removes what earlier repairs left in a directory.
+    fn remove(&mut self, directory: &Path, listing: &Listing, is_left: fn(&OsStr) -> bool) {
+        for name in listing.files.iter().filter(|name| is_left(name)) {
             let path = directory.join(name);
             let removed = if self.plan.dry_run {
                 Ok(())
@@ -273,19 +275,25 @@ impl Walk<'_> {
         }
     }
 
-    /// Repairs the trace that a directory is, if it is one.
-    fn repair_trace(&mut self, directory: &Path, listing: &Listing) -> Result<(), Reason> {
+    /// Repairs a directory, if it is a trace.
+    fn repair_trace(&mut self, directory: &Path, listing: &Listing) -> Result<(), Obstacle> {
         let Some(trace) = Trace::find(directory, listing)? else {
             return Ok(());
         };
         self.outcome.traces += 1;
         for name in listing.others.iter().filter(|name| is_visible(name)) {
-            self.failed(&directory.join(name), Reason::NoFile);
+            self.failed(&directory.join(name), Obstacle::NoFile);
         }
         self.ask_writers(directory)?;
         let _alone = (!self.plan.dry_run)
             .then(|| keep_others_out(directory))
             .transpose()?;
+        // Of a repair that was killed. No other is at work here.
+        self.remove(directory, listing, keep::is_new);
+        let indexes = stream::index_directory(directory);
+        if indexes.is_dir() && !indexes.is_symlink() {
+            self.remove(&indexes, &Listing::read(&indexes)?, keep::is_new);
+        }
         let described = self.repair_metadata(&trace)?;
         let has_data = trace
             .data
@@ -293,8 +301,8 @@ impl Walk<'_> {
             .any(|name| fs::metadata(directory.join(name)).is_ok_and(|it| it.len() > 0));
         let layout = match described {
             Some(Ok(description)) => description.layout,
-            Some(Err(reason)) => return Err(Reason::Metadata(reason)),
-            None if has_data => return Err(Reason::NoMetadata),
+            Some(Err(reason)) => return Err(Obstacle::Metadata(reason)),
+            None if has_data => return Err(Obstacle::NoMetadata),
             None => return Ok(()),
         };
         for name in &trace.data {
@@ -306,17 +314,17 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether somebody writes to a trace, or to what is in a directory.
-    fn ask_writers(&mut self, directory: &Path) -> Result<(), Reason> {
+    /// Refuses a trace, or a directory, to which another process writes.
+    fn ask_writers(&mut self, directory: &Path) -> Result<(), Obstacle> {
         if recording::is_recorded(directory) {
-            return Err(Reason::Recorded);
+            return Err(Obstacle::Recorded);
         }
         let listing = Listing::read(directory)?;
         for name in &listing.files {
             let it = fs::symlink_metadata(directory.join(name))?;
             if let Some(writer) = self.writers.of(&it) {
                 let writer = writer.to_string();
-                return Err(Reason::Written { writer });
+                return Err(Obstacle::Written { writer });
             }
         }
         for name in &listing.directories {
@@ -325,20 +333,20 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Makes metadata end with a whole declaration. Gives what it describes then; none if
-    /// nothing of it is whole.
+    /// Truncates metadata to its last whole declaration, and returns its description; none
+    /// if no declaration is whole.
     fn repair_metadata(
         &mut self,
         trace: &Trace,
-    ) -> Result<Option<Result<Description, String>>, Reason> {
+    ) -> Result<Option<Result<Description, String>>, Obstacle> {
         let path = trace.directory.join(METADATA);
         let Some(file) = &trace.metadata else {
             return Ok(None);
         };
         let survey = Survey::of(file)?;
         if survey.text.is_empty() {
-            // Readers refuse all that is near such a file, and pass over a directory
-            // without.
+            // Readers refuse all traces near such a file, and ignore a directory without
+            // metadata.
             if !self.plan.dry_run {
                 self.keeper.set_aside(&path)?;
             }
@@ -364,7 +372,7 @@ impl Walk<'_> {
         Ok(Some(Description::parse(survey.text)))
     }
 
-    /// All that can be done for relays that were killed here is done.
+    /// Removes the signs of killed relays, once everything is repaired.
     fn forget_killed(&mut self) {
         if self.plan.dry_run || self.may_do_more {
             return;
@@ -380,14 +388,14 @@ impl Walk<'_> {
 /// A directory with metadata, or with an index, as relays make it.
 struct Trace<'d> {
     directory: &'d Path,
-    /// None: there is none.
+    /// None: it has no metadata.
     metadata: Option<File>,
     /// Names of the data files.
     data: Vec<&'d OsStr>,
 }
 
 impl<'d> Trace<'d> {
-    fn find(directory: &'d Path, listing: &'d Listing) -> Result<Option<Self>, Reason> {
+    fn find(directory: &'d Path, listing: &'d Listing) -> Result<Option<Self>, Obstacle> {
         let names = listing.files.iter().map(OsString::as_os_str);
         let (metadata, data): (Vec<_>, Vec<_>) = names
             .filter(|name| is_visible(name))
@@ -405,21 +413,40 @@ impl<'d> Trace<'d> {
         }
         let path = directory.join(METADATA);
         let file = open(&path)?;
-        let mut begin = [0; 16];
-        let count = io::Read::read(&mut &file, &mut begin)?;
         // Other programs have files of that name.
-        let is_it = is_indexed || begins_metadata(&begin[..count]);
+        let is_it = is_indexed
+            || match begin_of(&file)?.as_slice() {
+                [] => trace.may_lack_metadata()?,
+                begin => begins_metadata(begin),
+            };
         trace.metadata = Some(file);
         Ok(is_it.then_some(trace))
     }
+
+    /// Whether its data files are there and are those of a trace whose metadata did not come.
+    fn may_lack_metadata(&self) -> io::Result<bool> {
+        for name in &self.data {
+            let file = open(&self.directory.join(name))?;
+            if !layout::may_begin_packet(&begin_of(&file)?) {
+                return Ok(false);
+            }
+        }
+        Ok(!self.data.is_empty())
+    }
 }
 
-/// Whether readers look at what has this name.
+fn begin_of(file: &File) -> io::Result<Vec<u8>> {
+    let mut begin = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(file, 16), &mut begin)?;
+    Ok(begin)
+}
+
+/// Whether readers look at this name: it is not hidden.
 fn is_visible(name: &OsStr) -> bool {
     !name.as_bytes().starts_with(b".")
 }
 
-/// Opens a file for reading; not where a link leads.
+/// Opens a file for reading, without following a link.
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     File::options()
@@ -428,12 +455,12 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// No other repair is at work in a directory while this is open.
-fn keep_others_out(directory: &Path) -> Result<File, Reason> {
+/// A lock: no other repair works in a directory while this is open.
+fn keep_others_out(directory: &Path) -> Result<File, Obstacle> {
     let handle = File::open(directory)?;
     match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(handle),
-        Err(Errno::WOULDBLOCK) => Err(Reason::InRepair),
+        Err(Errno::WOULDBLOCK) => Err(Obstacle::InRepair),
         Err(error) => Err(io::Error::from(error).into()),
     }
 }

@@ -1,4 +1,4 @@
-//! A data file and its index: made to end together with a whole packet.
+//! Repair of a data file and its index: both end with the same whole packet.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -7,26 +7,31 @@ use std::path::{Path, PathBuf};
 
 use baton_components::wire::ctf_index::{HEADER_SIZE, Version};
 
-use super::{Change, Reason, Walk, open};
+use super::{Change, Obstacle, Walk, open};
 use crate::trace::index_file::{IndexFile, Records};
 use crate::trace::layout::Layout;
 use crate::trace::packets::{Headers, size_of};
 
-/// Where the index of a data file is, if it has one.
+/// Where the indexes of a trace are.
+pub fn index_directory(trace: &Path) -> PathBuf {
+    trace.join("index")
+}
+
+/// Path of the index of a data file.
 pub fn index_path(data: &Path) -> PathBuf {
     let mut name = data.file_name().map(OsString::from).unwrap_or_default();
     name.push(".idx");
-    data.with_file_name("index").join(name)
+    index_directory(data.parent().unwrap_or(Path::new(""))).join(name)
 }
 
-/// Opens an index; none if there is none, or if it is where a link leads.
-fn open_index(path: &Path) -> Result<Option<File>, Reason> {
+/// Opens an index; none if it does not exist, or is a link.
+fn open_index(path: &Path) -> Result<Option<File>, Obstacle> {
     if path.parent().is_some_and(Path::is_symlink) {
         return Ok(None);
     }
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Ok(found) if !found.is_file() => Err(Reason::NoFile),
+        Ok(found) if !found.is_file() => Err(Obstacle::NoFile),
         found => Ok(Some(found.and_then(|_| open(path))?)),
     }
 }
@@ -35,15 +40,15 @@ fn open_index(path: &Path) -> Result<Option<File>, Reason> {
 #[derive(Debug, PartialEq, Eq)]
 struct Ends {
     packets: u64,
-    /// Bytes of the whole packets.
+    /// Size of the whole packets, in bytes.
     data: u64,
     index: Index,
 }
 
-/// What becomes of an index.
+/// The action on an index.
 #[derive(Debug, PartialEq, Eq)]
 enum Index {
-    /// It tells of the whole packets, and of nothing else; or there is none.
+    /// Keep: it describes exactly the whole packets; or there is none.
     Fits,
     CutTo(u64),
     Anew(Version),
@@ -51,13 +56,13 @@ enum Index {
 }
 
 impl Walk<'_> {
-    /// Cuts a data file after its last whole packet, and makes its index tell of all of
-    /// them.
-    pub fn repair_stream(&mut self, path: &Path, layout: Option<&Layout>) -> Result<(), Reason> {
+    /// Truncates a data file after its last whole packet, and makes its index describe all
+    /// packets.
+    pub fn repair_stream(&mut self, path: &Path, layout: Option<&Layout>) -> Result<(), Obstacle> {
         let data = open(path)?;
         let size = data.metadata()?.len();
         let index_path = index_path(path);
-        // Packets are found without it.
+        // Readers find packets without an index.
         let index = open_index(&index_path).unwrap_or_else(|reason| {
             self.failed(&index_path, reason);
             None
@@ -66,8 +71,8 @@ impl Walk<'_> {
             Some(layout) => ends_by_headers(&data, size, index.as_ref(), layout)?,
             None => ends_by_index(size, index.as_ref())?,
         };
-        // The data file is kept before the index changes, and cut after that: readers
-        // make do without an index, and not with a torn packet.
+        // Order: the tail of the data file is saved, the index changes, the data file is
+        // truncated. Readers work without an index, but not with a torn packet.
         let applies = !self.plan.dry_run;
         if applies && ends.data < size {
             self.keeper.keep(path, &data, ends.data)?;
@@ -110,13 +115,13 @@ impl Walk<'_> {
     }
 }
 
-/// Goes over the packets by their headers, and over the index beside them.
+/// Scans the packets by their headers, and compares the index with them.
 fn ends_by_headers(
     data: &File,
     size: u64,
     index: Option<&File>,
     layout: &Layout,
-) -> Result<Ends, Reason> {
+) -> Result<Ends, Obstacle> {
     let mut headers = Headers::new(data, layout, size);
     let fit = index.map_or(Ok(None), IndexFile::open)?;
     let version = fit.as_ref().map(IndexFile::version);
@@ -124,7 +129,7 @@ fn ends_by_headers(
     let (mut packets, mut told) = (0, 0);
     while let Some(packet) = headers.next_whole()? {
         if told == packets
-            && let Some(record) = records.next()?
+            && let Some(record) = records.next_record()?
         {
             let place = (packet.offset_bytes, packet.packet_size_bits);
             told += u64::from(place == (record.offset_bytes, record.packet_size_bits));
@@ -132,7 +137,7 @@ fn ends_by_headers(
         packets += 1;
     }
     if packets == 0 && size > 0 && index.is_none() && !headers.may_be_torn()? {
-        return Err(Reason::NoData);
+        return Err(Obstacle::NoData);
     }
     let index = match (index, version) {
         (None, _) => Index::Fits,
@@ -158,18 +163,19 @@ fn ends_by_headers(
     })
 }
 
-/// Packets whose headers cannot be read are where the index says. A packet that it names
-/// and that is torn ends the file; what it does not name may be one that is whole.
-fn ends_by_index(size: u64, index: Option<&File>) -> Result<Ends, Reason> {
+/// Packets without readable headers are found by the index. A torn packet of the index ends
+/// the file. A file with bytes that the index does not describe is refused, since they may
+/// be a whole packet.
+fn ends_by_index(size: u64, index: Option<&File>) -> Result<Ends, Obstacle> {
     let fit = index.map_or(Ok(None), IndexFile::open)?;
     let (Some(file), Some(index)) = (index, fit) else {
-        return Err(Reason::NoHeaders);
+        return Err(Obstacle::NoHeaders);
     };
     let record_size = index.version().record_size() as u64;
     let mut records = Records::of(Some(index));
     let (mut packets, mut end) = (0, 0);
     let mut is_torn = false;
-    while let Some(record) = records.next()? {
+    while let Some(record) = records.next_record()? {
         let after = size_of(&record).and_then(|bytes| bytes.checked_add(end));
         if record.offset_bytes != end {
             break;
@@ -184,7 +190,7 @@ fn ends_by_index(size: u64, index: Option<&File>) -> Result<Ends, Reason> {
         packets += 1;
     }
     if end < size && !is_torn {
-        return Err(Reason::NoHeaders);
+        return Err(Obstacle::NoHeaders);
     }
     Ok(Ends {
         packets,

@@ -1,4 +1,4 @@
-//! Small traces, spoilt in every way that a crash spoils them, and what a repair makes of them.
+//! Tests of repair on small traces with every kind of damage that a crash causes.
 
 use std::process::{Child, Command, Stdio};
 
@@ -9,7 +9,7 @@ use crate::os::recording::Recordings;
 use crate::os::root::Root;
 use crate::trace::testing::{Made, PACKET_BYTES, data_file, trace};
 
-/// A directory with traces, and what a repair says of it.
+/// A directory with traces, and the events of a repair of it.
 struct Test(tempfile::TempDir);
 
 impl Test {
@@ -29,7 +29,7 @@ impl Test {
         self.repair_with(false, false)
     }
 
-    /// What was done, and what failed, in order and without the path of the directory.
+    /// The repairs and failures, in order and without the path of the directory.
     fn repair_with(&self, dry_run: bool, discard: bool) -> Vec<String> {
         let mut said = Said(Vec::new());
         let plan = Plan {
@@ -102,7 +102,7 @@ fn torn_tails_are_cut_once_and_kept() {
     let kept = test.at("index/.baton-cut-ch_0.idx-232");
     assert_eq!(fs::read(kept).unwrap(), [7; 50]);
     assert_eq!(test.repair(), NOTHING);
-    // Nobody recorded there since, but somebody else tore it at the same place.
+    // Torn again at the same offset.
     test.add("ch_0", &[2; 3]);
     test.repair();
     assert_eq!(fs::read(test.at(".baton-cut-ch_0-300")).unwrap(), [1; 40]);
@@ -219,7 +219,30 @@ fn a_dry_run_says_all_and_does_nothing() {
     assert!(!test.at(".baton-recording-0").exists());
 }
 
-/// Packets that say no more than their sizes, as a producer of our own has them.
+#[test]
+fn what_a_killed_repair_was_writing_is_removed() {
+    let test = Test::new(3);
+    for path in [".baton-new-Ab1", "index/.baton-new-x", ".baton-newer"] {
+        fs::write(test.at(path), "a part").unwrap();
+    }
+    let would = [".baton-new-Ab1", "index/.baton-new-x"];
+    assert_eq!(
+        test.repair_with(true, false),
+        would.map(|path| format!("{path}: would be removed"))
+    );
+    assert_eq!(test.repair(), would.map(|path| format!("{path}: removed")));
+    assert!(!would.iter().any(|path| test.at(path).exists()));
+    assert!(test.at(".baton-newer").exists());
+    assert_eq!(test.repair(), NOTHING);
+    // Those of a repair that is at work stay.
+    fs::write(test.at(would[0]), "a part").unwrap();
+    let other = keep_others_out(&test.at("")).unwrap();
+    assert_eq!(test.repair_with(false, true).len(), 1);
+    assert!(test.at(would[0]).exists());
+    drop(other);
+}
+
+/// Packets whose headers have only their sizes, as those of the load generator.
 const SIZES_ONLY: &str = "/* CTF 1.8 */
 typealias integer { size = 32; align = 8; } := uint32_t;
 typealias integer { size = 64; align = 8; } := uint64_t;
@@ -244,7 +267,7 @@ fn packets_that_cannot_be_described_are_still_found() {
 }
 
 #[test]
-fn what_nothing_tells_of_is_not_cut() {
+fn bytes_that_no_header_and_no_index_describe_are_not_cut() {
     let test = Test::new(3);
     fs::write(test.at("metadata"), "/* CTF 1.8 */ trace { };").unwrap();
     assert_eq!(test.repair(), NOTHING);
@@ -282,14 +305,14 @@ fn a_repair_goes_on_after_what_it_cannot_mend() {
             "cannot repair b: it has no metadata, and its packets cannot be read without",
             "c/index/ch_0.idx: cut from 232 to 160 bytes",
             "c/ch_0: cut from 250 to 200 bytes",
-            "cannot repair c/notes: it does not begin with a packet, so it is no file of this trace",
+            "cannot repair c/notes: it does not begin with a packet, so it is not a data file of this trace",
             "d/index/ch_0.idx: cut from 232 to 160 bytes",
             "d/ch_0: cut from 250 to 200 bytes",
         ]
     );
     assert_eq!(test.size("a/ch_0"), 250);
     assert_eq!(test.size("c/notes"), 6);
-    // Another repair could do no more.
+    // A second repair finds nothing.
     assert!(!test.at(".baton-recording-0").exists());
 }
 
@@ -313,7 +336,7 @@ fn links_are_named_and_not_followed() {
     for path in ["ch_0", "b/ch_0"] {
         test.cut(path, 250);
     }
-    let reason = "it is a link, or no file at all; readers go there, and repair does not";
+    let reason = "it is a link, or not a regular file; readers follow it, and repair does not";
     let said = test.repair();
     assert_eq!(
         said,
@@ -329,7 +352,7 @@ fn links_are_named_and_not_followed() {
     assert_eq!(names.len(), 1, "{names:?}");
     let size = fs::metadata(index.join("ch_0.idx")).unwrap().len();
     assert_eq!(size, index_size(3));
-    // They stay as they are, and so does what can be read.
+    // They are not changed, nor is the readable part.
     let said = test.repair();
     assert_eq!(said.len(), 3, "{said:?}");
 }
@@ -366,7 +389,7 @@ fn the_largest_number_of_a_chunk_is_no_end() {
 }
 
 #[test]
-fn what_is_no_trace_is_left_alone() {
+fn a_directory_that_is_not_a_trace_is_left_alone() {
     let test = Test(tempfile::tempdir().unwrap());
     fs::write(test.at("metadata"), "mine").unwrap();
     fs::write(test.at("ch_0"), "mine").unwrap();
@@ -381,11 +404,43 @@ fn what_is_no_trace_is_left_alone() {
     };
     assert_eq!(repair(&plan, &mut Said(vec![])), Outcome::default());
     assert_eq!(traces.size("ch_0"), 99);
-    // But the directory itself may be named by a link.
+    // The argument itself may be a link.
     let directory = test.at("link");
     let outcome = repair(&Plan { directory, ..plan }, &mut Said(vec![]));
     assert_eq!((outcome.traces, outcome.failures), (1, 0));
     assert_eq!(traces.size("ch_0"), 0);
+}
+
+#[test]
+fn metadata_that_did_not_come_hides_nothing_else() {
+    let test = Test::new(3);
+    let first = fs::read(test.at("ch_0")).unwrap()[..50].to_vec();
+    let swapped: Vec<u8> = first[..4].iter().rev().copied().collect();
+    // No packet was whole yet, so there is no index.
+    for (name, begin) in [("a", &first[..0]), ("b", &first[..]), ("c", &swapped[..])] {
+        fs::create_dir(test.at(name)).unwrap();
+        fs::write(test.at(&format!("{name}/metadata")), "").unwrap();
+        fs::write(test.at(&format!("{name}/ch_0")), begin).unwrap();
+        fs::write(test.at(&format!("{name}/ch_1")), "").unwrap();
+    }
+    let aside = |name| format!("{name}/metadata: set aside: nothing of it can be read");
+    let none = |name| {
+        format!("cannot repair {name}: it has no metadata, and its packets cannot be read without")
+    };
+    assert_eq!(
+        test.repair(),
+        [aside("a"), aside("b"), none("b"), aside("c"), none("c")]
+    );
+    // Files of other programs stay.
+    for (name, other) in [("d", Some("text")), ("e", None)] {
+        fs::create_dir(test.at(name)).unwrap();
+        fs::write(test.at(&format!("{name}/metadata")), "").unwrap();
+        if let Some(other) = other {
+            fs::write(test.at(&format!("{name}/other")), other).unwrap();
+        }
+    }
+    assert_eq!(test.repair(), NOTHING);
+    assert!(test.at("d/metadata").exists() && test.at("e/metadata").exists());
 }
 
 #[test]
@@ -395,7 +450,7 @@ fn metadata_is_never_emptied() {
     test.cut("metadata", whole.len() as u64 - 4);
     let said = test.repair();
     assert!(said[0].starts_with("metadata: cut from "), "{said:?}");
-    // All but the last declaration, and the packets, which nobody understands now.
+    // All but the last declaration, and the packets, which cannot be read any more.
     assert!(test.size("metadata") > 200);
     assert_eq!(test.size("ch_0"), 300);
     fs::write(test.at("metadata"), &whole).unwrap();
@@ -431,7 +486,7 @@ fn hidden_chunks_are_brought_back() {
         assert!(crate::trace::slices::chunk_number(name).is_some(), "{path}");
     }
     assert_eq!(test.size(&format!("{old}/kernel/ch_0")), 200);
-    // And repaired where they are now.
+    // They are repaired under their new names.
     assert_eq!(test.size(&format!("{new}/kernel/ch_0")), 100);
     assert_eq!(said.len(), 4, "{said:?}");
     assert!(!test.at("s/.tmp_old_chunk").exists());
@@ -439,7 +494,7 @@ fn hidden_chunks_are_brought_back() {
 }
 
 #[test]
-fn what_is_being_recorded_is_left_alone() {
+fn a_trace_that_is_being_recorded_is_left_alone() {
     let test = Test(tempfile::tempdir().unwrap());
     for name in ["live", "over"] {
         let path = test.at(name).join("kernel");
@@ -505,7 +560,7 @@ fn two_repairs_do_not_meet() {
     test.cut("ch_0", 250);
     let other = keep_others_out(&test.at("")).unwrap();
     let said = test.repair();
-    assert!(said[0].ends_with(": another repair is at work on it; wait until it ends"));
+    assert!(said[0].ends_with(": another repair is running on it; wait until it ends"));
     drop(other);
     assert_eq!(test.repair().len(), 2);
 }

@@ -1,4 +1,4 @@
-//! Bytes that a journal has by reference: which they are, and where they are now.
+//! The bytes that a journal has by reference, read from the trace files.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -10,11 +10,12 @@ use baton_components::path::RelativePath;
 use rustc_hash::FxHashMap;
 
 use crate::journal::block::{ReadError, Reader};
-use crate::journal::record::{self, ConnectionId, Content, FileId, Record, edges};
-use crate::os::open_files::moved;
+use crate::journal::digest::edges;
+use crate::journal::record::Record;
+use crate::journal::values::{self, ConnectionId, Content, FileId};
 use crate::os::{said, shown};
 
-/// The bytes of one tick that do not stand in its receives.
+/// The bytes of one tick that are not in its receive records.
 #[derive(Debug, Default)]
 pub struct Pieces {
     /// By connection and position.
@@ -31,7 +32,7 @@ struct InFile {
 }
 
 impl Pieces {
-    /// Those of the records up to the next tick.
+    /// The bytes of the records up to the next tick.
     pub fn collect(records: &[u8]) -> Self {
         let mut pieces = Self::default();
         let mut rest = records;
@@ -98,7 +99,9 @@ impl Pieces {
                 if edges(&bytes) != piece.edges {
                     let path = traces.path(piece.file);
                     let path = shown(&path);
-                    return Err(format!("{path} does not hold what the relay wrote to it"));
+                    return Err(format!(
+                        "{path} does not have the bytes that the relay wrote"
+                    ));
                 }
                 into.extend_from_slice(&bytes);
                 position += piece.length;
@@ -110,19 +113,19 @@ impl Pieces {
     }
 }
 
-/// The files that the recorded relay wrote, where they are now.
+/// The current paths of the files that the recorded relay wrote.
 #[derive(Debug)]
 pub struct Traces {
     directory: PathBuf,
-    files: FxHashMap<FileId, Place>,
-    /// What was cut off files later, oldest first.
+    files: FxHashMap<FileId, LastPath>,
+    /// Bytes that were cut off files later, oldest first.
     saved: FxHashMap<FileId, Vec<Saved>>,
-    /// The last ones used.
+    /// The most recently used files.
     open: VecDeque<(FileId, File)>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct LastPath {
     path: RelativePath,
     /// The tick in which the relay removed or replaced it.
     gone: Option<u64>,
@@ -135,14 +138,14 @@ struct Saved {
     bytes: Vec<u8>,
 }
 
-/// What is said of bytes that are nowhere.
+/// The error for bytes that are neither in the journal nor in a file.
 pub const UNKNOWN: &str = "the journal does not say what bytes came";
 
-/// Files that are kept open.
+/// Maximum number of open files.
 const OPEN_MAX: usize = 32;
 
 impl Traces {
-    /// Reads a journal to learn where its files went; they are below `directory`.
+    /// Reads a journal to learn the final paths of its files, below `directory`.
     pub fn find(journal: &Path, directory: PathBuf) -> Result<Self, ReadError> {
         let mut traces = Self {
             directory,
@@ -153,7 +156,7 @@ impl Traces {
         let mut names = FxHashMap::default();
         let mut tick = 0;
         let mut reader = Reader::new(std::io::BufReader::new(File::open(journal)?))?;
-        // Where the journal is cut or damaged the replay says so.
+        // The replay itself reports a truncated or damaged journal.
         while let Ok(Some(block)) = reader.next() {
             let mut rest = &block.records[..];
             while let Some((record, after)) = Record::decode(rest) {
@@ -172,40 +175,31 @@ impl Traces {
                 path,
                 failure: None,
             } => {
-                let Some(path) = record::path(path) else {
+                let Some(path) = values::path(path) else {
                     return;
                 };
                 self.lose(tick, names.insert(path.clone(), *file));
-                self.files.insert(*file, Place { path, gone: None });
+                self.files.insert(*file, LastPath { path, gone: None });
             }
             Record::RemoveFile {
                 path,
                 failure: None,
             } => {
-                let file = record::path(path).and_then(|path| names.remove(&path));
+                let file = values::path(path).and_then(|path| names.remove(&path));
                 self.lose(tick, file);
+            }
+            Record::Remove { files, .. } => {
+                for path in files {
+                    let file = values::path(path).and_then(|path| names.remove(&path));
+                    self.lose(tick, file);
+                }
             }
             Record::Rename {
                 from,
                 to,
                 failure: None,
             } => {
-                let (Some(from), Some(to)) = (record::path(from), record::path(to)) else {
-                    return;
-                };
-                let renamed: Vec<_> = names
-                    .iter()
-                    .filter_map(|(path, file)| {
-                        Some((path.clone(), moved(path, &from, &to)?, *file))
-                    })
-                    .collect();
-                for (old, new, file) in renamed {
-                    names.remove(&old);
-                    self.lose(tick, names.insert(new.clone(), file));
-                    if let Some(place) = self.files.get_mut(&file) {
-                        place.path = new;
-                    }
-                }
+                self.rename(tick, from, to, names);
             }
             Record::Saved {
                 file,
@@ -217,6 +211,34 @@ impl Traces {
                 bytes: bytes.to_vec(),
             }),
             _ => {}
+        }
+    }
+
+    fn rename(
+        &mut self,
+        tick: u64,
+        from: &[u8],
+        to: &[u8],
+        names: &mut FxHashMap<RelativePath, FileId>,
+    ) {
+        let Some(from) = values::path(from) else {
+            return;
+        };
+        let Some(to) = values::path(to) else {
+            // A name of the relay's own: the file is being removed.
+            self.lose(tick, names.remove(&from));
+            return;
+        };
+        let renamed: Vec<_> = names
+            .iter()
+            .filter_map(|(path, file)| Some((path.clone(), to.join(&path.below(&from)?), *file)))
+            .collect();
+        for (old, new, file) in renamed {
+            names.remove(&old);
+            self.lose(tick, names.insert(new.clone(), file));
+            if let Some(place) = self.files.get_mut(&file) {
+                place.path = new;
+            }
         }
     }
 
@@ -282,7 +304,7 @@ impl Traces {
         let path = self.path(file);
         match self.files.get(&file) {
             None => return Err("it came to a file that the journal does not know".to_owned()),
-            Some(Place {
+            Some(LastPath {
                 gone: Some(tick), ..
             }) => {
                 let path = shown(&path);

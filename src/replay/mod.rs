@@ -1,16 +1,16 @@
-//! Replays: a relay that is given what another one was given, as its journal tells.
+//! Deterministic replay: runs a relay on the input that a journal recorded.
 //!
-//! The systems are those of every relay; only the ports are others. What the relay does
-//! is compared with the journal call by call, so a replay that comes to an end did the
-//! same.
+//! The systems are the same as in every relay; only the ports differ. Each call of the
+//! relay is compared with the journal, so a replay that reaches the end did the same.
 
 mod content;
+mod error;
+mod life;
 mod ports;
 mod progress;
 mod script;
 mod show;
 mod step;
-mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -25,90 +25,47 @@ use baton_components::kinds::Id;
 use baton_systems::audit::{Audit, Breach};
 use baton_systems::census::Census;
 use baton_systems::memory::MemoryStorage;
-use baton_systems::ports::{NetworkPort, StorageError, StoragePort};
-use baton_systems::settings::{Grouping, HoldBack, Served, Settings};
+use baton_systems::ports::StoragePort;
 use baton_systems::tick::Relay;
 
 use self::content::Traces;
-use self::ports::Shared;
+use self::life::Life;
 use self::progress::Progress;
-use self::script::{Cue, Script};
-use self::watch::Watch;
-use crate::journal::block::{Header, Payload, ReadError};
+use self::script::{Cue, Script, Shared};
+use crate::journal::block::{Payload, ReadError};
 use crate::os::pool::Pool;
 use crate::os::storage::FileStorage;
-use crate::os::{said, shown};
 
-/// What is to be replayed, and what is to be seen of it.
+pub use self::error::Error;
+pub use self::show::Format;
+
+/// The options of a replay.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Plan {
     pub journal: PathBuf,
-    /// Where files are written; none: to memory.
+    /// Directory for the files; none: in memory.
     pub output: Option<PathBuf>,
-    /// Where bytes are that the journal refers to; none: where the relay wrote them.
+    /// Directory of the trace files that the journal refers to; none: where the relay wrote
+    /// them.
     pub traces: Option<PathBuf>,
-    /// Compare the content of what goes out.
+    /// Compare the content of output.
     pub verify: bool,
     pub audit: bool,
-    /// What is printed begins with this tick.
+    /// The first tick to print.
     pub from: u64,
     /// The last tick.
     pub until: Option<u64>,
-    /// Print what enters and leaves in each tick.
+    /// Print the input and output of each tick.
     pub print: bool,
-    /// And wait for the Enter key before it.
+    /// Wait for the Enter key before each tick.
     pub step: bool,
-    /// Show the world at the end.
+    /// Print all records at the end.
     pub show: Option<Format>,
     pub watch: Option<Id>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    Text,
-    Json,
-}
-
-/// Why a replay did not come to its end. One line for people.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("cannot read the journal {}: {reason}", shown(path))]
-    Journal { path: PathBuf, reason: ReadError },
-    #[error("the journal {} is sound up to tick {tick}: {reason}", shown(path))]
-    Ends {
-        path: PathBuf,
-        tick: u64,
-        reason: ReadError,
-    },
-    #[error("cannot write to {}: {}", shown(path), said(reason))]
-    Output { path: PathBuf, reason: io::Error },
-    #[error("{} is not empty: choose another directory for the replay", shown(.0))]
-    NotEmpty(PathBuf),
-    #[error("differs in tick {tick}: recorded was `{recorded}`, now `{now}`")]
-    Differs {
-        tick: u64,
-        recorded: String,
-        now: String,
-    },
-    #[error("tick {tick} cannot be replayed: {reason}")]
-    Content { tick: u64, reason: String },
-    #[error("tick {tick} cannot be replayed: {error}")]
-    Storage { tick: u64, error: StorageError },
-    #[error("the relay panics in tick {tick}")]
-    Panic { tick: u64 },
-    #[error("audit: breach in tick {tick}: {breach}{holders}")]
-    Breach {
-        tick: u64,
-        breach: Breach,
-        /// Who is to blame, as far as can be told.
-        holders: String,
-    },
-    #[error("cannot print: {}", said(.0))]
-    Terminal(#[from] io::Error),
-}
-
-/// Replays a journal; what is to be seen goes to `out`, a line at a time.
+/// Replays a journal; prints to `out`, line by line.
 pub fn run(plan: &Plan, out: &mut dyn io::Write) -> Result<(), Error> {
     let mut script = Script::open(&plan.journal, plan.verify)?;
     let header = script.header().clone();
@@ -119,15 +76,16 @@ pub fn run(plan: &Plan, out: &mut dyn io::Write) -> Result<(), Error> {
     }
     let shared = Shared::new(script);
     let storage = storage(plan.output.as_deref())?;
-    let (network, storage, clock, chance) = shared.ports(storage)?;
-    let settings = settings(&header);
+    let (network, storage, clock, chance) = ports::act_from(&shared, storage);
+    let settings = header.settings.clone();
     let relay = Relay::new(network, storage, clock, chance, settings, plan.audit);
     let stage = Replay {
         plan,
         shared,
         relay,
         before: Census::default(),
-        watch: plan.watch.map(Watch::new),
+        life: plan.watch.map(Life::new),
+        log: (plan.print || plan.step).then(step::Log::default),
         progress: Progress::over(&plan.journal, plan.prints()),
     };
     stage.run(out)
@@ -137,22 +95,24 @@ struct Replay<'a> {
     plan: &'a Plan,
     shared: Shared,
     relay: Relay,
-    /// The world before this tick, where it is looked at.
+    /// The records before this tick, if an option needs them.
     before: Census,
-    watch: Option<Watch>,
+    life: Option<Life>,
+    /// The relay's log, if it is printed.
+    log: Option<step::Log>,
     progress: Progress,
 }
 
-/// How a replay came to its end.
+/// How a replay ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     /// The relay ended in order.
     Whole,
-    /// The journal ends, and the relay did not.
+    /// The journal ends before the relay did.
     Open,
-    /// It was told to end here.
+    /// It reached the tick of `--until`.
     Until,
-    /// The journal was cut in the middle of a block.
+    /// The journal is truncated in the middle of a block.
     Cut { block: u64, offset: u64 },
 }
 
@@ -160,13 +120,16 @@ impl Replay<'_> {
     fn run(mut self, out: &mut dyn io::Write) -> Result<(), Error> {
         let ending = self.play(out);
         self.progress.finish();
-        // What was replayed can be looked at, however it ended.
+        // The records are printed however the replay ended.
         if let Some(format) = self.plan.show {
             let census = self.relay.census();
             let tick = self.shared.script().ticks;
             write!(out, "{}", show::show(&census, tick, format))?;
         }
         let ending = ending?;
+        if let Some(id) = self.life.and_then(Life::never_seen) {
+            return Err(Error::NeverSeen(id));
+        }
         if self.plan.show != Some(Format::Json) {
             write!(out, "{}", self.summary(ending))?;
         }
@@ -206,12 +169,7 @@ impl Replay<'_> {
                         return Ok(Ending::Until);
                     }
                 }
-                Cue::StopAccepting => {
-                    self.relay
-                        .world
-                        .resource_mut::<NetworkPort>()
-                        .stop_accepting();
-                }
+                Cue::StopAccepting => self.relay.stop_accepting(),
                 Cue::HangUp => self.relay.hang_up_all(),
                 Cue::End => return Ok(Ending::Whole),
                 Cue::NoMore => return Ok(Ending::Open),
@@ -219,7 +177,7 @@ impl Replay<'_> {
         }
     }
 
-    /// One tick, and what is to be seen of it. Whether there is to be another.
+    /// Runs and prints one tick. Returns whether there is another.
     fn tick(&mut self, tick: u64, out: &mut dyn io::Write) -> Result<bool, Error> {
         let shown = tick >= self.plan.from;
         if shown && (self.plan.print || self.plan.step) {
@@ -228,25 +186,33 @@ impl Replay<'_> {
             }
             write!(out, "{}", step::lines(tick, &self.shared.script().scene()))?;
         }
-        // A law that is broken is what some journals are kept for.
-        let ticked = catch_unwind(AssertUnwindSafe(|| self.relay.tick()));
+        // A failed `expect` is what some journals are recorded for.
+        let mut run = || catch_unwind(AssertUnwindSafe(|| self.relay.tick()));
+        let ticked = match &self.log {
+            Some(log) if shown => {
+                let (ticked, lines) = log.of(run);
+                write!(out, "{lines}")?;
+                ticked
+            }
+            _ => run(),
+        };
         if ticked.is_err() {
             return Err(Error::Panic { tick });
         }
         if let Some(failure) = self.shared.script().take_failure() {
             return Err(failure);
         }
-        if self.watch.is_none() && !self.plan.audit {
+        if self.life.is_none() && !self.plan.audit {
             return Ok(true);
         }
         let census = self.relay.census();
-        if let Some(watch) = &mut self.watch {
-            let lines = watch.compare(tick, &self.before, &census);
+        if let Some(life) = &mut self.life {
+            let lines = life.compare(tick, &self.before, &census);
             if shown {
                 write!(out, "{lines}")?;
             }
         }
-        let breaches = &self.relay.world.resource::<Audit>().breaches;
+        let breaches = &self.relay.read::<Audit>().breaches;
         if let Some(breach) = breaches.first() {
             return Err(Error::Breach {
                 tick,
@@ -265,8 +231,8 @@ impl Replay<'_> {
         text += match ending {
             Ending::Whole => "the whole journal",
             Ending::Open => "the journal ends here, its relay did not end in order",
-            Ending::Until => "as many as wanted",
-            Ending::Cut { .. } => "the journal was cut",
+            Ending::Until => "up to the tick that was asked for",
+            Ending::Cut { .. } => "the journal is truncated",
         };
         if let Ending::Cut { block, offset } = ending {
             let _ = write!(text, " in block {block} at byte {offset}");
@@ -288,7 +254,7 @@ impl Replay<'_> {
 }
 
 impl Plan {
-    /// Whether there are lines before the end.
+    /// Whether lines are printed before the end.
     fn prints(&self) -> bool {
         self.print || self.step || self.watch.is_some()
     }
@@ -301,7 +267,8 @@ impl Plan {
     }
 }
 
-/// Who held the record before the breach and says that he does no more; else who holds it.
+/// The holders before the breach that do not declare the hold any more; if none, the
+/// holders now.
 fn holders(breach: &Breach, before: &Census, now: &Census) -> String {
     let (Breach::Miscounted { id, .. } | Breach::Missing { id, .. }) = breach else {
         return String::new();
@@ -310,7 +277,7 @@ fn holders(breach: &Breach, before: &Census, now: &Census) -> String {
         let entry = census.0.get(id);
         entry.map_or(Vec::new(), |entry| entry.held_by.clone())
     };
-    let left = watch::without(&held_by(before), &held_by(now));
+    let left = life::without(&held_by(before), &held_by(now));
     let names = |ids: &[Id]| {
         let names: Vec<_> = ids.iter().map(Id::to_string).collect();
         names.join(", ")
@@ -338,23 +305,5 @@ fn storage(output: Option<&Path>) -> Result<StoragePort, Error> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let files = Pool::of(limit.unwrap_or(u64::from(u16::MAX))).files;
     let storage = FileStorage::open(output, files).map_err(wrong)?;
-    Ok(StoragePort(Box::new(storage)))
-}
-
-/// What the recorded relay was told to do.
-fn settings(header: &Header) -> Settings {
-    Settings {
-        grouping: if header.grouped_by_session {
-            Grouping::Session
-        } else {
-            Grouping::Host
-        },
-        clear_allowed: header.clear_allowed,
-        serve: if header.serves_all {
-            Served::All
-        } else {
-            Served::Live
-        },
-        hold_back: header.hold_back.map_or(HoldBack::Auto, HoldBack::Fixed),
-    }
+    Ok(StoragePort::new(Box::new(storage)))
 }

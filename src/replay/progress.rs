@@ -1,11 +1,11 @@
-//! How far a replay has come: a bar, if somebody looks at the terminal.
+//! The progress bar of a replay, on terminals.
 
 use std::io::IsTerminal;
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Ticks between two looks at the bar.
+/// Ticks between two updates of the bar.
 const PERIOD: u64 = 256;
 
 #[derive(Debug)]

@@ -1,52 +1,65 @@
-//! The script: a journal, record by record, that a replay acts out.
+//! The script: reads a journal record by record, for the ports of a replay.
 //!
-//! Each call of a port asks for the next record. It answers the call, or it is of
-//! another call: then this relay does something else than the one that was recorded,
-//! and the replay ends.
+//! Each call of a port takes the next record. If the record is of another call, this relay
+//! differs from the recorded one, and the replay stops.
 
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Error;
 use baton_systems::ports::StorageError;
 use rustc_hash::FxHashMap;
 
 use super::content::{Pieces, Traces, UNKNOWN};
+use super::error::Error;
 use crate::journal::block::{Block, Header, Payload, ReadError, Reader};
-use crate::journal::lent::Lent;
-use crate::journal::record::{Came, ConnectionId, FileId, Record};
+use crate::journal::record::Record;
+use crate::journal::values::{Came, ConnectionId, FileId};
+
+/// The script, shared by all ports.
+#[derive(Clone, Debug)]
+pub struct Shared(Arc<Mutex<Script>>);
+
+impl Shared {
+    pub fn new(script: Script) -> Self {
+        Self(Arc::new(Mutex::new(script)))
+    }
+
+    pub fn script(&self) -> MutexGuard<'_, Script> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 #[derive(Debug)]
 pub struct Script {
     reader: Reader<BufReader<File>>,
     block: Block,
-    /// Where in the block the next record is.
+    /// Offset of the next record in the block.
     at: usize,
-    /// Ticks that began.
+    /// Number of ticks that began.
     pub ticks: u64,
-    /// Whether what goes out is compared by its content.
+    /// Whether output is compared by its digest (`--verify`).
     verifies: bool,
-    /// Where bytes are that the journal has by reference.
+    /// The trace files, for bytes that the journal has by reference.
     traces: Option<Traces>,
-    /// Those of this tick.
+    /// The bytes by reference of this tick.
     pieces: Pieces,
-    pub lent: Lent,
-    /// Bytes of connections that went to files by themselves.
-    passed: FxHashMap<ConnectionId, u64>,
-    /// Why the replay cannot go on.
+    /// Number of consumed bytes of each connection.
+    consumed: FxHashMap<ConnectionId, u64>,
+    /// The reason why the replay cannot go on.
     failure: Option<Error>,
     pub compared: Compared,
 }
 
-/// What went out, and was the same as recorded.
+/// Counts of output that was the same as recorded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Compared {
     pub reply_bytes: u64,
     pub file_bytes: u64,
 }
 
-/// What the relay is to do next.
+/// The next action of the recorded relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cue {
     Tick,
@@ -54,7 +67,7 @@ pub enum Cue {
     HangUp,
     /// The relay ended in order.
     End,
-    /// The journal ends here, and the relay did not.
+    /// The journal ends before the relay did.
     NoMore,
 }
 
@@ -75,8 +88,7 @@ impl Script {
             verifies,
             traces: None,
             pieces: Pieces::default(),
-            lent: Lent::default(),
-            passed: FxHashMap::default(),
+            consumed: FxHashMap::default(),
             failure: None,
             compared: Compared::default(),
         })
@@ -86,12 +98,12 @@ impl Script {
         self.reader.header()
     }
 
-    /// Where in the journal the replay is, in bytes.
+    /// Position of the replay in the journal, in bytes.
     pub fn position(&self) -> u64 {
         self.block.offset + self.at as u64
     }
 
-    /// Takes bytes that the journal refers to from there.
+    /// Sets the trace files that the journal refers to.
     pub fn read_traces(&mut self, traces: Traces) {
         self.traces = Some(traces);
     }
@@ -105,7 +117,7 @@ impl Script {
         self.failure.get_or_insert(error);
     }
 
-    /// What the relay did next.
+    /// The next action of the recorded relay, without consuming it.
     pub fn cue(&mut self) -> Result<Cue, ReadError> {
         while !self.has_record()? {
             match self.reader.next()? {
@@ -132,8 +144,8 @@ impl Script {
         })
     }
 
-    /// Whether there is another one in this block. What cannot be read is damage that
-    /// no checksum told.
+    /// Whether there is another record in this block. Bytes that cannot be decoded are
+    /// damage that the checksum has not detected.
     fn has_record(&mut self) -> Result<bool, ReadError> {
         let is_some = self.peek().is_some();
         if !is_some && self.at < self.block.records.len() {
@@ -145,7 +157,7 @@ impl Script {
         Ok(is_some)
     }
 
-    /// The records of the tick that comes next, or of what follows it.
+    /// The records of the next tick, or after it.
     pub fn scene(&self) -> Vec<Record<'_>> {
         let mut records = Vec::new();
         let mut rest = &self.block.records[self.at..];
@@ -164,8 +176,8 @@ impl Script {
         records
     }
 
-    /// Answers a call with the next record, if that is of the same call. `made` is the
-    /// call, for people.
+    /// Answers a call with the next record, if that is of the same call. `made` describes
+    /// the call for messages.
     pub fn ask<T>(
         &mut self,
         answer: impl FnOnce(&Record) -> Option<T>,
@@ -188,7 +200,7 @@ impl Script {
         answered
     }
 
-    /// As [`Self::ask`], of a call that may not have come.
+    /// As [`Self::ask`], for a call that the recorded relay may not have made.
     pub fn ask_whether<T>(&mut self, answer: impl FnOnce(&Record) -> Option<T>) -> Option<T> {
         if self.failure.is_some() {
             return None;
@@ -198,12 +210,12 @@ impl Script {
         Some(answered)
     }
 
-    /// Whether what goes out is compared by its content.
+    /// Whether output is compared by its digest.
     pub fn verifies(&self) -> bool {
         self.verifies
     }
 
-    /// A tick begins.
+    /// Begins a tick.
     pub fn begin_tick(&mut self) {
         self.ask(
             |record| (*record == Record::Poll).then_some(()),
@@ -215,13 +227,13 @@ impl Script {
         }
     }
 
-    /// Bytes that a connection got, from that position on, and what came of it.
+    /// Adds the bytes that a connection received to its input, and returns the outcome.
     pub fn receive(
         &mut self,
         connection: ConnectionId,
-        position: u64,
         into: &mut Vec<u8>,
     ) -> Option<Came<'static>> {
+        let known = self.consumed(connection) + into.len() as u64;
         let (outcome, count) = self.ask(
             |record| match record {
                 Record::Receive {
@@ -231,7 +243,8 @@ impl Script {
                     bytes,
                 } if *recorded == connection => {
                     into.extend_from_slice(bytes);
-                    Some((outcome.clone().into_owned(), count - bytes.len() as u64))
+                    let left = count.saturating_sub(bytes.len() as u64);
+                    Some((outcome.clone().into_owned(), left))
                 }
                 _ => None,
             },
@@ -240,7 +253,7 @@ impl Script {
         if count > 0 {
             let Self { traces, pieces, .. } = self;
             let tick = self.ticks;
-            let filled = pieces.fill(connection, position, count, traces.as_mut(), tick, into);
+            let filled = pieces.fill(connection, known, count, traces.as_mut(), tick, into);
             if let Err(reason) = filled {
                 self.fail(Error::Content { tick, reason });
             }
@@ -248,32 +261,69 @@ impl Script {
         Some(outcome)
     }
 
-    /// Bytes of a connection that went to a file by themselves, and whether all of them
-    /// got there. Those that did not are not known: they are zeros here.
+    /// Number of bytes of a file that went to a peer with zero-copy; none if the next record
+    /// is no such transfer.
+    pub fn send_file(
+        &mut self,
+        connection: ConnectionId,
+        file: FileId,
+        offset: u64,
+        length: u64,
+    ) -> Option<Result<u64, StorageError>> {
+        if !matches!(self.peek(), Some(Record::SendFile { .. })) {
+            return None;
+        }
+        let asked = (connection, file, offset, length);
+        let answer = self.ask(
+            |record| match record {
+                Record::SendFile {
+                    connection,
+                    file,
+                    offset,
+                    length,
+                    answer,
+                } if (*connection, *file, *offset, *length) == asked => {
+                    Some(answer.clone().map_err(StorageError::from))
+                }
+                _ => None,
+            },
+            || format!("{length} bytes at {offset} of {file} are sent to {connection}"),
+        );
+        // At the end of the script the peer accepts nothing.
+        Some(answer.unwrap_or(Ok(0)))
+    }
+
+    /// Bytes of a connection that went to a file with zero-copy, and whether all of them
+    /// were written; none if the next record is no such transfer. Bytes that were not written
+    /// are unknown, and are zeros here.
     pub fn take(
         &mut self,
+        connection: ConnectionId,
         file: FileId,
         offset: u64,
         length: u64,
     ) -> Option<(Vec<u8>, Result<(), StorageError>)> {
+        if !matches!(self.peek(), Some(Record::Take { connection: of, .. }) if of == connection) {
+            return None;
+        }
         let asked = (file, offset, length);
-        let (connection, count, failure) = self.ask(
+        let (count, failure) = self.ask(
             |record| match record {
                 Record::Take {
-                    connection,
                     file,
                     offset,
                     length,
                     bytes,
                     failure,
+                    ..
                 } if (*file, *offset, *length) == asked && bytes <= length => {
-                    Some((*connection, *bytes, failure.clone().map(StorageError::from)))
+                    Some((*bytes, failure.clone().map(StorageError::from)))
                 }
                 _ => None,
             },
-            || format!("up to {length} bytes go to {file} at {offset} by themselves"),
+            || format!("up to {length} bytes go to {file} at {offset} with zero-copy"),
         )?;
-        *self.passed.entry(connection).or_default() += count;
+        self.consume(connection, count);
         if let Some(failure) = failure {
             return Some((vec![0; count as usize], Err(failure)));
         }
@@ -291,12 +341,17 @@ impl Script {
         }
     }
 
-    /// Bytes of a connection that went to files by themselves.
-    pub fn passed(&self, connection: ConnectionId) -> u64 {
-        self.passed.get(&connection).copied().unwrap_or(0)
+    /// Counts further consumed bytes of a connection.
+    pub fn consume(&mut self, connection: ConnectionId, count: u64) {
+        *self.consumed.entry(connection).or_default() += count;
     }
 
-    /// This relay does something else.
+    /// Number of consumed bytes of a connection.
+    pub fn consumed(&self, connection: ConnectionId) -> u64 {
+        self.consumed.get(&connection).copied().unwrap_or(0)
+    }
+
+    /// Stops the replay, since this relay differs from the recorded one.
     fn differ(&mut self, recorded: String, now: String) {
         let tick = self.ticks;
         self.fail(Error::Differs {
@@ -323,4 +378,9 @@ impl Script {
             self.at = self.block.records.len() - rest.len();
         }
     }
+}
+
+/// Accepts a record that is the same.
+pub fn same<'a>(made: &'a Record) -> impl FnOnce(&Record) -> Option<()> + 'a {
+    move |record| (record == made).then_some(())
 }

@@ -1,4 +1,4 @@
-//! The world as a tree: what belongs to what, and who holds it.
+//! Prints all records as a tree, with their holders (`--show`).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,7 +7,11 @@ use baton_components::kinds::{Id, Kind};
 use baton_systems::census::{Census, Entry};
 use serde::Serialize;
 
-use super::Format;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    Json,
+}
 
 /// All records at the end of that tick.
 pub fn show(census: &Census, tick: u64, format: Format) -> String {
@@ -53,12 +57,12 @@ struct Node {
 
 struct Tree<'a> {
     census: &'a Census,
-    /// What is a part of nothing, in the order in which people look for it.
+    /// Records without a parent, in a useful order for people.
     roots: Vec<Id>,
     parts: BTreeMap<Id, Vec<Id>>,
 }
 
-/// The order in which people look for things.
+/// The order of the roots.
 const ORDER: [Kind; 10] = [
     Kind::Connection,
     Kind::Session,
@@ -90,7 +94,7 @@ impl<'a> Tree<'a> {
         tree
     }
 
-    /// What a record is a part of: as it says; chunks and files, of whoever holds them.
+    /// The parent of a record: as its description says; for chunks and files, their holder.
     fn whole_of(&self, id: Id, entry: &Entry) -> Option<Id> {
         if let Kind::Chunk | Kind::File = id.kind {
             let place = |id: &&Id| ORDER.iter().position(|kind| *kind == id.kind);

@@ -1,9 +1,7 @@
-//! `baton replay TRACE`: a recorded session, sent again as if it were being recorded
-//! now.
+//! `baton replay TRACE`: sends a recorded session again as a live session.
 //!
-//! There is one path: a recording is read, and a producer that speaks the real protocol
-//! sends it to a relay. That relay is any other (`--to`), or one of our own in this
-//! process, for viewers to look at.
+//! A producer reads the recording and sends it to a relay with the real protocol. The relay
+//! is a remote one (`--to`), or one in this process, for viewers.
 
 mod play;
 mod send;
@@ -16,7 +14,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 use baton_components::shown::Shown;
 use baton_components::wire::TraceFormat;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -26,16 +24,17 @@ pub use play::Speed;
 use self::play::{Score, WallClock};
 use self::send::Sender;
 use self::serve::{End, OwnRelay};
-use crate::config::url::{Url, UrlError};
-use crate::config::{default_port, environment};
+use crate::config::environment;
 use crate::os::log_queue::say;
 use crate::os::said;
-use crate::producer::Client;
+use crate::producer::{Client, MINOR};
 use crate::trace::TraceError;
 use crate::trace::recording::Recording;
+use crate::url::default_port;
+use crate::url::{Url, UrlError};
 use crate::{daemon, log};
 
-/// What is to be replayed, and to whom.
+/// The options of a replay.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// A trace, a chunk, or the directory of a session.
@@ -46,26 +45,26 @@ pub struct Plan {
 
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// The URL of a relay, as producers have it.
+    /// The URL of a relay, for producers.
     Relay(String),
-    /// Viewers of a relay of our own.
+    /// Viewers of a relay in this process.
     Viewers {
         live_url: String,
-        /// So many have to be attached before anything is sent.
+        /// Number of viewers that have to be attached before anything is sent.
         count: usize,
-        /// Where the relay writes; none: where it is forgotten.
+        /// Output directory of the relay; none: a temporary directory.
         output: Option<PathBuf>,
     },
 }
 
-/// Why a replay failed. One line for people.
+/// The reason why a replay failed, in one line.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Trace(#[from] TraceError),
     #[error("{url}: {reason}")]
     Url { url: String, reason: UrlError },
-    #[error("the replay broke off: {}", said(.0))]
+    #[error("the replay failed: {}", said(.0))]
     Wire(#[from] io::Error),
     #[error("the relay speaks protocol 2.{minor}: a replay needs 2.11, of LTTng 2.11")]
     TooOld { minor: u32 },
@@ -79,11 +78,11 @@ pub enum Error {
     Relay(#[from] daemon::Error),
 }
 
-/// The live timer of a replayed session: what users have without a choice of their own.
+/// The live timer of a replayed session: LTTng's default.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Where viewers look for relays.
-const LIVE_PORT: u16 = default_port(Port::Live);
+/// Default port of viewers.
+const LIVE_PORT: u16 = default_port(Endpoint::Live);
 
 pub fn run(plan: &Plan) -> Result<(), Error> {
     let recording = Recording::find(&plan.directory)?;
@@ -103,10 +102,10 @@ pub fn run(plan: &Plan) -> Result<(), Error> {
     }
 }
 
-/// Sends a recording to a relay somewhere.
+/// Sends a recording to a remote relay.
 fn send(recording: &Recording, score: Score, speed: Speed, url: &str) -> Result<(), Error> {
     let (control, data) = resolve(url, Url::resolve_producer)?;
-    let client = Client::connect(control, data)?;
+    let client = Client::connect(control, data, MINOR)?;
     let sender = Sender::announce(client, recording, progress(recording))?;
     say(format_args!(
         "baton: {} is sent to {url}",
@@ -115,7 +114,7 @@ fn send(recording: &Recording, score: Score, speed: Speed, url: &str) -> Result<
     play(score, speed, sender)
 }
 
-/// Sends a recording to viewers, through a relay of our own.
+/// Sends a recording to viewers, through a relay in this process.
 fn serve(
     recording: Recording,
     score: Score,
@@ -124,9 +123,9 @@ fn serve(
     viewers: usize,
     output: &Path,
 ) -> Result<(), Error> {
-    log::start_from(tracing::Level::WARN, environment::colored(), false);
+    log::start_from(tracing::Level::WARN, environment::colored());
     let relay = OwnRelay::start(output, live)?;
-    let client = Client::connect(relay.control, relay.data)?;
+    let client = Client::connect(relay.control, relay.data, MINOR)?;
     let url = viewer_url(relay.live, &recording);
     let (start, started) = mpsc::channel();
     let producer = thread::spawn(move || {
@@ -141,13 +140,13 @@ fn serve(
             "baton: babeltrace2 --input-format=lttng-live {url}"
         ));
         if started.recv().is_err() {
-            // The relay has stopped: there is nobody to send to.
+            // The relay has stopped, so nothing can be sent.
             return Ok(());
         }
         play(score, speed, sender)
     });
     match relay.serve(viewers, start)? {
-        // What it is at does not matter any more.
+        // The sender's state does not matter any more.
         End::Stopped => Ok(()),
         End::Left => match producer.join() {
             Ok(played) => played,
@@ -168,7 +167,7 @@ fn resolve<T>(url: &str, read: impl Fn(&str) -> Result<T, UrlError>) -> Result<T
     })
 }
 
-/// What is replayed, for people.
+/// Description of the recording for messages.
 fn described(recording: &Recording) -> String {
     let count = |count: u64, what: &str| match count {
         1 => format!("1 {what}"),
@@ -187,7 +186,7 @@ fn described(recording: &Recording) -> String {
     )
 }
 
-/// What Babeltrace is to be given.
+/// The URL for Babeltrace.
 fn viewer_url(live: SocketAddr, recording: &Recording) -> String {
     let host = match live.ip() {
         ip if ip.is_unspecified() || ip.is_loopback() => "localhost".to_owned(),
@@ -202,7 +201,7 @@ fn viewer_url(live: SocketAddr, recording: &Recording) -> String {
     format!("net://{host}{port}/host/{of}/{session}")
 }
 
-/// A bar on a terminal, nothing elsewhere.
+/// A progress bar on a terminal; hidden elsewhere.
 fn progress(recording: &Recording) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());

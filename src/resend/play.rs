@@ -1,5 +1,5 @@
-//! When what is sent: the packets of all streams in the order in which they ended, with
-//! the gaps that were between their ends, and live beacons in between.
+//! The schedule of a replay: the packets of all streams in the order of their end times,
+//! with the recorded gaps between these, and live beacons in between.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,14 +8,14 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use super::Error;
-use crate::trace::metadata;
+use crate::trace::description;
 use crate::trace::recording::{Packet, Packets, Recording};
 
-/// How much faster than it was recorded.
+/// Speed relative to the recording.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Speed {
     Times(f64),
-    /// Without any gap.
+    /// Without gaps.
     Max,
 }
 
@@ -40,37 +40,37 @@ impl fmt::Display for Speed {
     }
 }
 
-/// Time as the sender has it.
+/// The sender's clock.
 pub trait Clock {
-    /// Since some moment.
+    /// Time since a fixed moment.
     fn now(&self) -> Duration;
 
     /// Returns at that time, or at once if it has passed.
     fn wait_until(&mut self, time: Duration);
 }
 
-/// Whoever takes what is played. Streams have the numbers of their [`Score`].
+/// The receiver of packets and beacons. Streams have the numbers of their [`Score`].
 pub trait Sink {
     fn packet(&mut self, stream: usize, packet: &Packet) -> Result<(), Error>;
 
-    /// The stream has nothing before this cycle of its clock that was not sent.
+    /// A beacon: the stream has no unsent event before this cycle of its clock.
     fn beacon(&mut self, stream: usize, cycles: u64) -> Result<(), Error>;
 }
 
-/// All streams of a recording, and how far each was played.
+/// All streams of a recording, with the position of each.
 #[derive(Debug)]
 pub struct Score {
     streams: Vec<Part>,
-    /// The next packets, those that ended first in front: when, and of which stream.
+    /// The next packet of each stream, a heap by end time.
     due: BinaryHeap<Reverse<(i128, usize)>>,
 }
 
 #[derive(Debug)]
 struct Part {
-    clock: metadata::Clock,
+    clock: description::Clock,
     packets: Packets,
     next: Option<Packet>,
-    /// Whoever listens knows everything up to this cycle.
+    /// The receiver has everything up to this cycle.
     known: u64,
 }
 
@@ -120,7 +120,7 @@ impl Score {
                         Speed::Max => played_ns,
                         Speed::Times(times) => first_ns + scaled(now.saturating_sub(begun), times),
                     };
-                    // A packet that is late has not ended for whoever listens.
+                    // A late packet has not ended for the receiver.
                     self.tell(shown_ns.min(end_ns), sink)?;
                     beat = now + period;
                 }
@@ -139,9 +139,9 @@ impl Score {
         Ok(())
     }
 
-    /// Tells of each stream that it has nothing before a moment, or before its next
-    /// packet, where that is news. No two streams are told of the same moment: Babeltrace
-    /// complains where it cannot tell what comes first.
+    /// Sends beacons for a moment, or for the begin of a stream's next packet if that is
+    /// earlier, where they are new. The beacons of two streams never have the same time,
+    /// since Babeltrace complains if it cannot order them.
     fn tell(&mut self, shown_ns: i128, sink: &mut impl Sink) -> Result<(), Error> {
         for (number, part) in self.streams.iter_mut().enumerate() {
             let cycles = part.clock.cycles(shown_ns).saturating_sub(number as u64);
@@ -156,10 +156,10 @@ impl Score {
         Ok(())
     }
 
-    /// Looks at the next packet of a stream.
+    /// Queues the next packet of a stream.
     fn advance(&mut self, stream: usize) -> Result<(), Error> {
         let part = &mut self.streams[stream];
-        part.next = part.packets.next()?;
+        part.next = part.packets.next_packet()?;
         if let Some(packet) = &part.next {
             let end_ns = part.clock.time_ns(packet.description.timestamp_end);
             self.due.push(Reverse((end_ns, stream)));
@@ -169,7 +169,7 @@ impl Score {
 }
 
 impl Speed {
-    /// How long a gap of the recording is.
+    /// Duration of a gap of the recording, at this speed.
     fn wait(self, gap_ns: i128) -> Duration {
         let Self::Times(times) = self else {
             return Duration::ZERO;
@@ -206,7 +206,7 @@ impl Clock for WallClock {
 }
 
 const NS_PER_S: f64 = 1e9;
-/// A century: nobody waits longer, and sums of it do not overflow.
+/// Maximum wait, a century: sums of it do not overflow.
 const GAP_MAX_S: f64 = 3.2e9;
 
 #[cfg(test)]
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
     use crate::trace::testing::{Made, data_file, trace};
 
-    /// A clock that moves only when somebody waits.
+    /// A virtual clock that advances when the sender waits.
     #[derive(Clone, Default)]
     struct Counted(Rc<Cell<Duration>>);
 
@@ -231,11 +231,11 @@ mod tests {
         }
     }
 
-    /// What came when, in milliseconds.
+    /// A log of packets and beacons with their times, in milliseconds.
     struct Notes {
         clock: Counted,
         taken: Vec<(u128, String)>,
-        /// How long each packet takes.
+        /// Time to send a packet.
         packet_takes: Duration,
     }
 
@@ -267,7 +267,7 @@ mod tests {
         data_file(directory.path(), "b", 1, &SECOND, false);
         let score = Score::of(&Recording::find(directory.path()).unwrap()).unwrap();
         let mut clock = Counted::default();
-        // No clock begins at 0.
+        // The clock's offset is not 0.
         clock.wait_until(Duration::from_secs(50));
         let mut notes = Notes {
             clock: clock.clone(),
@@ -291,8 +291,8 @@ mod tests {
             (0, "0 to 1000"),
             (200, "1 to 1200"),
             (300, "0 to 1300"),
-            // What is known a second after the beginning, which was the end of the
-            // first packet.
+            // The beacon a second after the beginning, which is the end of the first
+            // packet.
             (1000, "0 at 2000"),
             (1000, "1 at 1999"),
             // Not beyond the beginning of the next packet.
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_late_sends_at_once_and_tells_no_future() {
+    fn a_late_sender_sends_at_once_and_no_beacon_is_early() {
         let played = played(Speed::Times(1.0), Duration::from_secs(2));
         let expected = [
             (0, "0 to 1000"),

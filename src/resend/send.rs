@@ -1,4 +1,4 @@
-//! A recording sent to a relay, in the words of a session daemon and a consumer daemon.
+//! The sender of a replay: speaks to a relay as a session daemon and a consumer daemon do.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -21,7 +21,7 @@ use crate::producer::Client;
 use crate::trace::TraceError;
 use crate::trace::recording::{Packet, Recording};
 
-/// A session that was announced to a relay: its streams are there, with all metadata.
+/// A session at a relay: its streams were created, with all metadata.
 #[derive(Debug)]
 pub struct Sender {
     client: Client,
@@ -32,7 +32,7 @@ pub struct Sender {
     progress: ProgressBar,
 }
 
-/// What was sent of a stream.
+/// Send state of a stream.
 #[derive(Debug)]
 struct Sent {
     handle: u64,
@@ -46,6 +46,7 @@ struct Sent {
 impl Sender {
     /// Creates the session, its streams and their metadata. When viewers see the streams
     /// all metadata is there.
+    // Long because: it is what a producer says first, in its order.
     pub fn announce(
         mut client: Client,
         recording: &Recording,
@@ -66,18 +67,16 @@ impl Sender {
         client.create_session(CreateSession {
             name: recording.session.as_bytes(),
             host: recording.host.as_bytes(),
-            base_path: b"",
             live_timer_us: super::PERIOD.as_micros() as u32,
-            snapshot: false,
-            name_holds_time: false,
             origin: Some(Origin {
-                // Each replay is a session of its own.
+                // Each replay has its own session id.
                 daemon: (now.as_nanos() << 32 | u128::from(std::process::id())).to_be_bytes(),
                 session: 0,
                 creation_time_s: now.as_secs(),
                 current_chunk: None,
             }),
             trace_format: recording.format,
+            ..CreateSession::default()
         })?;
         client.ask_ok(&Command::CreateTraceChunk(CreateTraceChunk {
             chunk: CHUNK,
@@ -117,9 +116,8 @@ impl Sender {
         Ok(self.client.add_stream(AddStream {
             channel,
             path,
-            tracefile_size: 0,
-            tracefile_count: 0,
             chunk: Some(CHUNK),
+            ..AddStream::default()
         })?)
     }
 
@@ -156,8 +154,8 @@ impl Sender {
             let stream = sent.handle;
             Some(RotatePosition { stream, position })
         };
-        // A relay finds the end of a stream by the tracer's numbers. Where there are
-        // none, closing has to do.
+        // The relay needs the tracer's packet numbers to rotate a stream. Without numbers
+        // it is only closed.
         if let Some(positions) = self.streams.iter().map(position).collect() {
             self.leave_chunk(positions)?;
             let metadata = self.metadata.iter().map(|stream| RotatePosition {
@@ -248,14 +246,9 @@ impl Sink for Sender {
         let index = SendIndex {
             stream: sent.handle,
             sequence: sent.last(),
-            packet_size_bits: 0,
-            content_size_bits: 0,
-            timestamp_begin: 0,
             timestamp_end: cycles,
-            events_discarded: 0,
             class: sent.class,
-            instance: 0,
-            packet_sequence: 0,
+            ..SendIndex::default()
         };
         Ok(self.client.describe(index, WINDOW)?)
     }
@@ -263,13 +256,14 @@ impl Sink for Sender {
 
 /// The one chunk of a replay: chunks of the recording are put together.
 const CHUNK: u64 = 0;
-/// The layout of a session that we speak.
+/// Protocol minor of the session.
 const MINOR_MIN: u32 = 11;
 const MINOR_OF_CTF2: u32 = 15;
-/// What producers may name a trace, without the NUL.
+/// Maximum length of a trace's path in the protocol, without the NUL.
 const PATH_BYTES_MAX: usize = 254;
-/// Descriptions that wait for their replies: a round trip each would limit the speed.
+/// Pipelining: descriptions in flight, since a round trip for each would limit the speed.
 const WINDOW: usize = 64;
-/// Up to here a packet goes in one write; the rest is moved by the system.
+/// First bytes of a packet, sent with its header in one write; the rest is sent with
+/// zero-copy.
 const HEAD_BYTES: u64 = 64 * 1024;
 const METADATA_PIECE_BYTES: u64 = 1 << 20;

@@ -1,12 +1,12 @@
-//! A relay of our own for a replay: real ports on this machine, and only until the
-//! viewers have read everything.
+//! The relay of a replay in this process: real sockets and files, until the viewers have
+//! read everything.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 use baton_systems::entities::Entities;
 use baton_systems::ports::{ChancePort, ClockPort, NetworkPort, StoragePort};
 use baton_systems::settings::{HoldBack, Settings};
@@ -18,9 +18,11 @@ use crate::os::chance::KernelChance;
 use crate::os::clock::SystemClock;
 use crate::os::network::{Idle, SocketNetwork};
 use crate::os::pool::Pool;
+use crate::os::reactor::Reactor;
 use crate::os::signals::Stop;
 use crate::os::storage::FileStorage;
-use crate::os::watch::Watch;
+use crate::os::tcp_timeouts::TcpTimeouts;
+use crate::os::workers::Workers;
 
 /// A relay that listens.
 pub struct OwnRelay {
@@ -32,7 +34,7 @@ pub struct OwnRelay {
     pub live: SocketAddr,
 }
 
-/// Why it serves no more.
+/// The reason why it stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// All connections ended.
@@ -51,30 +53,34 @@ impl OwnRelay {
         let pool = Pool::of(limit.unwrap_or(DESCRIPTORS_MAX));
         let storage = FileStorage::open(output, pool.files).map_err(failed)?;
         let (stop, idle) = (Stop::default(), Idle::default());
+        let reactor = Reactor::new(stop.clone(), BusyPoll::new(busy_poll::DEFAULT));
+        let reactor = reactor.map_err(Error::Poll)?;
+        let workers = Workers::new(reactor.waker());
         let mut network = SocketNetwork::new(
-            stop.clone(),
+            reactor,
             idle.clone(),
             pool.connections,
-            Watch::default(),
-            BusyPoll::new(busy_poll::MOMENT),
-        )
-        .map_err(Error::Poll)?;
-        let mut listen = |port, address| {
-            let listening = network.listen(port, address);
+            TcpTimeouts::default(),
+        );
+        let storage = storage
+            .with_sockets(network.sockets())
+            .with_workers(workers);
+        let mut listen = |endpoint, address| {
+            let listening = network.listen(endpoint, address);
             listening.map_err(|reason| Error::Listen {
-                port,
+                endpoint,
                 address,
                 reason,
             })
         };
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let control = listen(Port::Control, any)?;
-        let data = listen(Port::Data, any)?;
-        let live = listen(Port::Live, live)?;
+        let control = listen(Endpoint::Control, any)?;
+        let data = listen(Endpoint::Data, any)?;
+        let live = listen(Endpoint::Live, live)?;
         let chance = KernelChance::new().map_err(Error::Chance)?;
         let relay = Relay::new(
             NetworkPort(Box::new(network)),
-            StoragePort(Box::new(storage)),
+            StoragePort::new(Box::new(storage)),
             ClockPort(Box::new(SystemClock::new())),
             ChancePort(Box::new(chance)),
             Settings {
@@ -94,8 +100,8 @@ impl OwnRelay {
         })
     }
 
-    /// Serves until everybody has gone who came, the producer included, which is
-    /// connected already. Says on `start` when so many viewers are attached.
+    /// Serves until all peers have disconnected, including the producer, which is connected
+    /// already. Signals on `start` when the viewers are attached.
     pub fn serve(mut self, viewers: usize, start: mpsc::Sender<()>) -> Result<End, Error> {
         let mut start = Some(start);
         let mut has_begun = false;
@@ -104,7 +110,7 @@ impl OwnRelay {
                 break End::Stopped;
             }
             daemon::tick(&mut self.relay)?;
-            let entities = self.relay.world.resource::<Entities>();
+            let entities = self.relay.read::<Entities>();
             let attached = entities
                 .viewer_sessions
                 .iter()
@@ -112,7 +118,7 @@ impl OwnRelay {
             if attached.count() >= viewers
                 && let Some(start) = start.take()
             {
-                // A sender that failed meanwhile has hung up.
+                // A sender that failed has dropped its end of the channel.
                 let _ = start.send(());
             }
             let is_empty = entities.connections.is_empty();
@@ -122,10 +128,10 @@ impl OwnRelay {
             }
         };
         self.stop.ask();
-        daemon::finish(&mut self.relay, &self.idle, None)?;
+        daemon::finish(&mut self.relay, &self.idle, None, |_| ())?;
         Ok(end)
     }
 }
 
-/// Where the system sets no limit.
+/// Number of descriptors if the system has no limit.
 const DESCRIPTORS_MAX: u64 = 1 << 16;

@@ -1,4 +1,4 @@
-//! Index files of a trace: where the packets of a data file are.
+//! Reader of CTF index files: offsets and descriptions of the packets of a data file.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use baton_components::wire::ctf_index::{HEADER_SIZE, IndexRecord, Version};
 
-/// An index file, to be read from anywhere.
+/// An index file with random access.
 #[derive(Debug)]
 pub struct IndexFile<'f> {
     file: &'f File,
@@ -16,7 +16,7 @@ pub struct IndexFile<'f> {
 }
 
 impl<'f> IndexFile<'f> {
-    /// None if it does not begin as an index does.
+    /// None if it has no header of an index file.
     pub fn open(file: &'f File) -> io::Result<Option<Self>> {
         let size = file.metadata()?.len();
         if size < HEADER_SIZE as u64 {
@@ -36,7 +36,7 @@ impl<'f> IndexFile<'f> {
         self.version
     }
 
-    /// Where a record begins.
+    /// Offset of a record.
     pub fn offset(&self, record: u64) -> u64 {
         HEADER_SIZE as u64 + record * self.version.record_size() as u64
     }
@@ -73,8 +73,8 @@ impl<'f> Records<'f> {
         }
     }
 
-    /// The next whole record; none after the last.
-    pub fn next(&mut self) -> io::Result<Option<IndexRecord>> {
+    /// The next whole record; none at the end.
+    pub fn next_record(&mut self) -> io::Result<Option<IndexRecord>> {
         if self.batch.is_empty()
             && let Some(index) = &self.index
         {
@@ -85,5 +85,5 @@ impl<'f> Records<'f> {
     }
 }
 
-/// Records that are read at once.
+/// Records per read.
 pub const BATCH: u64 = 64;

@@ -3,8 +3,8 @@
 use baton_components::wire::TraceFormat;
 use serde_json::Value;
 
+use super::description::{Clock, Description};
 use super::layout::{Field, Layout};
-use super::metadata::{Clock, Description};
 
 pub fn parse(text: &str) -> Result<Description, String> {
     let mut records = Vec::new();
@@ -44,7 +44,7 @@ fn read_clock(record: &Value) -> Result<Clock, String> {
     }
 }
 
-/// The layout of packets, if all kinds of streams have the same.
+/// The layout of packets, if it is the same for all stream classes.
 fn layout<'a>(trace: &Value, streams: impl Iterator<Item = &'a Value>) -> Option<Layout> {
     let header = fields(&trace["packet-header-field-class"])?;
     let mut layouts = streams.map(|stream| {
@@ -57,7 +57,7 @@ fn layout<'a>(trace: &Value, streams: impl Iterator<Item = &'a Value>) -> Option
         .then_some(first)
 }
 
-/// The fields of a structure, if all of them have a fixed size.
+/// The fields of a structure, if all of them have fixed sizes.
 fn fields(structure: &Value) -> Option<Vec<Field>> {
     let members = structure["member-classes"].as_array()?;
     let fields = members.iter().map(|member| {

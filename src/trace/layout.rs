@@ -1,24 +1,24 @@
-//! What the packets of a trace begin with: a header and a context, as the metadata
-//! describes them. From it packets are found without an index.
+//! The layout of packet headers and packet contexts, from the metadata, for finding packets
+//! without an index.
 
 use baton_components::wire::ctf_index::IndexRecord;
 use baton_components::wire::producer::NONE;
 
-/// Where the fields of a packet's description stand in the packet.
+/// Offsets of the fields of a packet's description in the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     fields: Vec<Placed>,
-    /// Bytes up to the last of them.
+    /// Bytes up to the end of the last field.
     size: usize,
 }
 
-/// A field as metadata declares it.
+/// A field as declared by the metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     pub name: String,
     pub size_bits: u64,
     pub align_bits: u64,
-    /// How many there are: more than one in an array.
+    /// Number of elements: more than one in an array.
     pub count: u64,
     pub big_endian: bool,
 }
@@ -45,7 +45,7 @@ enum Role {
 }
 
 impl Role {
-    /// By the names that CTF 1.8 gives them; LTTng keeps them in CTF 2.
+    /// Finds a field's role by its name in CTF 1.8, which LTTng also uses in CTF 2.
     const NAMES: [(&str, Self); 9] = [
         ("magic", Self::Magic),
         ("stream_id", Self::Class),
@@ -58,16 +58,16 @@ impl Role {
         ("events_discarded", Self::Discarded),
     ];
 
-    /// Without these a packet cannot be found.
+    /// Fields required to find a packet.
     const OF_ANY: [Self; 2] = [Self::Magic, Self::PacketSize];
 
-    /// Without these a packet cannot be described.
+    /// Fields required to describe a packet.
     const OF_LTTNG: [Self; 4] = [Self::Class, Self::Begin, Self::End, Self::ContentSize];
 }
 
 impl Layout {
-    /// The layout of packets whose header and context have these fields. None if it
-    /// lacks what finding them needs, or has it in places that are no whole bytes.
+    /// The layout of packets whose header and context have these fields. None if a field
+    /// required to find packets is missing, or not aligned to bytes.
     pub fn of(header: &[Field], context: &[Field]) -> Option<Self> {
         let mut fields = Vec::new();
         let mut at_bits = 0_u64;
@@ -96,23 +96,24 @@ impl Layout {
         (layout.has_all(&Role::OF_ANY) && size <= SIZE_MAX).then_some(layout)
     }
 
-    /// Whether packets are described in full, as tracers of LTTng do it. What another says
-    /// of a packet is 0 but for its place and size.
+    /// Whether packets have a full description, as those of LTTng's tracers. For other
+    /// tracers all fields of a description but offset and sizes are 0.
     pub fn is_lttng(&self) -> bool {
         self.has_all(&Role::OF_LTTNG)
     }
 
-    /// Whether packets are numbered, as since LTTng 2.8.
+    /// Whether packets have numbers, as since LTTng 2.8.
     pub fn has_numbers(&self) -> bool {
         self.has_all(&[Role::Instance, Role::Sequence])
     }
 
-    /// Bytes of a packet that [`Layout::describe`] needs.
+    /// Bytes at the begin of a packet that [`Layout::describe`] needs.
     pub fn size(&self) -> usize {
         self.size
     }
 
-    /// The description of a packet that begins with `bytes`; none if they begin none.
+    /// The description of the packet that begins with `bytes`; none if they are not the
+    /// begin of a packet.
     pub fn describe(&self, bytes: &[u8], offset_bytes: u64) -> Option<IndexRecord> {
         let number = |role| self.number(role, bytes);
         if bytes.len() < self.size || number(Role::Magic)? != MAGIC {
@@ -131,7 +132,7 @@ impl Layout {
         })
     }
 
-    /// Whether a packet may begin with these bytes, however few.
+    /// Whether `bytes`, however few, may be the begin of a packet.
     pub fn may_begin(&self, bytes: &[u8]) -> bool {
         let mut fields = self.fields.iter();
         fields.any(|field| {
@@ -162,6 +163,13 @@ impl Layout {
 }
 
 /// First four bytes of a packet.
+/// Whether a file that begins so may begin with a packet, of either byte order.
+pub fn may_begin_packet(bytes: &[u8]) -> bool {
+    let magic = (MAGIC as u32).to_be_bytes();
+    let bytes = &bytes[..bytes.len().min(magic.len())];
+    magic.starts_with(bytes) || magic.iter().rev().zip(bytes).all(|(it, byte)| it == byte)
+}
+
 const MAGIC: u64 = 0xC1FC_1FC1;
-/// Tracers of LTTng need some 80 bytes.
+/// Maximum size of header and context; LTTng's tracers have some 80 bytes.
 const SIZE_MAX: usize = 4096;

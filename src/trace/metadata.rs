@@ -1,70 +1,16 @@
-//! The metadata of a trace: what it says that reading packets needs, and where it is
-//! whole.
+//! The metadata of a trace: parses the part that reading packets needs, and finds the end
+//! of the last whole declaration.
 //!
-//! It is text (CTF 1.8) or a sequence of JSON records (CTF 2). Producers before 2.14
-//! send text in packets of its own kind.
+//! It is text (CTF 1.8, TSDL) or a sequence of JSON records (CTF 2). Producers before 2.14
+//! send the text in metadata packets.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use baton_components::wire::TraceFormat;
-
-use super::layout::Layout;
+use super::description::Description;
 use super::{TraceError, json, tsdl};
-
-/// What metadata says of a trace.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Description {
-    pub format: TraceFormat,
-    pub clock: Clock,
-    /// What a packet begins with; none if it is not what tracers of LTTng write.
-    pub layout: Option<Layout>,
-    /// Which trace it is, wherever parts of it are.
-    pub uuid: Option<String>,
-    /// Where and in which session it was recorded, if it is said.
-    pub host: Option<String>,
-    pub session: Option<String>,
-}
-
-/// From the cycles of a trace's clock to time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Clock {
-    /// Cycles in a second, never 0.
-    pub frequency: u64,
-    /// What the clock shows when it reads 0, since the epoch.
-    pub offset_s: i64,
-    pub offset_cycles: u64,
-}
-
-/// A trace without a clock counts nanoseconds.
-impl Default for Clock {
-    fn default() -> Self {
-        Self {
-            frequency: NS_PER_S as u64,
-            offset_s: 0,
-            offset_cycles: 0,
-        }
-    }
-}
-
-impl Clock {
-    /// Nanoseconds since the epoch.
-    pub fn time_ns(&self, cycles: u64) -> i128 {
-        // Below 2^65 and 2^30: far from the limits of 128 bits.
-        let cycles = i128::from(self.offset_cycles) + i128::from(cycles);
-        i128::from(self.offset_s) * NS_PER_S + cycles * NS_PER_S / i128::from(self.frequency)
-    }
-
-    /// The last cycle that is not after a moment; 0 if that was before the clock.
-    pub fn cycles(&self, time_ns: i128) -> u64 {
-        let since = time_ns.saturating_sub(i128::from(self.offset_s) * NS_PER_S);
-        let cycles = since.saturating_mul(i128::from(self.frequency)) / NS_PER_S;
-        let cycles = cycles.saturating_sub(self.offset_cycles.into());
-        u64::try_from(cycles.max(0)).unwrap_or(u64::MAX)
-    }
-}
 
 impl Description {
     pub fn read(path: &Path) -> Result<Self, TraceError> {
@@ -77,7 +23,7 @@ impl Description {
         Self::parse(survey.text).map_err(|reason| fault(&reason))
     }
 
-    /// Reads the text of metadata.
+    /// Parses the text of metadata.
     pub fn parse(text: Vec<u8>) -> Result<Self, String> {
         let text = String::from_utf8(text).map_err(|_| NO_METADATA)?;
         if text.starts_with(char::from(JSON_RECORD)) {
@@ -89,22 +35,22 @@ impl Description {
     }
 }
 
-/// How far metadata is whole, and what it says up to there.
+/// The whole part of metadata, with its text.
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// Bytes of the file.
+    /// Size of the file.
     pub size: u64,
-    /// Bytes at the beginning that may stay.
+    /// Bytes at the beginning that are whole.
     pub whole: u64,
-    /// A last packet that may follow them, made of what is left.
+    /// A last metadata packet to append, made from the rest.
     pub mended: Vec<u8>,
-    /// What it then says; nothing if not one declaration is whole.
+    /// The text of the whole part; empty if no declaration is whole.
     pub text: Vec<u8>,
 }
 
 impl Survey {
-    /// Reads metadata as far as it goes. It ends at the first byte that is none, however
-    /// large the file is.
+    /// Reads metadata up to the first byte that is not metadata, so a large file that is
+    /// not metadata is not read in full.
     pub fn of(file: &File) -> io::Result<Self> {
         let size = file.metadata()?.len();
         let mut magic = [0; 4];
@@ -140,7 +86,7 @@ impl Survey {
     }
 }
 
-/// Metadata in packets, in the byte order of these functions.
+/// Metadata in packets, with the byte order given by these functions.
 struct Packetized {
     read: fn([u8; 4]) -> u32,
     write: fn(u32) -> [u8; 4],
@@ -166,7 +112,7 @@ impl Packetized {
 
     fn survey(&self, file: &File, size: u64) -> io::Result<Survey> {
         let mut text = Vec::new();
-        // Where each packet begins, in the file and in the text.
+        // Begin of each packet, in the file and in the text.
         let mut begins = Vec::new();
         let mut end = 0;
         while let Some((packet, content)) = self.packet_at(file, end)? {
@@ -183,8 +129,8 @@ impl Packetized {
                 text,
             });
         }
-        // The last packet that says something: it stops in the middle of a declaration, or
-        // its padding does not come.
+        // The last packet with text: it ends in the middle of a declaration, or its padding
+        // is missing.
         text.truncate(declared);
         let last = begins.iter().rev().find(|(_, begin)| *begin < declared);
         let Some(&(whole, begin)) = last else {
@@ -202,7 +148,7 @@ impl Packetized {
         })
     }
 
-    /// The size of the packet there, and what it holds: all of that is there.
+    /// Size and content of the packet at an offset, if the content is complete.
     fn packet_at(&self, file: &File, at: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
         let mut header = [0; PACKET_HEADER];
         if read_at_most(file, at, &mut header)? < PACKET_HEADER {
@@ -226,7 +172,7 @@ impl Packetized {
         Ok(is_there.then_some((packet as u64, bytes)))
     }
 
-    /// The packet there with another content.
+    /// The packet at an offset with another content.
     fn mend(&self, file: &File, at: u64, content: &[u8]) -> io::Result<Vec<u8>> {
         let mut packet = vec![0; PACKET_HEADER];
         file.read_exact_at(&mut packet, at)?;
@@ -240,7 +186,7 @@ impl Packetized {
     }
 }
 
-/// Reads until the buffer is full or the file ends; gives how many bytes.
+/// Reads until the buffer is full or the file ends. Returns the number of bytes.
 fn read_at_most(file: &File, at: u64, into: &mut [u8]) -> io::Result<usize> {
     let mut count = 0;
     while count < into.len() {
@@ -254,7 +200,7 @@ fn read_at_most(file: &File, at: u64, into: &mut [u8]) -> io::Result<usize> {
     Ok(count)
 }
 
-/// Adds to a text, which does not get larger than metadata may be.
+/// Appends to a text, up to the maximum size of metadata.
 fn add(text: &mut Vec<u8>, bytes: &[u8]) -> io::Result<()> {
     if (text.len() + bytes.len()) as u64 > METADATA_SIZE_MAX {
         let reason = "it is too large for metadata";
@@ -266,6 +212,7 @@ fn add(text: &mut Vec<u8>, bytes: &[u8]) -> io::Result<()> {
 
 /// Bytes of the whole declarations at the beginning: statements of TSDL, or records of a
 /// JSON text sequence. LTTng writes no newline after the last record.
+// Long because: it is one state machine.
 fn whole_declarations(text: &[u8]) -> usize {
     let is_json = text.first() == Some(&JSON_RECORD);
     let (mut end, mut declarations) = (0, 0);
@@ -275,7 +222,7 @@ fn whole_declarations(text: &[u8]) -> usize {
     let mut before = 0;
     for (at, &byte) in text.iter().enumerate() {
         let mut mark = byte;
-        // Blanks and comments that follow a declaration stay with it.
+        // Blanks and comments after a declaration belong to it.
         let mut follows = false;
         match (inside, byte) {
             (Inside::Escape, _) | (Inside::Code, b'"') => inside = Inside::Quotes,
@@ -329,7 +276,7 @@ fn whole_declarations(text: &[u8]) -> usize {
     if declarations == 0 { 0 } else { end }
 }
 
-/// What a byte of metadata is in the middle of.
+/// State of the scanner for the end of declarations.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Inside {
     Code,
@@ -341,7 +288,7 @@ enum Inside {
     Comment,
 }
 
-/// Whether a file that begins so is metadata, or was to become some.
+/// Whether the first bytes of a file are those of metadata, or a prefix of them.
 pub fn begins_metadata(bytes: &[u8]) -> bool {
     Packetized::of(bytes).is_some()
         || bytes.first() == Some(&JSON_RECORD)
@@ -349,20 +296,20 @@ pub fn begins_metadata(bytes: &[u8]) -> bool {
 }
 
 const NO_METADATA: &str = "it is no metadata of CTF 1.8 or CTF 2";
-const NS_PER_S: i128 = 1_000_000_000;
-/// Real metadata has some kilobytes for each kind of event.
+/// Maximum size of metadata; real ones have some kilobytes for each kind of event.
 const METADATA_SIZE_MAX: u64 = 128 << 20;
 
 /// First four bytes of a packet of CTF 1.8 metadata.
 const PACKET_MAGIC: u32 = 0x75D1_1D57;
-/// Magic, UUID, checksum, content size, packet size, three schemes, two versions.
+/// Size of the header: magic, UUID, checksum, content size, packet size, three schemes, two
+/// versions.
 const PACKET_HEADER: usize = 37;
-/// Where the sizes of content and packet stand in its header, in bits.
+/// Offsets of the content size and the packet size (both in bits) in the header.
 const CONTENT_SIZE_BITS: usize = 24;
 const PACKET_SIZE_BITS: usize = 28;
 /// First byte of each record of a JSON text sequence (CTF 2 metadata).
 const JSON_RECORD: u8 = 0x1E;
-/// What text of CTF 1.8 begins with.
+/// First bytes of metadata text of CTF 1.8.
 const TSDL_BEGIN: &[u8] = b"/* CTF 1.";
 const TEXT_BLOCK: usize = 64 * 1024;
 
@@ -372,29 +319,13 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn clocks_tell_time_and_back() {
-        let clock = Clock {
-            frequency: 1000,
-            offset_s: -1,
-            offset_cycles: 500,
-        };
-        assert_eq!(clock.time_ns(0), -500_000_000);
-        assert_eq!(clock.time_ns(1500), 1_000_000_000);
-        assert_eq!(clock.cycles(1_000_999_999), 1500);
-        assert_eq!(clock.cycles(i128::MIN), 0);
-        assert_eq!(clock.cycles(i128::MAX), u64::MAX);
-        let far = clock.time_ns(u64::MAX);
-        assert_eq!(clock.cycles(far), u64::MAX);
-    }
-
     fn survey(bytes: &[u8]) -> Survey {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         Survey::of(&file).unwrap()
     }
 
-    /// The rest of a file that was mended.
+    /// The rest of a repaired file.
     fn mended(bytes: &[u8]) -> Vec<u8> {
         let survey = survey(bytes);
         [&bytes[..survey.whole as usize], &survey.mended].concat()
@@ -430,7 +361,7 @@ mod tests {
                 packet(number, "\nclock { "),
             ];
             let two = packets[..2].concat();
-            // Padding that did not come is of no account.
+            // Missing padding does not matter.
             for cut in [1, 3, 52] {
                 assert_eq!(mended(&two[..200 - cut]), two, "{cut}");
             }
@@ -438,10 +369,10 @@ mod tests {
             for cut in [53, 99, 100] {
                 assert_eq!(mended(&two[..200 - cut]), first, "{cut}");
             }
-            // The first is never cut away, unless it says nothing.
+            // The first packet is never cut off, unless it has no text.
             assert_eq!(mended(&two[..97]), first);
             assert_eq!(survey(&two[..40]).text, b"");
-            // The third declares nothing that is whole, but for a line's end.
+            // The third has no whole declaration, only the end of a line.
             let all = packets.concat();
             let expected = [&two[..], &packet(number, "\n")].concat();
             assert_eq!(mended(&all), expected);

@@ -1,8 +1,9 @@
-//! Traces on disk, as relays leave them: metadata, data files, indexes, and the
-//! directories that they are in.
+//! Reader of CTF traces on disk, as relays write them: metadata, data files, indexes, and
+//! their directories.
 //!
-//! `baton repair` and `baton replay` read them; nothing here writes.
+//! `baton repair` and `baton replay` use it. It never writes.
 
+pub mod description;
 pub mod index_file;
 pub mod metadata;
 pub mod recording;
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use crate::os::{said, shown};
 
-/// What cannot be read, and why. One line for people.
+/// An error of reading: the file and the reason, in one line.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {}: {reason}", shown(path))]
 pub struct TraceError {

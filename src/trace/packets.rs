@@ -1,7 +1,7 @@
-//! The packets of a stream, one after another, whatever files they are in.
+//! Iterator over the packets of a stream, across its files.
 //!
-//! A batch of descriptions is all that is ever in memory, and no file stays open: a
-//! recording may have thousands of streams, and gigabytes.
+//! Only a batch of descriptions is in memory, and no file stays open, since a recording may
+//! have thousands of streams and gigabytes.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -23,13 +23,13 @@ use super::layout::Layout;
 pub struct DataFile {
     path: Arc<Path>,
     source: Source,
-    /// Its first packet: tells whose file it is, and when it begins.
+    /// Its first packet, which identifies the stream and the begin time.
     pub first: IndexRecord,
     pub packets: u64,
     pub bytes: u64,
 }
 
-/// Where the descriptions of packets are.
+/// Source of the descriptions of packets.
 #[derive(Clone, Debug)]
 enum Source {
     Index(PathBuf),
@@ -40,13 +40,13 @@ enum Source {
 #[derive(Clone, Debug)]
 pub struct Packet {
     pub description: IndexRecord,
-    /// The file that it is in.
+    /// The file with the packet.
     pub path: Arc<Path>,
 }
 
 impl DataFile {
-    /// Looks at every packet of a file; none if it has none. The index is taken if it
-    /// tells of all of them, else the packets' own headers.
+    /// Checks every packet of a file; none if it has no packet. Uses the index if it
+    /// describes all packets, else the packets' own headers.
     pub fn examine(
         path: &Path,
         index: PathBuf,
@@ -79,7 +79,7 @@ impl DataFile {
         Ok(Some(file))
     }
 
-    /// Goes over all packets; they have to lie one after another up to the end.
+    /// Checks that the packets are contiguous and fill the file.
     fn survey(&mut self) -> Result<(), TraceError> {
         self.packets = 0;
         let (mut place, mut end) = (0, 0);
@@ -104,7 +104,7 @@ impl DataFile {
         }
     }
 
-    /// Descriptions from a place on, which moves; none at the end.
+    /// The next batch of descriptions at a position, which is advanced; empty at the end.
     fn read(&self, place: &mut u64) -> Result<Vec<IndexRecord>, TraceError> {
         match &self.source {
             Source::Index(index) => {
@@ -142,11 +142,16 @@ impl DataFile {
         Ok(records)
     }
 
-    /// Bytes of a packet that is whole.
+    /// Reads the bytes of a whole packet.
     fn packet_size(&self, packet: &IndexRecord) -> Result<u64, TraceError> {
         let at = packet.offset_bytes;
-        let bytes = size_of(packet).ok_or_else(|| {
-            let reason = format!("the packet at byte {at} has no size that a packet may have");
+        let least = match &self.source {
+            Source::Index(_) => 0,
+            Source::Headers(layout) => layout.size() as u64,
+        };
+        let size = size_of(packet).filter(|size| least <= *size);
+        let bytes = size.ok_or_else(|| {
+            let reason = format!("the packet at byte {at} has an invalid size");
             TraceError::new(&self.path, reason)
         })?;
         if at.checked_add(bytes).is_none_or(|end| end > self.bytes) {
@@ -161,27 +166,27 @@ impl DataFile {
     }
 }
 
-/// Packets of a data file, found by their headers.
+/// Finds the packets of a data file by their headers.
 #[derive(Debug)]
 pub struct Headers<'f> {
     file: &'f File,
     layout: &'f Layout,
     size: u64,
-    /// Where the packets end that were found.
+    /// End of the packets found so far.
     pub end: u64,
     header: Vec<u8>,
 }
 
-/// What is where a packet should begin.
+/// The content at an offset where a packet should begin.
 enum Found {
     Packet(IndexRecord),
-    /// Less than a header.
+    /// Fewer bytes than a header.
     Torn,
     NoPacket,
 }
 
 impl<'f> Headers<'f> {
-    /// Of a file of that size.
+    /// Scans a file of that size.
     pub fn new(file: &'f File, layout: &'f Layout, size: u64) -> Self {
         Self {
             file,
@@ -192,12 +197,14 @@ impl<'f> Headers<'f> {
         }
     }
 
-    /// The next packet that is whole; none where the next is not, or nothing is left.
+    /// The next whole packet; none if the next packet is torn, or at the end. A packet has its
+    /// whole header: else it would be another one once the file is cut after it.
     pub fn next_whole(&mut self) -> io::Result<Option<IndexRecord>> {
         let Found::Packet(packet) = self.find()? else {
             return Ok(None);
         };
-        let end = size_of(&packet).and_then(|size| self.end.checked_add(size));
+        let size = size_of(&packet).filter(|size| self.layout.size() as u64 <= *size);
+        let end = size.and_then(|size| self.end.checked_add(size));
         let Some(end) = end.filter(|end| *end <= self.size) else {
             return Ok(None);
         };
@@ -205,7 +212,7 @@ impl<'f> Headers<'f> {
         Ok(Some(packet))
     }
 
-    /// Whether what follows may be the beginning of a packet.
+    /// Whether the rest may be the begin of a torn packet.
     pub fn may_be_torn(&mut self) -> io::Result<bool> {
         let left = (self.size - self.end).min(self.header.len() as u64) as usize;
         self.file
@@ -223,21 +230,21 @@ impl<'f> Headers<'f> {
     }
 }
 
-/// Bytes of a packet; none if no packet may have so many.
+/// Size of a packet in bytes; none if it is not a valid size.
 pub fn size_of(packet: &IndexRecord) -> Option<u64> {
     let bytes = packet.packet_size_bits / 8;
     (bytes > 0 && u32::try_from(bytes).is_ok()).then_some(bytes)
 }
 
-/// The packets of files that follow each other. Snapshots may have the same packets: what
-/// is numbered as one before is passed over.
+/// The packets of consecutive files. Snapshots may have the same packets: a packet with a
+/// number that came before is skipped.
 #[derive(Debug)]
 pub struct Packets {
     files: vec::IntoIter<DataFile>,
-    /// The file that is read, and how far.
+    /// The current file, and the position in it.
     current: Option<(DataFile, u64)>,
     batch: VecDeque<IndexRecord>,
-    /// The least number that the next packet may have.
+    /// Minimum number of the next packet.
     sequence: u64,
 }
 
@@ -252,7 +259,7 @@ impl Packets {
     }
 
     /// The next packet; none after the last one.
-    pub fn next(&mut self) -> Result<Option<Packet>, TraceError> {
+    pub fn next_packet(&mut self) -> Result<Option<Packet>, TraceError> {
         loop {
             if let Some((file, place)) = &mut self.current {
                 if let Some(description) = self.batch.pop_front() {
@@ -299,7 +306,7 @@ const NO_PACKET: IndexRecord = IndexRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::metadata::Description;
+    use crate::trace::description::Description;
     use crate::trace::testing::{PACKET_BYTES, data_file, trace};
 
     /// More than a batch.
@@ -317,7 +324,7 @@ mod tests {
 
     fn sequences(file: DataFile) -> Vec<u64> {
         let mut packets = Packets::of(vec![file]);
-        std::iter::from_fn(|| packets.next().unwrap())
+        std::iter::from_fn(|| packets.next_packet().unwrap())
             .map(|packet| packet.description.packet_sequence)
             .collect()
     }
@@ -352,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_torn_or_no_packet_is_said() {
+    fn a_torn_packet_and_a_wrong_magic_are_reported() {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path();
         trace(directory, "u");

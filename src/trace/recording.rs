@@ -1,9 +1,9 @@
-//! What one session recorded: the traces below a directory, their streams, and the
-//! order of the files of each stream.
+//! A recorded session: the traces below a directory, their streams, and the files of each
+//! stream in order.
 //!
-//! The chunks and snapshots of a session hold slices of the same traces. Here they are
-//! put together again: a trace is known by its path below its chunk and its UUID, a
-//! stream by its class and instance, whatever files its packets went to.
+//! The chunks and snapshots of a session have slices of the same traces. This module joins
+//! them: a trace is identified by its path below its chunk and its UUID, a stream by its
+//! class and instance.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -17,12 +17,12 @@ use baton_components::wire::producer::NONE;
 pub use super::packets::{Packet, Packets};
 
 use super::TraceError;
+use super::description::Clock;
 use super::layout::Layout;
-use super::metadata::Clock;
 use super::packets::DataFile;
 use super::slices::{Slice, find_slices, put_together};
 
-/// A session as it was recorded.
+/// A recorded session.
 #[derive(Debug)]
 pub struct Recording {
     pub host: String,
@@ -33,7 +33,7 @@ pub struct Recording {
 
 #[derive(Debug)]
 pub struct Trace {
-    /// Where it is in its session, as a consumer daemon names it.
+    /// Its path in the session, as in ADD_STREAM.
     pub path: PathBuf,
     /// The file with all of its metadata.
     pub metadata: PathBuf,
@@ -45,7 +45,7 @@ pub struct Trace {
 pub struct Stream {
     pub channel: Vec<u8>,
     pub class: u64,
-    /// In the order of time.
+    /// In order of time.
     files: Vec<DataFile>,
 }
 
@@ -56,7 +56,7 @@ impl Stream {
 }
 
 impl Recording {
-    /// Reads what is at or below a directory: a trace, a chunk, or all of a session.
+    /// Reads a trace, a chunk, or a whole session, at or below a directory.
     pub fn find(directory: &Path) -> Result<Self, TraceError> {
         let fault = |reason: &str| TraceError::new(directory, reason);
         let absolute = directory
@@ -110,10 +110,10 @@ impl Recording {
 }
 
 impl Trace {
-    /// Puts the slices of a trace together; none if they have no packet.
+    /// Joins the slices of a trace; none if they have no packet.
     fn join(path: PathBuf, slices: &[Slice]) -> Result<Option<Self>, TraceError> {
-        // Each chunk has all metadata up to its own end. One that was cut short may
-        // have none.
+        // Each chunk has all metadata up to its own end; an interrupted chunk may have
+        // none.
         let fullest = slices.iter().max_by_key(|slice| slice.metadata_bytes);
         let Some(fullest) = fullest else {
             return Ok(None);
@@ -146,8 +146,8 @@ impl Trace {
 /// A data file and its name.
 type Named = (Vec<u8>, DataFile);
 
-/// What the files of one stream have in common: class and instance, or where old
-/// tracers number no instances, the name.
+/// Identity of a stream: class and instance, or the name if the tracer (before 2.8) has no
+/// instance numbers.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Identity(u64, u64, Vec<u8>);
 
@@ -171,7 +171,7 @@ impl Stream {
         let channel = if named.iter().all(|(name, _)| name == first) {
             first.clone()
         } else {
-            // The files of a ring have numbers after the name of the stream.
+            // The names of a ring's files have numbers after the name of the stream.
             let end = first.iter().rposition(|byte| *byte == b'_');
             first[..end.unwrap_or(first.len())].to_vec()
         };
@@ -195,7 +195,7 @@ mod tests {
         for trace in &recording.traces {
             for stream in &trace.streams {
                 let mut packets = stream.packets();
-                let ends = std::iter::from_fn(|| packets.next().unwrap());
+                let ends = std::iter::from_fn(|| packets.next_packet().unwrap());
                 let ends = ends
                     .map(|packet| packet.description.timestamp_end)
                     .collect();
@@ -218,7 +218,7 @@ mod tests {
         let session = tempfile::tempdir().unwrap();
         let directory = session.path().join("ust/uid/0/64-bit");
         trace(&directory, "u");
-        // The ring came round: the first file has the last packets.
+        // The ring wrapped around: the first file has the last packets.
         data_file(&directory, "ch_0_1", 0, &EARLY, true);
         data_file(&directory, "ch_0_0", 0, &LATE, false);
         data_file(&directory, "ch_1_0", 1, &[], false);
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_snapshots_have_is_played_once() {
+    fn packets_of_two_snapshots_are_played_once() {
         let session = tempfile::tempdir().unwrap();
         for (snapshot, packets) in [
             ("snapshot-1-20261122-070017-0", &EARLY[..]),

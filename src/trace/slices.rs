@@ -1,4 +1,4 @@
-//! The directories of a recording: which of them are slices of the same trace.
+//! Finds the directories of a recording, and which of them are slices of the same trace.
 //!
 //! A session that rotated has a slice of each trace in every chunk, and one that took
 //! snapshots in every snapshot.
@@ -10,9 +10,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::TraceError;
-use super::metadata::Description;
+use super::description::Description;
 
-/// A directory with metadata and data files: a trace, or what a chunk has of it.
+/// A directory with metadata and data files: a trace, or a chunk's slice of it.
 #[derive(Debug)]
 pub struct Slice {
     pub directory: PathBuf,
@@ -40,8 +40,7 @@ impl Slice {
     }
 }
 
-/// Goes through directories in the order of their names. Symbolic links are not
-/// followed.
+/// Walks directories in the order of their names, without following symbolic links.
 pub fn find_slices(directory: &Path, found: &mut Vec<Slice>) -> Result<(), TraceError> {
     let fault = TraceError::io(directory);
     let mut files = Vec::new();
@@ -50,8 +49,7 @@ pub fn find_slices(directory: &Path, found: &mut Vec<Slice>) -> Result<(), Trace
         let entry = entry.map_err(&fault)?;
         let name = entry.file_name();
         let kind = entry.file_type().map_err(&fault)?;
-        // What is hidden is none of a trace's, but for chunks in the middle of a
-        // rotation.
+        // Hidden names do not belong to a trace, except chunks in the middle of a rotation.
         let is_hidden = name.as_bytes().starts_with(b".");
         if kind.is_dir() && (!is_hidden || is_hidden_chunk(&name)) {
             directories.push(name);
@@ -65,7 +63,7 @@ pub fn find_slices(directory: &Path, found: &mut Vec<Slice>) -> Result<(), Trace
     files.retain(|name| name != METADATA);
     let path = directory.join(METADATA);
     let metadata_bytes = fs::metadata(&path).map_or(0, |it| it.len());
-    // Without metadata nobody can read the packets.
+    // Packets without metadata cannot be read.
     if files.len() < others && metadata_bytes > 0 {
         found.push(Slice {
             description: Description::read(&path)?,
@@ -73,7 +71,7 @@ pub fn find_slices(directory: &Path, found: &mut Vec<Slice>) -> Result<(), Trace
             metadata_bytes,
             files,
         });
-        // The rest is its index.
+        // The rest of the directory is the index.
         return Ok(());
     }
     for name in directories {
@@ -100,7 +98,7 @@ pub fn put_together(
                 .iter()
                 .all(|it| it.description.uuid.as_ref() == first)
         });
-    // What looked like chunks were sessions.
+    // The directories with names like chunks are sessions.
     for slice in others.into_values().flatten() {
         let path = trace_path(absolute, slice.below(directory), |_| true);
         whole.entry(path).or_default().push(slice);
@@ -108,8 +106,8 @@ pub fn put_together(
     whole
 }
 
-/// The path of a trace in its session: `below` a directory, of the names that belong to
-/// it. A directory within a session adds what leads to it.
+/// The path of a trace in its session: the names of `below` that belong to it. If the given
+/// directory is itself inside a session, its names from the domain on come first.
 fn trace_path(directory: &Path, below: &Path, belongs: fn(&OsStr) -> bool) -> PathBuf {
     let names: Vec<&OsStr> = directory.iter().collect();
     let domain = names
@@ -119,17 +117,17 @@ fn trace_path(directory: &Path, below: &Path, belongs: fn(&OsStr) -> bool) -> Pa
     let below = below.iter().filter(|name| belongs(name));
     let path: PathBuf = leading.iter().copied().chain(below).collect();
     if path.as_os_str().is_empty() {
-        // A trace that somebody copied: it needs some path.
+        // A copied trace has no such path; the name of its directory is used.
         PathBuf::from(names.last().copied().unwrap_or(OsStr::new("trace")))
     } else {
         path
     }
 }
 
-/// Whether a directory is named as those of chunks and snapshots are: `BEGIN-NUMBER`,
-/// `BEGIN-END-NUMBER`, `NAME-DATE-TIME-NUMBER`, one that gathers them, or one that is
-/// there while a session rotates.
-fn is_chunk(name: &OsStr) -> bool {
+/// Whether a directory's name is that of a chunk or snapshot: `BEGIN-NUMBER`,
+/// `BEGIN-END-NUMBER`, `NAME-DATE-TIME-NUMBER`, their parent `archives`, or a temporary
+/// name of a rotation.
+pub fn is_chunk(name: &OsStr) -> bool {
     const DATE: &str = "-00000000-000000-";
     if is_hidden_chunk(name) || name == ARCHIVES || chunk_number(name).is_some() {
         return true;
@@ -157,8 +155,8 @@ fn is_hidden_chunk(name: &OsStr) -> bool {
     hidden_chunk(name).is_some()
 }
 
-/// Which of the two chunks that there are while a session rotates has this name; an
-/// earlier one that was left behind has a number after it.
+/// The chunk with this temporary name of a rotation; a number follows the name of a chunk
+/// that was left behind earlier.
 pub fn hidden_chunk(name: &OsStr) -> Option<HiddenChunk> {
     let name = name.to_str()?;
     let chunks = [
@@ -175,16 +173,16 @@ pub fn hidden_chunk(name: &OsStr) -> Option<HiddenChunk> {
     })
 }
 
-/// A chunk in the middle of a rotation.
+/// A chunk with a temporary name, in the middle of a rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HiddenChunk {
-    /// About to be archived.
+    /// The old chunk, about to be archived.
     Old,
-    /// It follows the old one.
+    /// The new chunk, after the old one.
     New,
 }
 
-/// Where the archived chunks of a session are.
+/// Directory of the archived chunks of a session.
 pub const ARCHIVES: &str = "archives";
 
 /// Whether `text` is `shape`, with any digit for each zero and either sign.
@@ -198,7 +196,7 @@ fn has_shape(text: &str, shape: &str) -> bool {
 }
 
 pub const METADATA: &str = "metadata";
-/// Where the path of a trace begins.
+/// First names of the path of a trace.
 const DOMAINS: [&str; 2] = ["ust", "kernel"];
 
 #[cfg(test)]

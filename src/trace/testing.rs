@@ -5,7 +5,7 @@ use std::path::Path;
 
 use baton_components::wire::ctf_index::{IndexRecord, Version};
 
-/// A clock of 1000 cycles a second, and what LTTng's packets begin with, in short.
+/// Metadata with a clock of 1000 cycles a second, and abridged packet headers of LTTng.
 const METADATA: &str = r#"/* CTF 1.8 */
 typealias integer { size = 32; align = 8; } := uint32_t;
 typealias integer { size = 64; align = 8; } := uint64_t;

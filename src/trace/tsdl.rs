@@ -1,7 +1,7 @@
-//! Metadata of CTF 1.8: a text that looks like C.
+//! Parser of TSDL, the metadata language of CTF 1.8.
 //!
-//! Only what a [`Description`] needs is understood; the rest has to have balanced
-//! brackets, and nothing else is asked of it.
+//! It parses only the declarations that a [`Description`] needs; the rest must have
+//! balanced brackets, and is skipped.
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
@@ -9,8 +9,8 @@ use std::str::Chars;
 
 use baton_components::wire::TraceFormat;
 
+use super::description::{Clock, Description};
 use super::layout::{Field, Layout};
-use super::metadata::{Clock, Description};
 
 pub fn parse(text: &str) -> Result<Description, String> {
     let mut words = Words {
@@ -97,7 +97,7 @@ impl<'a> Types<'a> {
         types
     }
 
-    /// The layout of packets, if all kinds of streams have the same.
+    /// The layout of packets, if it is the same for all stream classes.
     fn layout(&self, file: &'a Block, trace: &'a Block) -> Option<Layout> {
         let header = self.fields(self.structure(trace, "packet.header")?)?;
         let mut layouts = file
@@ -117,7 +117,7 @@ impl<'a> Types<'a> {
             .then_some(first)
     }
 
-    /// What `NAME := struct …` in a block refers to.
+    /// The structure of `NAME := struct …` in a block.
     fn structure(&self, block: &'a Block, name: &str) -> Option<&'a Block> {
         let mut statements = block.statements.iter();
         statements.find_map(|statement| match &statement[..] {
@@ -182,7 +182,7 @@ struct Block {
 
 #[derive(Debug)]
 enum Node {
-    /// A name, a number, a text without its quotes, an operator.
+    /// A token: a name, a number, a string without its quotes, an operator.
     Word(String),
     Block(Block),
 }
@@ -206,14 +206,14 @@ impl Block {
                 Some(word) => statement.push(Node::Word(word.to_owned())),
             }
         }
-        // As in enumerations, whose parts end with commas.
+        // Enumerators end with commas.
         if !statement.is_empty() {
             block.statements.push(statement);
         }
         Ok(block)
     }
 
-    /// What `NAME = VALUE;` says.
+    /// The value of `NAME = VALUE;`.
     fn value(&self, name: &str) -> Option<&str> {
         let mut statements = self.statements.iter();
         statements.find_map(|statement| match &statement[..] {
@@ -235,7 +235,7 @@ fn joined(words: &[Node]) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// The words of a text, without comments.
+/// The lexer: tokens of a text, without comments.
 struct Words<'a> {
     text: Peekable<Chars<'a>>,
 }
@@ -297,14 +297,14 @@ fn is_name(it: char) -> bool {
     it.is_alphanumeric() || matches!(it, '_' | '.' | '-')
 }
 
-/// LTTng needs five.
+/// Maximum nesting depth; LTTng needs five.
 const DEPTH_MAX: u32 = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// As LTTng 2.13 writes it, in short.
+    /// Abridged metadata of LTTng 2.13.
     const OLD: &str = r#"/* CTF 1.8 */
 typealias integer { size = 8; align = 8; signed = false; } := uint8_t;
 typealias integer { size = 32; align = 8; signed = false; } := uint32_t;
@@ -326,7 +326,7 @@ stream { id = 0; event.header := struct other; packet.context := struct packet_c
 "#;
 
     #[test]
-    fn what_lttng_writes_is_understood() {
+    fn metadata_of_lttng_is_parsed() {
         let description = parse(OLD).unwrap();
         assert_eq!(description.host.as_deref(), Some("vm"));
         assert_eq!(description.session.as_deref(), Some("a \"b\"; {"));

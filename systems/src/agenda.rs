@@ -1,59 +1,121 @@
-//! The agenda: what this tick has to look at.
+//! The agenda: the work lists of a tick.
 //!
-//! Lists of what is ready, filled and drained by systems, so that a tick costs in
-//! proportion to what happens in it and never to what exists. A key may be stale or
-//! listed twice: whoever drains a list looks the key up.
+//! Systems fill and drain lists of ready items, so the cost of a tick is proportional to
+//! the number of ready items, never to the number of existing ones. A key may be stale or
+//! listed twice: the system that drains a list looks the key up.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use baton_components::connection::{Connection, Ending};
+use baton_components::connection::{Connection, Ending, Endpoint};
 use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey, TraceFileKey};
-use baton_components::limits::COMMIT_DELAY;
+use baton_components::limits::{CHUNK_RETRY, COMMIT_DELAY, WAITING_METADATA_RETRY};
+use baton_components::waits::Waits;
 use bevy_ecs::resource::Resource;
 
 use crate::deadlines::{Deadlines, Timer};
+use crate::ports::Answer;
+use crate::turns::Turns;
 
 #[derive(Debug, Default, Resource)]
+#[allow(clippy::struct_excessive_bools)] // Work that has nothing to do with each other.
 pub struct Agenda {
-    /// May have bytes to receive, by what these are for.
-    pub control: Vec<ConnectionKey>,
-    pub data: Vec<ConnectionKey>,
-    pub viewers: Vec<ConnectionKey>,
-    /// Have bytes to send, or may take more.
-    pub writable: Vec<ConnectionKey>,
-    /// Are to be closed at the end of this tick.
+    /// Connections that may have messages to execute or bytes to receive, by their protocol.
+    pub control: Turns,
+    pub data: Turns,
+    pub viewers: Turns,
+    pub status: Turns,
+    /// Control connections with replies of this tick.
+    pub replies: Vec<ConnectionKey>,
+    /// Connections with other bytes to send, or that may accept more.
+    pub writable: Turns,
+    /// Connections to close at the end of this tick.
     pub ending: Vec<ConnectionKey>,
-    /// Were left with work at the end of their share: looked at in the next tick.
-    pub again: Vec<ConnectionKey>,
-    /// The same, for bytes to send.
-    pub writable_again: Vec<ConnectionKey>,
-    /// Have index records that are not on disk.
+    /// Files with index records that are not on disk.
     pub indexed: Vec<TraceFileKey>,
-    /// When these are to be written at the latest.
+    /// Deadline of the next commit of these records.
     pub commit_by: Option<Duration>,
-    /// A reply is to leave that promises that they are.
+    /// Commit now, since a reply that confirms these records is about to leave.
     pub commit_now: bool,
-    /// Have metadata that is not on disk.
+    /// Files with metadata that is not on disk.
     pub waiting_metadata: Vec<TraceFileKey>,
-    /// Chunks that are over, whose files the disk did not move or delete. Owned until
-    /// that is tried again.
+    /// The timer for metadata has expired: the writes are tried again in the next tick.
+    pub is_metadata_due: bool,
+    /// Retention has work for the next tick, or its timer has expired.
+    pub is_retention_due: bool,
+    /// Data connections are not read: the disk has no room.
+    pub is_data_paused: bool,
+    /// Requests that storage has not answered.
+    pub waits: Waits,
+    /// Answers that came in this tick, in their order.
+    pub answers: Vec<Answer>,
+    /// Completed chunks whose files could not be moved or deleted. Owned by this list until
+    /// the next attempt.
     pub unburied: Vec<ChunkKey>,
-    /// The relay stops: what fails now is not tried again.
+    /// The relay is shutting down: failures are not tried again.
     pub is_stopping: bool,
-    /// Sessions that are over and kept for viewers to come, oldest first.
+    /// Ended sessions that are kept for later viewers, oldest first.
     pub kept: VecDeque<SessionKey>,
     pub deadlines: Deadlines,
 }
 
 impl Agenda {
-    /// The connection ends, for this reason; it is closed at the end of the tick.
+    /// A tick begins: all turns are anew.
+    pub fn begin_tick(&mut self) {
+        for endpoint in Endpoint::ALL {
+            self.turns(endpoint).begin_tick();
+        }
+        self.writable.begin_tick();
+    }
+
+    /// The connections of a protocol that are ready.
+    pub fn turns(&mut self, endpoint: Endpoint) -> &mut Turns {
+        match endpoint {
+            Endpoint::Control => &mut self.control,
+            Endpoint::Data => &mut self.data,
+            Endpoint::Live => &mut self.viewers,
+            Endpoint::Status => &mut self.status,
+        }
+    }
+
+    /// Whether a connection is left that is served as soon as there is a tick.
+    pub fn goes_on(&self) -> bool {
+        let Self {
+            control,
+            data,
+            viewers,
+            status,
+            writable,
+            ..
+        } = self;
+        let turns = [control, viewers, status, writable];
+        turns.iter().any(|turns| !turns.is_empty()) || (!self.is_data_paused && !data.is_empty())
+    }
+
+    /// Ends the connection; it is closed at the end of the tick.
     pub fn close(&mut self, key: ConnectionKey, connection: &mut Connection, why: Ending) {
         connection.end(why);
         self.ending.push(key);
     }
 
-    /// There are index records to be written, now or soon.
+    /// Schedules another attempt to write metadata of a file, which waits for disk space.
+    pub fn expect_room(&mut self, now: Duration, file: TraceFileKey) {
+        if self.waiting_metadata.is_empty() {
+            self.deadlines
+                .at(now + WAITING_METADATA_RETRY, Timer::Metadata);
+        }
+        self.waiting_metadata.push(file);
+    }
+
+    /// Schedules another attempt to move or delete the files of a completed chunk.
+    pub fn bury_later(&mut self, now: Duration, chunk: ChunkKey) {
+        if self.unburied.is_empty() {
+            self.deadlines.at(now + CHUNK_RETRY, Timer::Bury);
+        }
+        self.unburied.push(chunk);
+    }
+
+    /// Sets the deadline of a commit, if there is none.
     pub fn expect_commit(&mut self, now: Duration) {
         if self.commit_by.is_none() {
             let deadline = now + COMMIT_DELAY;

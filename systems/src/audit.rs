@@ -1,7 +1,7 @@
-//! The audit: every hold recounted from the records themselves.
+//! The audit: recounts all references from the records, and compares them with the counts.
 //!
 //! The law, for each key: its holders are its owner and the holds that living records
-//! declare on it; nobody holds a key that is not in its arena; nothing condemned
+//! declare on it; no record holds a key that is not in its arena; no condemned record
 //! outlives the tick.
 
 use std::collections::BTreeMap;
@@ -11,19 +11,19 @@ use baton_components::kinds::{EntityKey, Id, Kind};
 use bevy_ecs::resource::Resource;
 use bevy_ecs::system::{Res, ResMut};
 
-use crate::census::Described;
+use crate::described::Described;
 use crate::entities::{Entities, Entity, Visit};
 
-/// What the audit has found, tick after tick.
+/// The result of the audit.
 #[derive(Debug, Default, Resource)]
 pub struct Audit {
     /// Ticks that were audited.
     pub ticks: u64,
-    /// What broke the law, in the first tick that had something.
+    /// The breaches of the first tick that had any.
     pub breaches: Vec<Breach>,
 }
 
-/// How the law of holds is broken.
+/// A breach of the law.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Breach {
     #[error("{id} counts {counted} holders, its records declare {declared}")]
@@ -42,7 +42,7 @@ pub fn audit(entities: Res<Entities>, mut audit: ResMut<Audit>) {
     }
 }
 
-/// What is still there, one line for each kind that is not empty.
+/// The remaining records, one line for each kind that is not empty.
 pub fn remains(entities: Res<Entities>) -> Vec<String> {
     let mut remains = Remains::default();
     entities.walk(&mut remains);
@@ -69,14 +69,14 @@ fn breaches(entities: &Entities) -> Vec<Breach> {
         breaches: Vec::new(),
     };
     entities.walk(&mut check);
-    // What is left was declared on keys that no arena has.
+    // The remaining holds are on keys that no arena has.
     let Check { holds, breaches } = check;
     let missing = holds.0.into_iter();
     let missing = missing.map(|(id, count)| Breach::Missing { id, count });
     breaches.into_iter().chain(missing).collect()
 }
 
-/// How often each record is held by others.
+/// Number of holds on each record.
 #[derive(Default)]
 struct Holds(BTreeMap<Id, u32>);
 

@@ -1,6 +1,4 @@
-//! The census: which records there are, and who holds whom, for people.
-
-mod described;
+//! The census: a list of all records with their holders, for people.
 
 use std::collections::BTreeMap;
 
@@ -8,32 +6,31 @@ use baton_components::arena::Arena;
 use baton_components::kinds::Id;
 use bevy_ecs::system::Res;
 
+use crate::described::Described;
 use crate::entities::{Entities, Entity, Visit};
-
-pub use described::Described;
 
 /// All living records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census(pub BTreeMap<Id, Entry>);
 
-/// A record, as people see it.
+/// A record, described for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
-    /// What it is, in a few words.
+    /// A short description.
     pub label: String,
-    /// What it is a part of.
+    /// The record that it is a part of.
     pub part_of: Option<Id>,
-    /// Its owner is there.
+    /// It has an owner.
     pub owned: bool,
-    /// How many hold it by its own count, the owner included.
+    /// Its reference count, the owner included.
     pub holders: u32,
-    /// Whom it holds; twice if twice.
+    /// The records that it holds, with repetitions.
     pub holds: Vec<Id>,
-    /// Who holds it by their own word.
+    /// The records that declare a hold on it.
     pub held_by: Vec<Id>,
 }
 
-/// Looks at everything there is.
+/// Lists all living records.
 pub fn census(entities: Res<Entities>) -> Census {
     let mut census = Census::default();
     entities.walk(&mut census);

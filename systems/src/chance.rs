@@ -1,11 +1,11 @@
-//! Ids by chance, for what must not be guessed.
+//! Random ids, which cannot be guessed.
 
 use baton_components::directory::{Directory, Lot};
 
 use crate::ports::ChancePort;
 
-/// An id that can be told to peers: some of them know numbers with a sign only, and 0 and
-/// the largest number mean "none" in places.
+/// A random id from 1 to 2^63 - 1: some peers use signed numbers, and 0 and the largest
+/// number mean "none" in places.
 pub fn id(chance: &mut ChancePort, lot: Lot) -> u64 {
     loop {
         let id = chance.draw(lot) & i64::MAX.cast_unsigned();
@@ -15,8 +15,8 @@ pub fn id(chance: &mut ChancePort, lot: Lot) -> u64 {
     }
 }
 
-/// A handle that no open stream has. Other ids are not compared: that two of them are equal
-/// is less likely than that one is guessed.
+/// A handle that no open stream has. Other ids are not compared: a collision is less likely
+/// than a correct guess.
 pub fn handle(directory: &Directory, chance: &mut ChancePort) -> u64 {
     loop {
         let handle = id(chance, Lot::Handle);

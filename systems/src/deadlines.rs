@@ -1,7 +1,7 @@
-//! Deadlines: what is looked at when nothing happens, soonest first.
+//! Deadlines: a heap of timers, soonest first.
 //!
-//! A deadline is set when a wait begins and is not taken back: what looks at it finds out
-//! whether there still is something to wait for.
+//! A deadline is set when a wait begins and is never cancelled: its handler checks whether
+//! the wait still exists.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,25 +12,35 @@ use baton_components::keys::{ConnectionKey, SessionKey, ViewerSessionKey};
 #[derive(Debug, Default)]
 pub struct Deadlines(BinaryHeap<Reverse<(Duration, Timer)>>);
 
-/// Something that does not last for ever.
+/// A wait with a time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
-    /// A session waits for packets that were announced before its producer went.
+    /// A session waits for packets that were announced before its producer disconnected.
     Drain(SessionKey),
-    /// A peer is to say what it speaks.
+    /// A session's packets were announced, and a data connection has to bring them.
+    Data(SessionKey),
+    /// A peer has to send its version.
     Handshake(ConnectionKey),
-    /// A peer is to take its replies.
+    /// A peer has to read its replies.
     Reply(ConnectionKey),
-    /// A viewer's question has waited.
+    /// A message has begun, and more of it has to come.
+    Half(ConnectionKey),
+    /// A viewer's question waits for a packet.
     Question(ViewerSessionKey),
-    /// Index records are to be written.
+    /// Index records wait for their commit.
     Commit,
-    /// Files of chunks that are over are to be moved or deleted.
+    /// Metadata waits for room on the disk.
+    Metadata,
+    /// Files of completed chunks wait to be moved or deleted.
     Bury,
+    /// Retention looks at ages, and at removed files that are held.
+    Retention,
+    /// It is looked whether the disk has room again.
+    Reserve,
 }
 
 impl Deadlines {
-    /// `what` is looked at when the monotonic clock shows `when`.
+    /// Sets a timer, which expires when the monotonic clock reaches `when`.
     pub fn at(&mut self, when: Duration, what: Timer) {
         self.0.push(Reverse((when, what)));
     }
@@ -44,7 +54,7 @@ impl Deadlines {
         self.next().is_some_and(|when| when <= now)
     }
 
-    /// Takes the next of those whose time has come, and when that was.
+    /// Removes the next expired timer, and returns it with its time.
     pub fn pop_due(&mut self, now: Duration) -> Option<(Duration, Timer)> {
         if !self.are_due(now) {
             return None;
@@ -52,7 +62,7 @@ impl Deadlines {
         self.0.pop().map(|Reverse(due)| due)
     }
 
-    /// All of them, in no order that means anything.
+    /// All timers, in arbitrary order.
     pub fn iter(&self) -> impl Iterator<Item = Timer> {
         self.0.iter().map(|Reverse((_, what))| *what)
     }

@@ -1,18 +1,24 @@
-//! All arenas together, and the only code that counts holds.
+//! All arenas together, and the only code that changes reference counts.
 //!
-//! A record says what it holds ([`Holder::holds`]). Here those holds are taken when
-//! it comes ([`Entities::insert`]), follow when its links change
-//! ([`Entities::relink`]) and are released when it goes ([`Entities::release_all`]).
+//! A record declares its holds ([`Holder::holds`]). They are counted here, when the record is
+//! added ([`Entities::insert`]), when its links change ([`Entities::relink`],
+//! [`Entities::link`], [`Entities::unlink`]) and when it is freed ([`Entities::release_all`]).
+//! A hold ([`Held`]) cannot be made elsewhere.
+//!
+//! [`Held`]: baton_components::hold::Held
 
 use baton_components::arena::Arena;
 use baton_components::for_each_kind;
-use baton_components::hold::Holder;
+use baton_components::hold::{self, Held, Holder, Holds, Links};
 use baton_components::kinds::{EntityKey, Id, Kind};
+use baton_components::shares::Shares;
+use baton_components::totals::Totals;
 use bevy_ecs::resource::Resource;
 
-use crate::census::Described;
+use crate::described::Described;
+use crate::facts::NameFacts;
 
-/// A kind of record, and where its arena is.
+/// A kind of record, with its arena.
 pub trait Entity: Holder + Send + Sync + Sized + 'static {
     type Key: EntityKey + Send + Sync;
 
@@ -20,39 +26,66 @@ pub trait Entity: Holder + Send + Sync + Sized + 'static {
 }
 
 impl Entities {
-    /// Adds a record, owned, and takes what it holds.
-    pub fn insert<E: Entity>(&mut self, record: E) -> E::Key {
-        for hold in holds_of(&record) {
+    /// Adds a record, with an owner, and counts its holds.
+    pub fn insert<E: Entity>(&mut self, make: impl FnOnce(&Links) -> E) -> E::Key {
+        self.changes += 1;
+        let (record, holds) = hold::build(make);
+        for hold in holds.iter() {
             self.hold(hold);
         }
         E::arena(self).insert(record)
     }
 
-    /// Changes a living record, its links included: what it holds afterwards is
-    /// held, what it held before is released. Does nothing on a stale key.
-    pub fn relink<E: Entity>(&mut self, key: E::Key, change: impl FnOnce(&mut E)) {
+    /// Changes a living record, including its links: added holds are counted, and removed
+    /// ones released. Does nothing if the record is gone.
+    pub fn relink<E: Entity>(&mut self, key: E::Key, change: impl FnOnce(&mut E, &Links)) {
         let Some(record) = E::arena(self).get_mut(key) else {
             return;
         };
-        let before = holds_of(record);
-        change(record);
-        let after = holds_of(record);
-        for hold in after {
+        let moved = hold::relink(record, change);
+        for hold in moved.come() {
             self.hold(hold);
         }
-        for hold in before {
+        for hold in moved.gone() {
             self.release(hold);
         }
     }
 
-    /// The owner of a record lets go; nothing the second time.
+    /// Adds one link to a living record. A record of many links, as a stream has to its
+    /// files, is not looked through for it, as [`Entities::relink`] does.
+    pub fn link<E: Entity, K: Copy + Into<Id>>(
+        &mut self,
+        key: E::Key,
+        target: K,
+        put: impl FnOnce(&mut E, Held<K>),
+    ) {
+        if let Some(record) = E::arena(self).get_mut(key) {
+            hold::link(record, target, put);
+            self.hold(target.into());
+        }
+    }
+
+    /// Takes links out of a living record, which are released.
+    pub fn unlink<E: Entity, K, L>(&mut self, key: E::Key, take: impl FnOnce(&mut E) -> L)
+    where
+        K: Copy + Into<Id>,
+        L: IntoIterator<Item = Held<K>>,
+    {
+        let taken = E::arena(self).get_mut(key).map(take);
+        for link in taken.into_iter().flatten() {
+            self.release((&link).into());
+        }
+    }
+
+    /// Removes the owner of a record; does nothing the second time.
     pub fn disown<E: Entity>(&mut self, key: E::Key) {
+        self.changes += 1;
         E::arena(self).disown(key);
     }
 
-    /// Releases what a record that was taken out of its arena held.
-    pub fn release_all(&mut self, record: &impl Holder) {
-        for hold in holds_of(record) {
+    /// Releases all holds of a record that was removed from its arena.
+    pub fn release_all(&mut self, record: impl Holder) {
+        for hold in Holds::of(&record).iter() {
             self.release(hold);
         }
     }
@@ -61,10 +94,19 @@ impl Entities {
 macro_rules! arenas {
     ($($(#[$doc:meta])* $arena:ident: $module:ident::$record:ident, $key:ident, $name:literal, $plural:literal;)*) => {
         /// The arenas, in the order of reclamation: whatever a kind holds comes after it.
-        /// One resource: most systems work on most of them.
+        /// One resource, since a hold may be of any kind, so a change of links counts in
+        /// several arenas; and each resource costs each system a fetch in each tick.
         #[derive(Debug, Default, Resource)]
         pub struct Entities {
             $($(#[$doc])* pub $arena: Arena<baton_components::keys::$key, baton_components::$module::$record>,)*
+            /// Number of records that were made, and of those whose owner let go, so far.
+            pub changes: u64,
+            /// Quotas: the number and memory of the records, for each address and in total.
+            pub shares: Shares,
+            /// Counts for monitors.
+            pub totals: Totals,
+            /// Changes of names on disk, for listeners.
+            pub names: NameFacts,
         }
 
         impl Entities {
@@ -78,6 +120,11 @@ macro_rules! arenas {
                 match held.kind {
                     $(Kind::$record => self.$arena.release(held.key.into()),)*
                 }
+            }
+
+            /// Whether there is anything to reclaim.
+            pub fn has_condemned(&self) -> bool {
+                false $(|| self.$arena.has_condemned())*
             }
 
             /// Visits every arena.
@@ -98,16 +145,7 @@ macro_rules! arenas {
 
 for_each_kind!(arenas);
 
-/// Looks at the arenas, kind by kind.
+/// A visitor of the arenas, kind by kind.
 pub trait Visit {
     fn arena<E: Entity + Described>(&mut self, arena: &Arena<E::Key, E>);
 }
-
-/// A record's holds. Most records have one or two: these stay on the stack.
-fn holds_of(record: &impl Holder) -> Holds {
-    let mut holds = Holds::new();
-    record.holds(&mut |hold| holds.push(hold));
-    holds
-}
-
-type Holds = smallvec::SmallVec<[Id; 8]>;

@@ -1,17 +1,22 @@
-//! Facts: what happened in this tick, for listeners.
+//! Facts: the events of this tick, for listeners.
 //!
-//! Recording pushes facts and knows no listener. A listener is a system that reads the
-//! lists that it wants to hear of. Facts are forgotten when all listeners have heard them.
-//! Timers and connections that end come after the listeners: their facts are heard in the
-//! next tick, which follows at once.
+//! Recording pushes facts and names no listener. A listener is a system that reads some of
+//! the lists. Facts are dropped when all listeners have run. Timers and connections that
+//! end run after the listeners: their facts are read in the next tick, which follows at
+//! once.
 
 use std::time::Duration;
 
-use baton_components::keys::{SessionKey, StreamKey, ViewerSessionKey};
+use baton_components::chunk::FileOfStream;
+use baton_components::keys::{ChunkKey, SessionKey, StreamKey, ViewerSessionKey};
+use baton_components::path::RelativePath;
+use baton_components::tally::Cause;
 use bevy_ecs::resource::Resource;
 
-/// A list for each kind of fact, each in the order in which they happened. One resource:
-/// six of their own cost the systems of each packet more than half a microsecond.
+use crate::ports::Answer;
+
+/// A list for each kind of fact, in the order of the events. One resource: six resources
+/// would cost the systems more than half a microsecond for each packet.
 #[derive(Debug, Default, Resource)]
 pub struct Facts {
     pub published: Vec<StreamsPublished>,
@@ -20,6 +25,15 @@ pub struct Facts {
     pub closed: Vec<StreamClosed>,
     pub gone: Vec<ProducerGone>,
     pub due: Vec<QuestionDue>,
+    pub described: Vec<PacketDescribed>,
+    pub kept: Vec<PacketKept>,
+    pub metadata: Vec<MetadataGrew>,
+    pub dropped: Vec<PacketDropped>,
+    pub torn: Vec<PacketTorn>,
+    pub given_up: Vec<PacketGivenUp>,
+    pub chunks_closed: Vec<ChunkClosed>,
+    /// Storage has answered a listener.
+    pub answered: Vec<Answer>,
 }
 
 impl Facts {
@@ -30,9 +44,17 @@ impl Facts {
             && self.closed.is_empty()
             && self.gone.is_empty()
             && self.due.is_empty()
+            && self.described.is_empty()
+            && self.kept.is_empty()
+            && self.metadata.is_empty()
+            && self.dropped.is_empty()
+            && self.torn.is_empty()
+            && self.given_up.is_empty()
+            && self.chunks_closed.is_empty()
+            && self.answered.is_empty()
     }
 
-    /// All listeners have heard them.
+    /// Drops the facts that all listeners have read.
     pub fn clear(&mut self) {
         self.published.clear();
         self.packets.clear();
@@ -40,6 +62,14 @@ impl Facts {
         self.closed.clear();
         self.gone.clear();
         self.due.clear();
+        self.described.clear();
+        self.kept.clear();
+        self.metadata.clear();
+        self.dropped.clear();
+        self.torn.clear();
+        self.given_up.clear();
+        self.chunks_closed.clear();
+        self.answered.clear();
     }
 }
 
@@ -54,21 +84,124 @@ pub struct StreamsPublished {
 #[derive(Clone, Copy, Debug)]
 pub struct PacketComplete(pub StreamKey);
 
-/// That stream has no event before a later time than was known.
+/// A stream got a new beacon: it has no event before that time.
 #[derive(Clone, Copy, Debug)]
 pub struct BeaconMoved(pub StreamKey);
 
-/// Nothing is added to that stream any more. It is there until listeners have heard.
+/// A stream was closed: nothing is added to it. The record exists until listeners have run.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamClosed(pub StreamKey);
 
-/// The control connection of that session has ended: no stream is added any more.
+/// The control connection of a session has ended: no stream is added any more.
 #[derive(Clone, Copy, Debug)]
 pub struct ProducerGone(pub SessionKey);
 
-/// A viewer's timer has run out, which was due then (monotonic).
+/// The timer of a viewer's question has expired; `due` is its time (monotonic).
 #[derive(Clone, Copy, Debug)]
 pub struct QuestionDue {
     pub viewer: ViewerSessionKey,
     pub due: Duration,
+}
+
+/// The description of another packet of that stream has come, with what its tracer counts.
+#[derive(Clone, Copy, Debug)]
+pub struct PacketDescribed {
+    pub stream: StreamKey,
+    pub events_discarded: u64,
+    /// The tracer's number of the packet; `NONE` from producers before 2.8.
+    pub packet_sequence: u64,
+    /// It is the first after a clear.
+    pub begins_anew: bool,
+    /// Its session goes on in another chunk: it is not known yet whether the one before is
+    /// to be deleted.
+    pub may_be_cleared: bool,
+}
+
+/// The chunk that a session had before the current one was closed.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkClosed {
+    pub session: SessionKey,
+    pub is_deleted: bool,
+}
+
+/// The bytes of a packet are in a file.
+#[derive(Clone, Copy, Debug)]
+pub struct PacketKept {
+    pub stream: StreamKey,
+    /// The ordinal of the file.
+    pub file: u64,
+    pub sequence: u64,
+    pub bytes: u64,
+}
+
+/// Metadata was added to the file of a stream, or waits to be.
+#[derive(Clone, Copy, Debug)]
+pub struct MetadataGrew {
+    pub stream: StreamKey,
+    pub bytes: u64,
+}
+
+/// A change of a name on disk. These facts are with the arenas, since files are made
+/// wherever those are at hand.
+#[derive(Debug)]
+pub enum NameFact {
+    /// A file of a stream was made, data or index, at a path below its chunk's directory.
+    Made {
+        chunk: ChunkKey,
+        file: FileOfStream,
+        path: RelativePath,
+    },
+    /// The files of an ordinal were removed by their stream.
+    Removed(FileOfStream),
+    /// A chunk is closed, and where it stays; or it is to be deleted.
+    Closed(Box<ChunkEnd>),
+}
+
+/// A chunk that has no users any more.
+#[derive(Debug)]
+pub struct ChunkEnd {
+    /// Its number in the lists of what was made.
+    pub number: u64,
+    pub directory: RelativePath,
+    pub is_deleted: bool,
+}
+
+/// The facts about names of this tick, if there is a listener.
+#[derive(Debug, Default)]
+pub struct NameFacts {
+    pub are_heard: bool,
+    pub facts: Vec<NameFact>,
+}
+
+impl NameFacts {
+    pub fn push(&mut self, fact: impl FnOnce() -> NameFact) {
+        if self.are_heard {
+            self.facts.push(fact());
+        }
+    }
+}
+
+/// A packet came and is not kept.
+#[derive(Clone, Copy, Debug)]
+pub struct PacketDropped {
+    pub session: SessionKey,
+    /// It may be gone.
+    pub stream: StreamKey,
+    pub cause: Cause,
+}
+
+/// The connection of a packet ended in the middle of it.
+#[derive(Clone, Copy, Debug)]
+pub struct PacketTorn {
+    pub stream: StreamKey,
+    pub sequence: u64,
+    /// Its beginning was not kept: it is one of those that were dropped.
+    pub is_dropped: bool,
+}
+
+/// A packet that was described is not waited for any more.
+#[derive(Clone, Copy, Debug)]
+pub struct PacketGivenUp {
+    pub stream: StreamKey,
+    pub sequence: u64,
 }

@@ -1,4 +1,4 @@
-//! What happens in a relay.
+//! The behaviour of a relay: systems over the data of `baton-components`.
 //!
 //! Each system is a plain function over the world; [`tick`] has their order. Sockets,
 //! files and clocks are behind the traits of [`ports`].
@@ -10,16 +10,30 @@ pub mod agenda;
 pub mod audit;
 pub mod census;
 mod chance;
+pub mod client;
+pub mod count;
 pub mod deadlines;
+mod described;
 pub mod entities;
 mod facts;
 mod ingest;
+pub mod lists;
 pub mod memory;
+mod named;
 mod peers;
 mod poll;
 pub mod ports;
 mod reclaim;
 mod record;
+pub mod requests;
+pub mod retain;
 mod serve;
 pub mod settings;
+pub mod status;
+mod storage_error;
 pub mod tick;
+mod turns;
+pub mod usage;
+
+/// The end of a log line about refusals, for those below the ports too.
+pub use peers::refusals::more;

@@ -1,63 +1,79 @@
-//! Waiting: the one place where a relay does nothing.
+//! Poll: the only place where a relay waits, for its peers and its timers.
 
 use std::time::Duration;
 
-use baton_components::connection::{Connection, Port};
+use baton_components::connection::Connection;
 use baton_components::keys::ConnectionKey;
-use baton_components::limits::WAITING_METADATA_RETRY;
 use baton_components::time::Now;
-use bevy_ecs::system::{Local, Res, ResMut};
+use bevy_ecs::system::{Local, Res, ResMut, SystemParam};
 
 use crate::agenda::Agenda;
 use crate::entities::Entities;
 use crate::facts::Facts;
-use crate::ports::{ClockPort, NetworkPort};
+use crate::peers::accept;
+use crate::ports::{ClockPort, NetworkPort, StoragePort};
 
-/// Waits until a peer or a timer wants something, then reads the clock.
-pub fn poll(
-    mut network: ResMut<NetworkPort>,
-    mut clock: ResMut<ClockPort>,
-    mut now: ResMut<Now>,
-    mut agenda: ResMut<Agenda>,
-    entities: Res<Entities>,
-    facts: Res<Facts>,
-    mut readable: Local<Vec<ConnectionKey>>,
-) {
-    let timeout = if facts.is_empty() {
-        timeout(&agenda, now.monotonic)
-    } else {
-        // Facts of the end of the last tick are heard in this one.
-        Some(Duration::ZERO)
-    };
-    let Agenda {
-        writable,
-        again,
-        writable_again,
-        ..
-    } = &mut *agenda;
-    readable.append(again);
-    writable.append(writable_again);
-    network.poll(timeout, &mut readable, writable);
-    *now = clock.now();
-    readable.sort_unstable();
-    readable.dedup();
-    for key in readable.drain(..) {
-        match entities.connections.get(key).map(Connection::port) {
-            Some(Port::Control) => agenda.control.push(key),
-            Some(Port::Data) => agenda.data.push(key),
-            Some(Port::Live) => agenda.viewers.push(key),
-            None => {}
-        }
-    }
+/// Connections that a poll reports as ready; empty between ticks.
+#[derive(Debug, Default)]
+pub struct Ready {
+    readable: Vec<ConnectionKey>,
+    writable: Vec<ConnectionKey>,
 }
 
-/// How long nothing can happen by itself.
+/// The ports that have the input of a tick.
+#[derive(SystemParam)]
+pub struct Inputs<'w> {
+    network: ResMut<'w, NetworkPort>,
+    storage: ResMut<'w, StoragePort>,
+    clock: ResMut<'w, ClockPort>,
+}
+
+/// Waits until a connection is ready, storage has answered or a timer is due, reads the clock,
+/// and accepts new connections.
+pub fn poll(
+    inputs: Inputs,
+    mut now: ResMut<Now>,
+    mut agenda: ResMut<Agenda>,
+    mut entities: ResMut<Entities>,
+    facts: Res<Facts>,
+    mut ready: Local<Ready>,
+) {
+    let Inputs {
+        mut network,
+        mut storage,
+        mut clock,
+    } = inputs;
+    let is_heard = facts.is_empty() && entities.names.facts.is_empty();
+    let timeout = if is_heard && !storage.has_answers() {
+        timeout(&agenda, now.monotonic)
+    } else {
+        // Facts from the end of the last tick are read in this one, and so are answers.
+        Some(Duration::ZERO)
+    };
+    let Ready { readable, writable } = &mut *ready;
+    clock.tick_ends();
+    network.poll(timeout, readable, writable);
+    if !agenda.waits.is_empty() {
+        storage.answers(&mut agenda.answers);
+    }
+    *now = clock.now();
+    agenda.begin_tick();
+    for key in readable.drain(..) {
+        if let Some(endpoint) = entities.connections.get(key).map(Connection::endpoint) {
+            agenda.turns(endpoint).ready(key);
+        }
+    }
+    for key in writable.drain(..) {
+        agenda.writable.ready(key);
+    }
+    accept::accept(&mut network, &mut entities, &mut agenda, *now);
+}
+
+/// Timeout of the poll: the time until the next deadline.
 fn timeout(agenda: &Agenda, last: Duration) -> Option<Duration> {
-    if !agenda.again.is_empty() || !agenda.writable_again.is_empty() {
+    if agenda.goes_on() || agenda.is_metadata_due || agenda.is_retention_due {
         return Some(Duration::ZERO);
     }
-    let retry = (!agenda.waiting_metadata.is_empty()).then_some(WAITING_METADATA_RETRY);
     let deadline = agenda.deadlines.next();
-    let timer = deadline.map(|deadline| deadline.saturating_sub(last));
-    retry.into_iter().chain(timer).min()
+    deadline.map(|deadline| deadline.saturating_sub(last))
 }

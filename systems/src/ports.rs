@@ -1,40 +1,52 @@
-//! The ports: the only doors between the systems and the world outside.
+//! The ports: the only interfaces between the systems and the operating system.
 //!
-//! Everything that enters goes through one of them, in order, tick by tick. That is
-//! why the same inputs give the same bytes out, and why a relay runs in a test with
-//! no socket and no disk. The real ones live in the daemon; [`crate::memory`] has
-//! those of tests and simulations.
+//! All input passes through them, in order, tick by tick. So the systems are deterministic
+//! (the same input gives the same output), and a relay runs in a test without sockets and
+//! disk. The daemon implements them with system calls; [`crate::memory`] has
+//! implementations for tests and simulations.
+
+#![warn(missing_docs)]
 
 use std::fmt;
-use std::os::fd::BorrowedFd;
+use std::ops::Range;
 use std::time::Duration;
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 use baton_components::directory::Lot;
 use baton_components::keys::{ConnectionKey, FileKey};
+use baton_components::limits::COPY_SLICE_BYTES;
 use baton_components::path::RelativePath;
+use baton_components::rights::Rights;
 use baton_components::time::{CivilTime, Now};
+use baton_components::waits::Ticket;
 use bevy_ecs::resource::Resource;
 
-/// Connections and their bytes.
+use crate::lists::Files;
+use crate::requests::{Outcome, Request};
+use crate::usage::{Usage, Warning};
+
+pub use crate::storage_error::{StorageError, StorageErrorKind};
+
+/// The network: connections and their bytes.
 pub trait Network: Send + Sync {
     /// Waits until something is ready, at most for `timeout` (none: for ever).
     /// Adds to `readable` the connections that may have bytes to receive, to
-    /// `writable` those that may take more bytes.
+    /// `writable` those that may take more bytes. Returns whether something else has ended the
+    /// wait, such as an answer of storage.
     fn poll(
         &mut self,
         timeout: Option<Duration>,
         readable: &mut Vec<ConnectionKey>,
         writable: &mut Vec<ConnectionKey>,
-    );
+    ) -> bool;
 
     /// The next connection that waits to be accepted. [`Network::adopt`] follows.
     fn accept(&mut self) -> Option<Newcomer>;
 
-    /// Gives the connection accepted last its key.
+    /// Assigns a key to the connection accepted last.
     fn adopt(&mut self, key: ConnectionKey);
 
-    /// No connection is accepted from now on.
+    /// Stops accepting connections.
     fn stop_accepting(&mut self);
 
     /// Reads at most `budget` bytes into the connection's input. [`Network::consume`]
@@ -44,94 +56,152 @@ pub trait Network: Send + Sync {
     /// The bytes received and not consumed.
     fn input(&self, key: ConnectionKey) -> &[u8];
 
-    /// The first `count` bytes of the input are done with.
+    /// Removes the first `count` bytes from the input.
     fn consume(&mut self, key: ConnectionKey, count: usize);
 
     /// Queues bytes for the peer.
     fn send(&mut self, key: ConnectionKey, bytes: &[u8]);
 
-    /// Bytes queued and not yet taken by the peer's side.
+    /// Number of queued bytes that were not sent yet.
     fn unsent(&self, key: ConnectionKey) -> usize;
 
-    /// Gives queued bytes to the peer, as many as it takes now. With `more`, others
-    /// follow at once: these need not leave by themselves.
+    /// Sends queued bytes to the peer, as many as it accepts now. With `more` (`MSG_MORE`)
+    /// others follow at once, and both may leave in one segment.
     fn transmit(&mut self, key: ConnectionKey, more: bool) -> Transmitted;
 
-    /// The peer gets no reply to what it sent: tells its side that it arrived. Some
-    /// producers send nothing more before they know.
+    /// Acknowledges received bytes at once, for messages without a reply: with Nagle's
+    /// algorithm some producers send nothing more before the acknowledgement.
     fn acknowledge(&mut self, _: ConnectionKey) {}
 
-    /// Where storage can write to the peer by itself; none where bytes have to be
-    /// queued. What is queued comes first.
-    fn descriptor(&self, _: ConnectionKey) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
-    /// Where storage can take bytes of the peer by itself; none where they have to be
-    /// received. What is in the input comes first.
-    fn source(&self, _: ConnectionKey) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
-    /// The descriptor took no more: the connection is to be reported writable.
-    fn wait_for_room(&mut self, _: ConnectionKey) {}
-
-    /// Closes the connection. Its key means nothing any more.
+    /// Closes the connection. Its key becomes invalid.
     fn close(&mut self, key: ConnectionKey);
 }
 
-/// A connection that waits for its key.
+/// A new connection, before it has a key.
 #[derive(Clone, Debug)]
 pub struct Newcomer {
-    pub port: Port,
-    /// Its address, for people.
+    /// The listener that it connected to.
+    pub endpoint: Endpoint,
+    /// Its address, for log lines.
     pub peer: String,
+    /// Its rights, if a rule limits them.
+    pub rights: Option<Box<Rights>>,
 }
 
-/// What came of a receive.
+/// The outcome of a receive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// All there was.
+    /// Everything was received.
     Drained,
     /// The budget was used up: there may be more.
     More,
-    /// All there was, and the peer will send no more.
+    /// Everything was received, and the peer has closed its side.
     Ended,
     /// The connection broke, for this reason.
     Broken(String),
 }
 
-/// What came of a transmit.
+/// The outcome of a transmit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transmitted {
     /// Nothing is left.
     All,
-    /// The peer takes no more for now; it will be reported writable.
+    /// The peer accepts no more for now; it will be reported writable.
     Partly,
     /// The connection broke, for this reason.
     Broken(String),
 }
 
+/// A part of a connection's input, with its offset there: a journal refers to the bytes by
+/// that offset. Only [`NetworkPort::arrived`] makes one.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived<'a> {
+    connection: ConnectionKey,
+    at: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> Arrived<'a> {
+    /// The connection that sent the bytes.
+    pub fn connection(&self) -> ConnectionKey {
+        self.connection
+    }
+
+    /// Offset in the connection's input, in bytes.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Splits off and returns the first `count` bytes, or as many as there are.
+    #[must_use]
+    pub fn take_first(&mut self, count: usize) -> Self {
+        let (first, rest) = self.bytes.split_at(count.min(self.bytes.len()));
+        let taken = Self {
+            bytes: first,
+            ..*self
+        };
+        self.at += first.len();
+        self.bytes = rest;
+        taken
+    }
+}
+
+/// Zero-copy transfers between a file and a connection (`sendfile`, `splice`). The storage
+/// does them, since they are ordered with its other calls for the file. Storage without
+/// zero-copy, as in memory, uses the defaults, which transfer nothing; the caller then copies
+/// the bytes with read and send, or receive and write.
+pub trait Transfer {
+    /// Sends bytes of the file to the peer, at most `length`. The connection's queue of bytes
+    /// to send must be empty. Returns how many bytes the peer accepted; 0: it accepts no
+    /// more for now, and will be reported writable. None: no zero-copy here.
+    fn to_peer(
+        &mut self,
+        _connection: ConnectionKey,
+        _file: FileKey,
+        _offset: u64,
+        _length: u64,
+    ) -> Result<Option<u64>, StorageError> {
+        Ok(None)
+    }
+
+    /// Receives bytes of the peer into the file, at most `length`. The connection's input
+    /// must be empty.
+    fn to_file(
+        &mut self,
+        _connection: ConnectionKey,
+        _file: FileKey,
+        _offset: u64,
+        _length: u64,
+    ) -> Taken {
+        Taken::NOTHING
+    }
+}
+
 /// Directories and files, all below the relay's output directory.
-pub trait Storage: Send + Sync {
-    /// Makes a directory and those above it; existing ones are fine.
+pub trait Storage: Transfer + Send + Sync {
+    /// Makes a directory and its parents; existing ones are no error.
     fn create_directory(&mut self, path: &RelativePath) -> Result<(), StorageError>;
 
-    /// A session records in that directory from now on, or a trace of one that has none of
-    /// its own. It is there. Others that mend traces are to leave it alone.
+    /// Locks an existing directory in which a session begins to record (or a trace, if the
+    /// session has no directory), so that `baton repair` skips it.
     fn begin_recording(&mut self, _: &RelativePath) {}
 
-    /// The session that recorded there is over, and its files are closed.
+    /// Unlocks a directory whose session is over, with its files closed.
     fn end_recording(&mut self, _: &RelativePath) {}
 
-    /// Makes a directory, and those above it that are missing. False: there is something
-    /// of that name, and nothing was made.
+    /// Makes a directory and its missing parents. False: the name exists, and nothing was
+    /// made.
     fn claim_directory(&mut self, path: &RelativePath) -> Result<bool, StorageError>;
 
-    /// Whether there is anything of that name.
+    /// Whether the name exists.
     fn exists(&mut self, path: &RelativePath) -> Result<bool, StorageError>;
 
-    /// Whether a directory is there and has a name that is looked for among its first
+    /// Whether a directory exists and has a matching name among its first
     /// [`NAMES_LOOKED_AT`].
     fn has_name(
         &mut self,
@@ -139,86 +209,154 @@ pub trait Storage: Send + Sync {
         is_sought: fn(&[u8]) -> bool,
     ) -> Result<bool, StorageError>;
 
-    /// Gives a file or a directory another name, if nothing has that. Open files stay
-    /// open.
+    /// Renames a file or a directory without replacing: the new name must not exist. Open
+    /// files stay open.
     fn rename(&mut self, from: &RelativePath, to: &RelativePath) -> Result<(), StorageError>;
 
-    /// Removes a directory if it is there and empty.
+    /// Removes a directory if it exists and is empty.
     fn remove_directory(&mut self, path: &RelativePath) -> Result<(), StorageError>;
 
-    /// Removes the name of a file; none of that name is fine. Who has it open keeps
-    /// it.
+    /// Unlinks a file; a missing one is no error. Open files stay readable.
     fn remove_file(&mut self, path: &RelativePath) -> Result<(), StorageError>;
 
-    /// Makes an empty file, open for reading and writing, if there is nothing of that
-    /// name.
+    /// Creates an empty file, open for reading and writing; the name must not exist.
     fn create_file(&mut self, key: FileKey, path: &RelativePath) -> Result<(), StorageError>;
 
     /// Writes all bytes at an offset, or fails; a failed write may leave a part.
     fn write(&mut self, key: FileKey, offset: u64, bytes: &[u8]) -> Result<(), StorageError>;
 
+    /// As [`Storage::write`], for bytes from a connection's input, which a journal records
+    /// by reference.
+    fn write_arrived(
+        &mut self,
+        key: FileKey,
+        offset: u64,
+        arrived: Arrived<'_>,
+    ) -> Result<(), StorageError> {
+        self.write(key, offset, arrived.bytes)
+    }
+
+    /// Copies a range of a file to an offset of another, or fails; a failed copy may leave a
+    /// part.
+    fn copy(
+        &mut self,
+        from: FileKey,
+        range: Range<u64>,
+        to: FileKey,
+        offset: u64,
+    ) -> Result<(), StorageError> {
+        let length = range.end - range.start;
+        let mut slice = vec![0; COPY_SLICE_BYTES.min(length) as usize];
+        for done in (0..length).step_by(COPY_SLICE_BYTES as usize) {
+            let size = COPY_SLICE_BYTES.min(length - done) as usize;
+            self.read(from, range.start + done, &mut slice[..size])?;
+            self.write(to, offset + done, &slice[..size])?;
+        }
+        Ok(())
+    }
+
     /// Reads exactly `into`, or fails.
     fn read(&mut self, key: FileKey, offset: u64, into: &mut [u8]) -> Result<(), StorageError>;
 
-    /// Moves bytes of the file to a descriptor of the network, at most `length`; gives
-    /// how many it took. None at all: it takes no more for now.
-    fn send(
-        &mut self,
-        key: FileKey,
-        _offset: u64,
-        _length: u64,
-        _to: BorrowedFd<'_>,
-    ) -> Result<u64, StorageError> {
-        unreachable!("law: a network without descriptors offers none for {key:?}")
-    }
-
-    /// Moves bytes that have come on a descriptor of the network to the file, at most
-    /// `length`.
-    fn take(&mut self, key: FileKey, _offset: u64, _length: u64, _from: BorrowedFd<'_>) -> Taken {
-        unreachable!("law: a network without descriptors offers none for {key:?}")
-    }
-
-    /// Cuts the file, or lengthens it with zeros.
+    /// Truncates the file, or extends it with zeros.
     fn resize(&mut self, key: FileKey, size: u64) -> Result<(), StorageError>;
 
-    /// Closes the file. Its key means nothing any more.
+    /// Closes the file. Its key becomes invalid.
     fn close(&mut self, key: FileKey);
+
+    /// Asks for what may wait for the disk for long. It is done after this call, in any order
+    /// with other calls and requests but those for the same place ([`Request::place`]).
+    fn ask(&mut self, ticket: Ticket, request: Request);
+
+    /// Does now what a request is for, with calls that wait.
+    fn act(&mut self, request: &Request) -> Result<Outcome, StorageError> {
+        match request {
+            Request::Remove {
+                files, directories, ..
+            } => {
+                for path in files {
+                    self.remove_file(path)?;
+                }
+                for path in directories {
+                    self.remove_directory(path)?;
+                }
+                Ok(Outcome::Done)
+            }
+            others => match self.files() {
+                Some(mut files) => others.act_on(&mut *files),
+                None => Ok(Outcome::Done),
+            },
+        }
+    }
+
+    /// Its files by their names, for what is done at once. None: there are none, or they are
+    /// another storage's.
+    fn files(&mut self) -> Option<Box<dyn Files + '_>> {
+        None
+    }
+
+    /// Adds the answers that have come, in their order. A poll of the network ends when one
+    /// comes.
+    fn answers(&mut self, into: &mut Vec<Answer>);
+
+    /// Whether answers are there or will be without an event that ends a poll of the network.
+    fn has_answers(&self) -> bool {
+        false
+    }
 }
 
-/// How many names of a directory are looked at. Where a trace is there are few; a
-/// directory of many sessions has many.
+/// The outcome of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The request's.
+    pub ticket: Ticket,
+    /// A failed request may have been done in part. It may be made again.
+    pub outcome: Result<Outcome, StorageError>,
+}
+
+/// Maximum number of names of a directory that are compared. A trace has few; a directory
+/// of many sessions has many.
 pub const NAMES_LOOKED_AT: usize = 1000;
 
-/// What came of moving bytes from the network to a file.
+/// The outcome of zero-copy from a connection to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// Bytes that are off the network; 0: nothing has come, or nothing will.
+    /// Number of bytes taken from the network; 0: nothing has arrived, the peer has closed, or
+    /// there is no zero-copy here. A receive shows which.
     pub bytes: u64,
-    /// Whether all of them are in the file; if not, a part may be.
+    /// Whether all of them are in the file. After an error a part of them may be there.
     pub written: Result<(), StorageError>,
 }
 
-/// What storage could not do, on what, and why.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot {action} {path}: {reason}")]
-pub struct StorageError {
-    pub action: &'static str,
-    pub path: String,
-    pub reason: String,
+impl Taken {
+    /// No byte was moved.
+    pub const NOTHING: Self = Self {
+        bytes: 0,
+        written: Ok(()),
+    };
 }
 
-/// Time.
+/// Time, and what the process has come to with it.
 pub trait Clock: Send + Sync {
+    /// The current monotonic and wall-clock time. Read once a tick.
     fn now(&mut self) -> Now;
 
-    /// What the relay's calendar and clock showed at a moment; none if it is out
-    /// of their range.
+    /// Local date and time of a moment; none if it is out of range.
     fn civil(&self, unix_s: u64) -> Option<CivilTime>;
+
+    /// A tick ends: the relay is about to wait. For measurements.
+    fn tick_ends(&mut self) {}
+
+    /// Resource usage of the relay's process at this time.
+    fn usage(&mut self) -> Usage;
+
+    /// The last warnings and errors of the log until this time, oldest first.
+    fn warnings(&mut self) -> Vec<Warning>;
 }
 
-/// Chance.
+/// Randomness.
 pub trait Chance: Send + Sync {
-    /// A number of which all 64 bits are by chance: nobody can guess it.
+    /// A cryptographically random number of 64 bits.
     fn draw(&mut self, lot: Lot) -> u64;
 }
 
@@ -226,9 +364,36 @@ pub trait Chance: Send + Sync {
 #[derive(Resource)]
 pub struct NetworkPort(pub Box<dyn Network>);
 
-/// The storage that this relay writes to.
+impl NetworkPort {
+    /// A connection's whole input.
+    pub fn arrived(&self, connection: ConnectionKey) -> Arrived<'_> {
+        Arrived {
+            connection,
+            at: 0,
+            bytes: self.0.input(connection),
+        }
+    }
+}
+
+/// The storage that this relay writes to. It counts the calls, so that whoever causes them
+/// is charged for them.
 #[derive(Resource)]
-pub struct StoragePort(pub Box<dyn Storage>);
+pub struct StoragePort {
+    storage: Box<dyn Storage>,
+    calls: u64,
+}
+
+impl StoragePort {
+    /// A port to this storage.
+    pub fn new(storage: Box<dyn Storage>) -> Self {
+        Self { storage, calls: 0 }
+    }
+
+    /// Number of calls so far.
+    pub fn calls(&self) -> u64 {
+        self.calls
+    }
+}
 
 /// The clock that this relay reads.
 #[derive(Resource)]
@@ -239,18 +404,19 @@ pub struct ClockPort(pub Box<dyn Clock>);
 pub struct ChancePort(pub Box<dyn Chance>);
 
 macro_rules! port {
-    ($port:ident, $door:path) => {
+    ($port:ident, $door:path, $inner:tt $(, $calls:tt)?) => {
         impl std::ops::Deref for $port {
             type Target = dyn $door;
 
             fn deref(&self) -> &Self::Target {
-                &*self.0
+                &*self.$inner
             }
         }
 
         impl std::ops::DerefMut for $port {
             fn deref_mut(&mut self) -> &mut Self::Target {
-                &mut *self.0
+                $(self.$calls += 1;)?
+                &mut *self.$inner
             }
         }
 
@@ -262,7 +428,7 @@ macro_rules! port {
     };
 }
 
-port!(NetworkPort, Network);
-port!(StoragePort, Storage);
-port!(ClockPort, Clock);
-port!(ChancePort, Chance);
+port!(NetworkPort, Network, 0);
+port!(StoragePort, Storage, storage, calls);
+port!(ClockPort, Clock, 0);
+port!(ChancePort, Chance, 0);

@@ -1,39 +1,44 @@
-//! The tick: everything that a relay does, once, in order.
+//! The tick: one turn of the event loop, which runs all systems in order.
 //!
-//! One thread, one world, one schedule. A tick begins by waiting for peers and ends
-//! with nothing half done: every reply promised in it was given to the network after
-//! what it promises was written, and every record that lost its last holder is gone.
+//! One thread, one world, one list of steps. A tick begins by waiting for peers and ends
+//! with no work half done: every reply was given to the network after the writes that it
+//! confirms, and every record that lost its last holder is freed.
+
+use std::time::Duration;
 
 use baton_components::directory::Directory;
 use baton_components::time::Now;
 use bevy_ecs::resource::Resource;
-use bevy_ecs::schedule::{
-    IntoScheduleConfigs, LogLevel, Schedule, ScheduleBuildSettings, SingleThreadedExecutor,
-    SystemSet,
-};
-use bevy_ecs::system::{Res, ResMut};
+use bevy_ecs::system::{BoxedSystem, IntoSystem, SystemParam, SystemState};
 use bevy_ecs::world::World;
 
 use crate::agenda::Agenda;
 use crate::audit::{self, Audit};
 use crate::census::{self, Census};
+use crate::count;
 use crate::entities::Entities;
 use crate::facts::Facts;
-use crate::peers::{accept, hang_up, timers, transmit};
+use crate::peers::{hang_up, timers, transmit};
 use crate::ports::{ChancePort, ClockPort, NetworkPort, StoragePort};
-use crate::record::{closing, commit, waiting_metadata};
+use crate::record::{closing, commit, waiting_metadata, waits};
+use crate::retain::Retention;
+use crate::retain::reserve::{self, Reserve};
 use crate::settings::Settings;
-use crate::{ingest, poll, reclaim, serve};
+use crate::{ingest, poll, reclaim, retain, serve, status};
 
-/// A relay: a world and the schedule that runs over it.
+/// A relay: a world, and the steps that run over it.
 pub struct Relay {
-    pub world: World,
-    schedule: Schedule,
+    world: World,
+    steps: Vec<Step>,
+    observer: Option<StepObserver>,
 }
 
+/// Called with the name of each step of a tick when it is done.
+type StepObserver = Box<dyn FnMut(&'static str) + Send>;
+
 impl Relay {
-    /// A relay with nothing in it. With `audited`, each tick ends with a recount of
-    /// every hold, found in [`Audit`].
+    /// An empty relay. With `audited`, each tick ends with the audit, whose result is in
+    /// [`Audit`].
     pub fn new(
         network: NetworkPort,
         storage: StoragePort,
@@ -43,9 +48,21 @@ impl Relay {
         audited: bool,
     ) -> Self {
         let mut world = World::new();
-        world.init_resource::<Entities>();
+        let mut entities = Entities {
+            shares: settings.shares(),
+            ..Entities::default()
+        };
+        entities.names.are_heard = settings.caps().are_set();
+        world.insert_resource(entities);
+        world.insert_resource(Retention::new(settings.caps()));
+        let min_free = settings.min_free.bytes();
+        world.insert_resource(Reserve::new(min_free, settings.when_full));
         world.init_resource::<Directory>();
-        world.init_resource::<Agenda>();
+        // Recordings of earlier relays are looked for at once.
+        world.insert_resource(Agenda {
+            is_retention_due: settings.caps().are_set(),
+            ..Agenda::default()
+        });
         world.init_resource::<Audit>();
         world.init_resource::<Now>();
         world.init_resource::<Facts>();
@@ -54,28 +71,74 @@ impl Relay {
         world.insert_resource(storage);
         world.insert_resource(clock);
         world.insert_resource(chance);
+        let steps = steps(&mut world, audited);
         Self {
             world,
-            schedule: schedule(audited),
+            steps,
+            observer: None,
         }
     }
 
-    /// Waits for something to happen, and does all that follows from it.
+    /// Runs one tick: waits for an event, and handles it completely.
     pub fn tick(&mut self) {
-        self.schedule.run(&mut self.world);
+        let mut steps = self.steps.iter_mut();
+        loop {
+            let work = Work::of(&self.world);
+            let Some(step) = steps.find(|step| (step.is_due)(&work)) else {
+                return;
+            };
+            step.system
+                .run_without_applying_deferred((), &mut self.world)
+                .expect("law: a system cannot fail, and what it takes is in the world");
+            if let Some(observer) = &mut self.observer {
+                observer(step.name);
+            }
+        }
     }
 
-    /// Calls `done` with the name of each step of a tick when it is done, from now on:
-    /// for whoever measures. A relay that is not watched pays nothing for it.
-    pub fn watch(&mut self, done: impl FnMut(&'static str) + Send + Sync + 'static) {
-        self.world.insert_resource(Watch(Box::new(done)));
-        for (at, step) in STEPS.into_iter().enumerate() {
-            let told = (move |mut watch: ResMut<Watch>| (watch.0)(step.0)).after(step);
-            self.schedule.add_systems(match STEPS.get(at + 1) {
-                Some(next) => told.before(*next),
-                None => told,
-            });
-        }
+    /// For measurements: from now on, calls `done` with the name of each step that had work,
+    /// when the step is done.
+    pub fn watch(&mut self, done: impl FnMut(&'static str) + Send + 'static) {
+        self.observer = Some(Box::new(done));
+    }
+
+    /// Read access to a resource of the world.
+    pub fn read<R: Resource>(&self) -> &R {
+        self.world.resource()
+    }
+
+    /// Whether connections are left that the next tick serves without waiting.
+    pub fn goes_on(&self) -> bool {
+        self.read::<Agenda>().goes_on()
+    }
+
+    /// Requests that storage has not answered, one line for each record that waits.
+    pub fn unanswered(&mut self) -> Vec<String> {
+        self.world
+            .run_system_cached(waits::unanswered)
+            .expect("law: the agenda and the arenas are in the world")
+    }
+
+    /// Stops accepting connections.
+    pub fn stop_accepting(&mut self) {
+        self.world.resource_mut::<NetworkPort>().stop_accepting();
+        self.world.resource_mut::<Entities>().totals.is_stopping = true;
+    }
+
+    /// Prepares the parameters of a system that is no step of the tick.
+    #[doc(hidden)] // For tests and benchmarks, which change the world between ticks.
+    pub fn prepare<P: SystemParam + 'static>(&mut self) -> SystemState<P> {
+        SystemState::new(&mut self.world)
+    }
+
+    /// Borrows prepared parameters.
+    #[doc(hidden)]
+    pub fn lend<'a, P: SystemParam + 'static>(
+        &'a mut self,
+        state: &'a mut SystemState<P>,
+    ) -> P::Item<'a, 'a> {
+        let lent = state.get_mut(&mut self.world);
+        lent.expect("law: what a system asks for is in the world")
     }
 
     /// Closes every connection, so that the next tick reclaims everything.
@@ -85,14 +148,14 @@ impl Relay {
             .expect("law: the ports and arenas are in the world");
     }
 
-    /// Every living record, and who holds it.
+    /// All living records, with their holders.
     pub fn census(&mut self) -> Census {
         self.world
             .run_system_cached(census::census)
             .expect("law: the arenas are in the world")
     }
 
-    /// What the arenas hold, one line for each kind that is not empty.
+    /// The records in the arenas, one line for each kind that is not empty.
     pub fn remains(&mut self) -> Vec<String> {
         self.world
             .run_system_cached(audit::remains)
@@ -100,134 +163,179 @@ impl Relay {
     }
 }
 
-/// Who is told of the steps of a tick.
-#[derive(Resource)]
-struct Watch(Box<dyn FnMut(&'static str) + Send + Sync>);
-
-/// A step of the tick, by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, SystemSet)]
-struct Step(&'static str);
-
-/// The steps of a tick, in their order.
-const STEPS: [Step; 14] = [
-    Step("poll"),
-    Step("accept"),
-    Step("retry"),
-    Step("control"),
-    Step("commit"),
-    Step("reply"),
-    Step("data"),
-    Step("listen"),
-    Step("let_go"),
-    Step("serve"),
-    Step("transmit"),
-    Step("expire"),
-    Step("hang_up"),
-    Step("reclaim"),
-];
-
-/// Whether systems have anything to do. To ask is cheaper than to hand them all that they
-/// work on; to ask for a few together is cheaper than for each.
-fn there_is(work: fn(&Agenda) -> bool) -> impl FnMut(Res<Agenda>) -> bool {
-    move |agenda| work(&agenda)
+/// A step of the tick. Its system acts at once: nothing is deferred to the end of the tick.
+struct Step {
+    name: &'static str,
+    /// Whether there is work for the system. This check is cheaper than a run of a system
+    /// that finds no work.
+    is_due: fn(&Work) -> bool,
+    system: BoxedSystem,
 }
 
-/// The order of a tick.
-fn schedule(audited: bool) -> Schedule {
-    let mut schedule = Schedule::default();
-    schedule.set_executor(SingleThreadedExecutor::new());
-    // Systems act at once: no command waits for the end of the tick.
-    schedule.set_apply_final_deferred(false);
-    // Two systems that touch the same thing in no stated order are an error.
-    schedule.set_build_settings(ScheduleBuildSettings {
-        ambiguity_detection: LogLevel::Error,
-        ..ScheduleBuildSettings::default()
-    });
-    schedule.add_systems(
-        (
-            // Wait for peers, and read the clock: once a tick.
-            poll::poll.in_set(Step("poll")),
-            accept::accept.in_set(Step("accept")),
-            waiting_metadata::retry
-                .in_set(Step("retry"))
-                .run_if(there_is(|agenda| !agenda.waiting_metadata.is_empty())),
-            // Control before data: producers wait for replies, which leave when what they
-            // promise is done.
-            (
-                ingest::control.in_set(Step("control")),
-                commit::commit.in_set(Step("commit")),
-                transmit::transmit.in_set(Step("reply")),
-            )
-                .chain()
-                .run_if(there_is(|agenda| {
-                    !agenda.control.is_empty()
-                        || agenda.commit_now
-                        || agenda.commit_by.is_some()
-                        || !agenda.writable.is_empty()
-                })),
-            ingest::data
-                .in_set(Step("data"))
-                .run_if(there_is(|agenda| !agenda.data.is_empty())),
-            // Facts are heard, and forgotten.
-            (
-                serve::listen.in_set(Step("listen")),
-                closing::let_go_of_closed.in_set(Step("let_go")),
-            )
-                .chain()
-                .run_if(|facts: Res<Facts>| !facts.is_empty()),
-            (
-                serve::serve.in_set(Step("serve")),
-                transmit::transmit.in_set(Step("transmit")),
-            )
-                .chain()
-                .run_if(there_is(|agenda| {
-                    !agenda.viewers.is_empty() || !agenda.writable.is_empty()
-                })),
-            // Who waited too long ends; connections that ended let go of what they hold.
-            (
-                timers::expire.in_set(Step("expire")),
-                hang_up::hang_up.in_set(Step("hang_up")),
-            )
-                .chain()
-                .run_if(|agenda: Res<Agenda>, now: Res<Now>| {
-                    agenda.deadlines.are_due(now.monotonic) || !agenda.ending.is_empty()
-                }),
-            // What nobody holds any more is freed.
-            reclaim::reclaim.in_set(Step("reclaim")),
-        )
-            .chain(),
-    );
-    if audited {
-        schedule.add_systems(audit::audit.after(reclaim::reclaim));
+/// The input of the checks whether steps are due. Most need the agenda alone, so other
+/// resources are fetched on demand.
+struct Work<'w> {
+    agenda: &'w Agenda,
+    world: &'w World,
+}
+
+impl<'w> Work<'w> {
+    fn of(world: &'w World) -> Self {
+        let agenda = world.resource();
+        Self { agenda, world }
     }
-    schedule
+
+    fn now(&self) -> Duration {
+        self.world.resource::<Now>().monotonic
+    }
+}
+
+fn must_commit(work: &Work) -> bool {
+    let agenda = work.agenda;
+    agenda.commit_now || agenda.commit_by.is_some_and(|by| by <= work.now())
+}
+
+fn has_facts(work: &Work) -> bool {
+    !work.world.resource::<Facts>().is_empty()
+}
+
+fn must_retain(work: &Work) -> bool {
+    let names = || &work.world.resource::<Entities>().names;
+    names().are_heard
+        && (has_facts(work) || !names().facts.is_empty() || work.agenda.is_retention_due)
+}
+
+fn must_watch_reserve(work: &Work) -> bool {
+    let reserve = work.world.resource::<Reserve>();
+    reserve.is_due(work.world.resource(), work.now())
+}
+
+fn has_condemned(work: &Work) -> bool {
+    work.world.resource::<Entities>().has_condemned()
+}
+
+/// The steps of a tick, in their order. A list rather than a `Schedule`: the order is
+/// total, so there is nothing to solve, and the executor's own work was a large part of a
+/// tick that answers one request (docs/performance.md).
+// Long because: it is one list.
+fn steps(world: &mut World, audited: bool) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut step = |name, is_due: fn(&Work) -> bool, mut system: BoxedSystem| {
+        system.initialize(world);
+        steps.push(Step {
+            name,
+            is_due,
+            system,
+        });
+    };
+    // Waits for peers, reads the clock (once a tick), and accepts connections.
+    step("poll", |_| true, boxed(poll::poll));
+    // Records whose requests are answered go on.
+    step(
+        "answers",
+        |work| !work.agenda.answers.is_empty(),
+        boxed(waits::settle),
+    );
+    step(
+        "retry",
+        |work| work.agenda.is_metadata_due,
+        boxed(waiting_metadata::retry),
+    );
+    // Control before data: producers wait for replies, which leave after the work
+    // that they confirm.
+    step(
+        "control",
+        |work| !work.agenda.control.is_empty(),
+        boxed(ingest::control),
+    );
+    step("commit", must_commit, boxed(commit::commit));
+    step(
+        "reply",
+        |work| !work.agenda.replies.is_empty(),
+        boxed(transmit::reply),
+    );
+    step(
+        "data",
+        |work| !work.agenda.data.is_empty() && !work.agenda.is_data_paused,
+        boxed(ingest::data),
+    );
+    // Listeners read the facts, which are then dropped.
+    step("count", has_facts, boxed(count::count));
+    step("listen", has_facts, boxed(serve::listen));
+    step("reserve", must_watch_reserve, boxed(reserve::watch));
+    step("retain", must_retain, boxed(retain::retain));
+    step("let_go", has_facts, boxed(closing::let_go_of_closed));
+    step(
+        "serve",
+        |work| !work.agenda.viewers.is_empty(),
+        boxed(serve::serve),
+    );
+    step(
+        "status",
+        |work| !work.agenda.status.is_empty(),
+        boxed(status::answer),
+    );
+    step(
+        "transmit",
+        |work| !work.agenda.writable.is_empty(),
+        boxed(transmit::transmit),
+    );
+    // Timers; then connections that ended are closed and release their holds.
+    step(
+        "expire",
+        |work| work.agenda.deadlines.are_due(work.now()),
+        boxed(timers::expire),
+    );
+    step(
+        "hang_up",
+        |work| !work.agenda.ending.is_empty(),
+        boxed(hang_up::hang_up),
+    );
+    // Records that nobody holds any more are freed.
+    step("reclaim", has_condemned, boxed(reclaim::reclaim));
+    if audited {
+        step("audit", |_| true, boxed(audit::audit));
+    }
+    steps
+}
+
+fn boxed<M>(system: impl IntoSystem<(), (), M>) -> BoxedSystem {
+    Box::new(IntoSystem::into_system(system))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use baton_components::connection::Endpoint;
+
     use super::*;
     use crate::memory::{MemoryChance, MemoryClock, MemoryNetwork, MemoryStorage};
 
     #[test]
-    fn who_watches_is_told_of_every_step_in_the_order_of_the_tick() {
+    fn a_watch_is_told_of_the_steps_that_had_work() {
+        let network = MemoryNetwork::new();
         let mut relay = Relay::new(
-            MemoryNetwork::new().port(),
+            network.port(),
             MemoryStorage::new().port(),
             MemoryClock::new(0).port(),
             MemoryChance::default().port(),
             Settings::default(),
             false,
         );
-        relay.tick();
-        let systems = relay.schedule.systems_len();
-        assert_eq!(systems, STEPS.len(), "a step has no name");
         let done = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&done);
         relay.watch(move |step| told.lock().unwrap().push(step));
         relay.tick();
-        let expected = STEPS.map(|step| step.0);
-        assert_eq!(*done.lock().unwrap(), expected);
+        assert_eq!(*done.lock().unwrap(), ["poll"]);
+
+        let peer = network.connect(Endpoint::Control, "peer");
+        peer.reset("reset");
+        relay.tick();
+        relay.tick();
+        assert_eq!(
+            *done.lock().unwrap(),
+            ["poll", "poll", "poll", "control", "hang_up", "reclaim"]
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Bars in a terminal: how long whole lives take, shape beside shape.
+//! Bar charts in a terminal: time of whole lives, for each shape.
 
 use std::fmt::Write as _;
 

@@ -1,13 +1,11 @@
-//! What the arenas of a relay hold.
+//! Number of records in the arenas of a relay.
 
 use baton_systems::entities::Entities;
-use bevy_ecs::world::World;
 
 use super::family::{Counts, Kind};
 
 /// Records that have a slot, of each kind.
-pub fn counts(world: &World) -> Counts {
-    let entities = world.resource::<Entities>();
+pub fn counts(entities: &Entities) -> Counts {
     let counts = [
         (Kind::Connection, entities.connections.len()),
         (Kind::ViewerSession, entities.viewer_sessions.len()),

@@ -1,9 +1,9 @@
-//! What comes and goes: the records of one session, from its producer to its viewer.
+//! A family: the records of one session, from its producer to its viewer.
 //!
-//! A *family* is a producer's two connections, its session with one chunk, a trace of
-//! four data streams and metadata, their files, a packet of each data stream that waits
-//! for its bytes, and a viewer that reads all of it. Populations are made of families, so
-//! that each kind is there in the proportion that it has in a relay.
+//! It has a producer's two connections, its session with one chunk, a trace of four data
+//! streams and metadata, their files, a packet of each data stream that waits for its
+//! bytes, and a viewer that reads all of it. Populations consist of families, so that the
+//! kinds have the same proportions as in a relay.
 
 use std::ops::{Index, IndexMut};
 
@@ -13,7 +13,7 @@ pub use baton_components::kinds::Kind;
 pub const DATA_STREAMS: u64 = 4;
 const STREAMS: u64 = DATA_STREAMS + 1;
 
-/// The kinds in an order in which what a record holds from its birth is there before it.
+/// The kinds in an order of creation: the records that a new record holds exist before it.
 pub const BY_BIRTH: [Kind; 10] = [
     Kind::Connection,
     Kind::Session,
@@ -27,7 +27,7 @@ pub const BY_BIRTH: [Kind; 10] = [
     Kind::ViewerStream,
 ];
 
-/// How many of a kind a family has.
+/// Number of records of a kind in a family.
 pub const fn in_family(kind: Kind) -> u64 {
     match kind {
         Kind::Connection => 3,
@@ -96,7 +96,7 @@ pub fn births(kind: Kind, family: u64) -> impl Iterator<Item = Birth> {
     })
 }
 
-/// What the records of a kind come to hold later in their life.
+/// The holds that records of a kind get after their creation.
 pub fn links(kind: Kind, family: u64) -> Vec<(Member, Member)> {
     let member = |kind, ordinal| Member::new(kind, family, ordinal);
     let each = |count, target: Kind, first| {
@@ -137,7 +137,7 @@ pub fn is_listed(holder: Kind, held: Kind) -> bool {
 pub struct Counts([u64; Kind::ALL.len()]);
 
 impl Counts {
-    /// What so many families have.
+    /// Counts of the records of so many families.
     pub fn of_families(families: u64) -> Self {
         let mut counts = Self::default();
         for kind in Kind::ALL {
@@ -157,7 +157,7 @@ impl Counts {
         }
     }
 
-    /// What is left when others are taken away.
+    /// The difference to other counts.
     pub fn without(mut self, other: &Self) -> Self {
         for kind in Kind::ALL {
             self[kind] = self[kind].saturating_sub(other[kind]);
@@ -194,7 +194,7 @@ impl IndexMut<Kind> for Counts {
 mod tests {
     use super::*;
 
-    /// Where a kind stands in an order.
+    /// Position of a kind in an order.
     fn place(order: [Kind; 10], kind: Kind) -> usize {
         order.iter().position(|other| *other == kind).unwrap()
     }

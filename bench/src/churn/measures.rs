@@ -1,4 +1,4 @@
-//! What was measured, round by round, and what it comes to.
+//! Measurements round by round, and their medians.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::family::{Counts, Kind};
 use super::systems::{Act, Tick};
 use super::timing::{median, percentile};
 
-/// What one population came to.
+/// Results of one population.
 #[derive(Debug)]
 pub struct Measures {
     /// Records alive at once, as was asked for.
@@ -20,7 +20,7 @@ pub struct Measures {
     pub systems: SystemMeasures,
 }
 
-/// What one shape came to.
+/// Results of one shape.
 #[derive(Debug)]
 pub struct EntityMeasures {
     pub shape: &'static str,
@@ -30,7 +30,7 @@ pub struct EntityMeasures {
     pub bytes: u64,
     /// Tells in which order families went.
     pub order: u64,
-    /// How often each was done in the whole run.
+    /// Count of each operation in the whole run.
     done: [Counts; Operation::ALL.len()],
     rounds: Vec<Round>,
 }
@@ -112,7 +112,7 @@ impl EntityMeasures {
 /// Below, memory left over from something else is too much of what is seen.
 const RECORDS_FOR_BYTES: u64 = 50_000;
 
-/// What a whole relay came to.
+/// Results of a whole relay.
 #[derive(Debug, Default)]
 pub struct SystemMeasures {
     /// Records that were alive at once.
@@ -126,7 +126,7 @@ pub struct SystemMeasures {
     steps: BTreeMap<&'static str, Duration>,
 }
 
-/// What was said by some families in a round, and how long it took.
+/// The messages of some families in a round, with their time.
 #[derive(Clone, Copy, Debug, Default)]
 struct Said {
     families: u64,
@@ -176,7 +176,7 @@ impl SystemMeasures {
         self.median_ns(act, |said| said.systems)
     }
 
-    /// Nanoseconds of the pass for what one family lets go.
+    /// Nanoseconds of the reclamation pass for the records that one family releases.
     pub fn reclaim_ns(&self, act: Act) -> f64 {
         self.median_ns(act, |said| said.reclaim)
     }
@@ -199,17 +199,17 @@ impl SystemMeasures {
         steps.filter(|(step, _)| *step != "poll")
     }
 
-    /// How many passes freed something.
+    /// Number of passes that freed something.
     pub fn freeing_passes(&self) -> usize {
         self.freeing().count()
     }
 
-    /// Nanoseconds of a pass that frees something: so many percent take no more.
+    /// A percentile of the nanoseconds of a pass that frees something.
     pub fn pass_ns(&self, percent: f64) -> f64 {
         percentile(self.freeing().map(|pass| ns(pass.took)), percent)
     }
 
-    /// Records that a pass frees that frees any, in the middle and at most.
+    /// Records freed by a pass that frees any: median and maximum.
     pub fn freed_in_pass(&self, percent: f64) -> f64 {
         percentile(self.freeing().map(|pass| pass.freed as f64), percent)
     }

@@ -1,8 +1,8 @@
-//! Entity churn in process: what it costs that sessions, streams and viewers come and go.
+//! Entity churn in process: the cost of creating and freeing sessions, streams and viewers.
 //!
-//! Two layers. `systems`: peers speak to a whole relay, and its ticks are measured.
-//! [`entities`]: the arenas alone, beside the original's shape and a bevy world that do
-//! the same work, round by round in turn. What counts is CPU time of this thread.
+//! Two layers. `systems`: peers send messages to a whole relay, and its ticks are measured.
+//! [`entities`]: the arenas alone, the original's shape and a bevy world do the same work
+//! in alternating rounds. All times are CPU times of this thread.
 
 mod bars;
 mod census;
@@ -25,22 +25,22 @@ use entities::{Arenas, Bevy, Locked, Population, Shape};
 use measures::{EntityMeasures, SystemMeasures};
 use timing::resident_bytes;
 
-/// What is to be measured.
+/// The options of the benchmark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Populations: how many records are alive at once.
     pub live: Vec<u64>,
-    /// How often a part of a population is replaced and measured.
+    /// Number of rounds: a part of the population is replaced and measured in each.
     pub rounds: usize,
-    /// Where chance begins: the same seed gives the same work.
+    /// Seed of the random numbers: the same seed gives the same work.
     pub seed: u64,
     pub format: Format,
     /// Recount every hold after each tick (slow).
     pub audited: bool,
 }
 
-/// Measures each population of a plan; `show` gets what was found when it is there.
-pub fn run(plan: &Plan, mut show: impl FnMut(&Measures)) -> io::Result<()> {
+/// Measures each population of a plan, and passes each result to `show`.
+pub fn run(plan: &Plan, mut show: impl FnMut(&Measures) -> io::Result<()>) -> io::Result<()> {
     for live in &plan.live {
         let entities = run_entities(plan, *live)?;
         let systems = run_systems(plan, *live)?;
@@ -50,7 +50,7 @@ pub fn run(plan: &Plan, mut show: impl FnMut(&Measures)) -> io::Result<()> {
             seed: plan.seed,
             entities,
             systems,
-        });
+        })?;
     }
     Ok(())
 }
@@ -87,7 +87,7 @@ fn replace<S: Shape>(population: &mut Population<S>, measures: &mut EntityMeasur
     measures.round(|witness| population.run(&steps, witness));
 }
 
-/// All go: nothing may be left, and no law be broken.
+/// Frees all: the arenas must be empty, and the audit clean.
 fn end<S: Shape>(mut population: Population<S>, measures: &mut EntityMeasures) -> io::Result<()> {
     let steps = population.drain();
     population.run(&steps, &mut |kind, operation, count, _| {

@@ -1,14 +1,21 @@
-//! A disk that keeps nothing: what is measured is what a relay does with its records.
+//! A null disk, so that only the relay's own work is measured.
 
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
-use baton_systems::ports::{Storage, StorageError};
+use baton_components::waits::Ticket;
+use baton_systems::ports::Answer;
+use baton_systems::ports::{Storage, StorageError, Transfer};
+use baton_systems::requests::{Outcome, Request};
 
 /// Takes everything, has no file of any name, and reads zeros.
-#[derive(Debug)]
-pub struct Nowhere;
+#[derive(Debug, Default)]
+pub struct Nowhere {
+    asked: Vec<Ticket>,
+}
 
 type Done = Result<(), StorageError>;
+
+impl Transfer for Nowhere {}
 
 impl Storage for Nowhere {
     fn create_directory(&mut self, _: &RelativePath) -> Done {
@@ -57,4 +64,20 @@ impl Storage for Nowhere {
     }
 
     fn close(&mut self, _: FileKey) {}
+
+    fn ask(&mut self, ticket: Ticket, _: Request) {
+        self.asked.push(ticket);
+    }
+
+    fn answers(&mut self, into: &mut Vec<Answer>) {
+        let done = |ticket| Answer {
+            ticket,
+            outcome: Ok(Outcome::Done),
+        };
+        into.extend(self.asked.drain(..).map(done));
+    }
+
+    fn has_answers(&self) -> bool {
+        !self.asked.is_empty()
+    }
 }

@@ -1,4 +1,4 @@
-//! What was measured, for people and for programs.
+//! Reports of results, for people and for programs.
 
 use std::fmt::{self, Write as _};
 
@@ -11,7 +11,7 @@ use super::measures::{EntityMeasures, Measures, SystemMeasures};
 use super::systems::Act;
 use super::table::{Table, figure, per_second};
 
-/// How figures are printed.
+/// Output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Tables, in Markdown.

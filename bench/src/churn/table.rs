@@ -1,4 +1,4 @@
-//! Tables that people read as they are and that are Markdown as well.
+//! Tables in Markdown, aligned so that they can be read as text.
 
 use std::fmt;
 
@@ -63,7 +63,7 @@ pub fn figure(value: f64) -> String {
     }
 }
 
-/// How many of something that takes so many nanoseconds fit into a second.
+/// The number per second of operations that take this number of nanoseconds.
 pub fn per_second(ns: f64) -> String {
     let rate = 1e9 / ns;
     match rate {

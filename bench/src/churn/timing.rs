@@ -1,4 +1,4 @@
-//! Time and memory as they are measured, and what many measurements come to.
+//! Measuring time and memory, and statistics.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// CPU time of this thread so far: what others do on this machine is not in it.
+/// CPU time of this thread so far, without that of other threads and programs.
 pub fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(
@@ -40,9 +40,9 @@ fn reading() -> Duration {
     })
 }
 
-/// Memory that this process has, in bytes, without what it has freed.
+/// Resident memory of this process in bytes, without freed memory.
 pub fn resident_bytes() -> u64 {
-    // Else what an earlier population left would be used again unseen.
+    // Otherwise memory of an earlier population would be reused without being counted.
     #[cfg(target_env = "gnu")]
     // SAFETY: it only gives pages back that no allocation is in; any thread may call it.
     unsafe {
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_no_time_is_not_negative() {
+    fn a_measured_time_is_never_negative() {
         let later = Duration::from_secs(2);
         assert_eq!(between(later, later), Duration::ZERO);
         assert_eq!(between(later, Duration::from_secs(1)), Duration::ZERO);

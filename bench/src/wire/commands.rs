@@ -1,4 +1,4 @@
-//! What a command costs on one session, while so many others are open and idle.
+//! The cost of a command on one session beside many idle sessions.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use super::load::LIVE_TIMER_US;
 use super::measure::{Row, Unit};
 use super::producer::{Producer, Shape};
 use super::relay::Target;
-use super::usage::Watch;
+use super::usage::Stopwatch;
 use super::viewer::Viewer;
 
 pub fn run(target: &Target, sessions: usize, scale: f64) -> io::Result<Vec<Row>> {
@@ -57,20 +57,20 @@ impl Repeat<'_> {
         for _ in 0..WARM_UP {
             ask()?;
         }
-        let watch = Watch::start(&self.target.process)?;
+        let stopwatch = Stopwatch::start(&self.target.process)?;
         let begun = Instant::now();
         let mut count = 0;
         while count < COUNT_MIN || begun.elapsed() < self.time {
             ask()?;
             count += 1;
         }
-        let spent = watch.stop()?;
+        let spent = stopwatch.stop()?;
         Ok(Row::new(label)
             .pace(spent.microseconds_each(count), Unit::Microseconds)
             .cpu(spent.cpu_microseconds_each(count), Unit::CpuMicroseconds))
     }
 
-    /// A stream that has nothing new is asked for its next index.
+    /// GET_NEXT_INDEX for a stream without a new packet.
     pub fn next_index(&self, label: &str, viewer: &mut Viewer) -> io::Result<Row> {
         self.run(label, || {
             let stream = viewer.streams.first().copied();
@@ -83,7 +83,7 @@ impl Repeat<'_> {
     }
 }
 
-/// Sessions that viewers may attach, with one stream that has nothing.
+/// Opens sessions that viewers may attach, each with one empty stream.
 pub const IDLE: Shape = Shape {
     streams: 1,
     packet_bytes: 0,

@@ -1,4 +1,4 @@
-//! Relays beside each other: one run of each in turn.
+//! Compares relays, in alternating runs.
 
 use std::io;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::measure::{Row, Summary, ratio};
 use super::relay::Spawned;
 use super::workload::{Load, Subject, Workload};
 
-/// What a workload came to.
+/// The results of a workload.
 #[derive(Debug)]
 pub struct Report {
     pub workload: String,
@@ -22,7 +22,7 @@ pub struct Report {
 #[derive(Debug)]
 pub struct Column {
     pub name: String,
-    /// The rows of each run; or why there can be none.
+    /// The rows of each run; or the reason why there are none.
     pub runs: Result<Vec<Vec<Row>>, String>,
 }
 
@@ -46,8 +46,7 @@ pub fn compare(plan: &Plan, workload: &Workload, stopped: &AtomicBool) -> io::Re
     })
 }
 
-/// Every run is on a relay that has just been started. One that cannot do it is not
-/// asked again.
+/// Runs a workload on a newly started relay. A relay that fails is not tried again.
 fn load_relays(plan: &Plan, load: Load, stopped: &AtomicBool) -> io::Result<Vec<Column>> {
     let empty = |name| Column {
         name,
@@ -71,7 +70,7 @@ fn load_relays(plan: &Plan, load: Load, stopped: &AtomicBool) -> io::Result<Vec<
     Ok(columns)
 }
 
-/// The outer error is ours, the inner one the relay's.
+/// The outer error is the benchmark's, the inner one the relay's.
 fn load_relay(
     load: Load,
     relay: &str,
@@ -130,7 +129,7 @@ impl Column {
 }
 
 impl Medians {
-    /// How many times as fast as another.
+    /// Speed ratio to another.
     pub fn speed_ratio(&self, other: &Self) -> Option<f64> {
         let (own, other) = (self.pace?, other.pace?);
         if own.unit.is_rate() {
@@ -150,7 +149,7 @@ impl Medians {
         ratio(self.memory?.median, other.memory?.median)
     }
 
-    /// What tells how alike the runs were.
+    /// The figure for the spread of the runs.
     pub fn principal(&self) -> Option<Summary> {
         self.pace.or(self.cpu).or(self.memory)
     }
@@ -178,7 +177,7 @@ fn directory(below: &Path) -> io::Result<tempfile::TempDir> {
         .tempdir_in(below)
 }
 
-/// A relay that takes longer for one run has stopped, or will never be compared.
+/// Maximum time of a run. A relay that takes longer counts as failed.
 const RUN_MAX: Duration = Duration::from_mins(3);
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! What the bare calls of an exchange cost in which one peer waits for each answer: the
-//! least that a relay of one thread can do for it, on this machine. No state, no checks,
-//! no log; a wait for events, awake or asleep as Baton's, and the calls that move the bytes.
+//! The cost of the bare system calls of an exchange in which one peer waits for each reply:
+//! the lower bound for a single-threaded relay on this machine. No state, no checks, no
+//! log; only a wait for events, with busy polling as Baton's, and the calls that move the
+//! bytes.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -11,26 +12,26 @@ use std::thread::spawn;
 use mio::{Events, Interest, Poll, Token};
 use rustix::net::SendFlags;
 
-use baton::busy_poll::{BusyPoll, MOMENT};
+use baton::busy_poll::{self, BusyPoll};
 
-use super::limits::{self, INDEX_BYTES, REPLY_BYTES, ThreadWatch};
+use super::bare::{self, INDEX_BYTES, REPLY_BYTES, ThreadStopwatch};
 use super::measure::Row;
 use super::viewer::PIECE_BYTES;
 
 /// A producer sends packets, each with its index, and waits for the reply to that.
 pub fn produced(file: &mut File, packet_bytes: usize, packets: usize) -> io::Result<Row> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    let (control, far_control) = limits::connection(&listener)?;
-    let (data, far_data) = limits::connection(&listener)?;
+    let (control, far_control) = bare::connection(&listener)?;
+    let (data, far_data) = bare::connection(&listener)?;
     // As producers have it.
     far_data.set_nodelay(false)?;
     far_control.set_nodelay(false)?;
     let producer = spawn(move || produce(far_control, far_data, packet_bytes, packets));
-    let watch = ThreadWatch::start();
+    let stopwatch = ThreadStopwatch::start();
     ingest(control, data, file, packet_bytes, packets)?;
-    let spent = watch.stop();
-    limits::finish(producer)?;
-    limits::check(file, packets * packet_bytes)?;
+    let spent = stopwatch.stop();
+    bare::finish(producer)?;
+    bare::check(file, packets * packet_bytes)?;
     Ok(spent.row_of_bytes(packets * packet_bytes))
 }
 
@@ -39,17 +40,17 @@ pub fn viewed(file: &mut File, packet_bytes: usize, packets: usize) -> io::Resul
     let bytes = packets * packet_bytes;
     io::copy(&mut io::repeat(1).take(bytes as u64), file)?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    let (near, far) = limits::connection(&listener)?;
+    let (near, far) = bare::connection(&listener)?;
     let viewer = spawn(move || view(far, packet_bytes, packets));
-    let watch = ThreadWatch::start();
+    let stopwatch = ThreadStopwatch::start();
     serve(near, file, packet_bytes, packets)?;
-    let spent = watch.stop();
-    limits::finish(viewer)?;
+    let spent = stopwatch.stop();
+    bare::finish(viewer)?;
     Ok(spent.row_of_bytes(bytes))
 }
 
-/// Sessions without data come and go, one after another: two connections, a command after
-/// the other, directories and files that are made and closed.
+/// Creates and ends sessions without data, one after another: two connections, commands,
+/// directories and files that are created and closed.
 pub fn opened(directory: &Path, sessions: usize) -> io::Result<Row> {
     let directory = tempfile::tempdir_in(directory)?;
     let mut wait = Wait::new()?;
@@ -58,15 +59,15 @@ pub fn opened(directory: &Path, sessions: usize) -> io::Result<Row> {
     registry.register(&mut listener, LISTENER, Interest::READABLE)?;
     let address = listener.local_addr()?;
     let producers = spawn(move || come_and_go(address, sessions));
-    let watch = ThreadWatch::start();
+    let stopwatch = ThreadStopwatch::start();
     for session in 0..sessions {
         let mut control = wait.accept(&listener, CONTROL)?;
         let _data = wait.accept(&listener, DATA)?;
         let place = directory.path().join(session.to_string());
         record_nothing(&mut wait, &mut control, &place)?;
     }
-    let spent = watch.stop();
-    limits::finish(producers)?;
+    let spent = stopwatch.stop();
+    bare::finish(producers)?;
     Ok(spent.row_of_sessions(sessions))
 }
 
@@ -82,7 +83,7 @@ impl Wait {
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(4),
-            busy_poll: BusyPoll::new(MOMENT),
+            busy_poll: BusyPoll::new(busy_poll::DEFAULT),
         })
     }
 
@@ -90,7 +91,7 @@ impl Wait {
         self.busy_poll.wait(&mut self.poll, &mut self.events, None)
     }
 
-    fn watch(&mut self, token: Token, socket: TcpStream) -> io::Result<mio::net::TcpStream> {
+    fn adopt(&mut self, token: Token, socket: TcpStream) -> io::Result<mio::net::TcpStream> {
         socket.set_nonblocking(true)?;
         let mut socket = mio::net::TcpStream::from_std(socket);
         self.register(token, &mut socket)?;
@@ -186,7 +187,7 @@ fn ingest(
     packets: usize,
 ) -> io::Result<()> {
     let mut wait = Wait::new()?;
-    let mut peers = [wait.watch(CONTROL, control)?, wait.watch(DATA, data)?];
+    let mut peers = [wait.adopt(CONTROL, control)?, wait.adopt(DATA, data)?];
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut indexes = packets;
     let mut left = packets * packet_bytes;
@@ -231,7 +232,7 @@ fn view(mut relay: TcpStream, packet_bytes: usize, packets: usize) -> io::Result
 
 fn serve(viewer: TcpStream, file: &File, packet_bytes: usize, packets: usize) -> io::Result<()> {
     let mut wait = Wait::new()?;
-    let mut viewer = wait.watch(CONTROL, viewer)?;
+    let mut viewer = wait.adopt(CONTROL, viewer)?;
     let mut request = [0; GET_PACKET_BYTES];
     let mut sent = 0;
     let mut end = 0;
@@ -247,7 +248,7 @@ fn serve(viewer: TcpStream, file: &File, packet_bytes: usize, packets: usize) ->
             }
             wait.busy_poll.answered();
         }
-        // What the viewer does not take now it takes after the next event.
+        // The rest is sent after the next event.
         while sent < end {
             let length = (end - sent) as usize;
             match rustix::fs::sendfile(&viewer, file, Some(&mut sent), length) {
@@ -261,7 +262,7 @@ fn serve(viewer: TcpStream, file: &File, packet_bytes: usize, packets: usize) ->
     Ok(())
 }
 
-/// What a viewer asks for at once.
+/// Bytes per GET_PACKET of a viewer.
 fn piece_bytes(packet_bytes: usize) -> usize {
     packet_bytes.min(PIECE_BYTES as usize)
 }
@@ -279,9 +280,9 @@ fn received(peer: &mut mio::net::TcpStream, buffer: &mut [u8]) -> io::Result<Opt
 const CONTROL: Token = Token(0);
 const DATA: Token = Token(1);
 const LISTENER: Token = Token(2);
-/// What a relay receives at once.
+/// Bytes per receive of a relay.
 const BUFFER_BYTES: usize = 256 * 1024;
-/// What a session of four data streams and metadata takes.
+/// Number of commands of a session of four data streams and metadata.
 const SESSION_COMMANDS: usize = 15;
 const SESSION_DIRECTORIES: usize = 5;
 const SESSION_FILES: usize = 5;

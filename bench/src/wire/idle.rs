@@ -1,5 +1,5 @@
-//! What costs something although nothing happens: memory of sessions, streams and
-//! connections, and CPU time of a relay whose peers are silent.
+//! The cost of idle peers: memory of sessions, streams and connections, and CPU time of a
+//! relay whose peers send nothing.
 
 use std::io;
 use std::thread::sleep;
@@ -9,10 +9,10 @@ use super::commands::{IDLE, Repeat, TIME_MAX};
 use super::measure::{Row, Unit};
 use super::producer::{Producer, Shape};
 use super::relay::Target;
-use super::usage::Watch;
+use super::usage::Stopwatch;
 use super::viewer::Viewer;
 
-/// Sessions of so many data streams each, and of metadata.
+/// Opens idle sessions, each with a number of data streams and metadata.
 pub fn sessions(
     target: &Target,
     sessions: usize,
@@ -34,9 +34,9 @@ pub fn sessions(
     }
     let full = resident()?;
     sleep(SETTLE);
-    let watch = Watch::start(process)?;
+    let stopwatch = Stopwatch::start(process)?;
     sleep(QUIET.mul_f64(scale.min(1.0)));
-    let quiet = watch.stop()?;
+    let quiet = stopwatch.stop()?;
     let each = |bytes: f64, count: usize| bytes / 1e3 / count as f64;
     Ok(vec![
         Row::new("before").memory(empty / 1e6, Unit::Megabytes),
@@ -50,7 +50,7 @@ pub fn sessions(
     ])
 }
 
-/// One viewer asks, first alone and then beside connections that say nothing.
+/// Requests of one viewer, first alone and then beside idle connections.
 pub fn connections(target: &Target, count: usize, scale: f64) -> io::Result<Vec<Row>> {
     let producer = Producer::connect(target, 0, IDLE)?;
     let mut asker = Viewer::follow(target, producer.session)?;
@@ -71,6 +71,6 @@ pub fn connections(target: &Target, count: usize, scale: f64) -> io::Result<Vec<
     Ok(vec![alone, beside, memory])
 }
 
-/// What was begun, the relay itself at first, is done by then.
+/// Time until the relay's earlier work is done.
 const SETTLE: Duration = Duration::from_millis(200);
 const QUIET: Duration = Duration::from_secs(5);

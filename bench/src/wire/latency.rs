@@ -1,9 +1,9 @@
-//! How soon viewers see what producers sent.
+//! Live latency: time from a producer's send until a viewer has the packet.
 //!
-//! Each viewer follows a session of its own, so that relays take part that let only one
-//! viewer into a session. Time runs from when the producer has handed a packet and its
-//! index to its sockets until the viewer has all its bytes. A viewer asks for the next
-//! index, and again after a pause when there is none, as Babeltrace does.
+//! Each viewer follows a session of its own, since some relays allow one viewer per
+//! session. The time is from the producer's `send` of a packet and its index until the
+//! viewer has all bytes. A viewer asks for the next index, and again after a pause if there
+//! is none, as Babeltrace does.
 
 use std::io;
 use std::thread::{sleep, spawn};
@@ -13,13 +13,13 @@ use super::load::LIVE_TIMER_US;
 use super::measure::{Row, Unit, percentile, sorted};
 use super::producer::{Producer, Shape};
 use super::relay::Target;
-use super::usage::Watch;
+use super::usage::Stopwatch;
 use super::viewer::Viewer;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Followed {
     pub viewers: usize,
-    /// Between a question that was answered with nothing and the next.
+    /// Pause after RETRY.
     pub pause: Duration,
 }
 
@@ -36,7 +36,7 @@ pub fn run(target: &Target, followed: Followed, packets: usize) -> io::Result<Ve
         let viewer = Viewer::follow(target, producer.session)?;
         pairs.push((producer, viewer));
     }
-    let watch = Watch::start(&target.process)?;
+    let stopwatch = Stopwatch::start(&target.process)?;
     let begin = Instant::now() + INTERVAL;
     let mut threads = Vec::new();
     for (number, (producer, viewer)) in pairs.into_iter().enumerate() {
@@ -57,12 +57,12 @@ pub fn run(target: &Target, followed: Followed, packets: usize) -> io::Result<Ve
         latencies.extend(each.map(|(sent, seen)| microseconds(*sent, *seen)));
         producers.push(producer);
     }
-    let spent = watch.stop()?;
+    let spent = stopwatch.stop()?;
     for mut producer in producers {
         producer.settle()?;
         producer.close_streams()?;
     }
-    // Who asks without a pause keeps any relay busy.
+    // A viewer without a pause keeps any relay busy.
     let cpu_us = (!followed.pause.is_zero())
         .then(|| spent.cpu_microseconds_each(packets * followed.viewers));
     rows(latencies, cpu_us)

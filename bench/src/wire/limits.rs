@@ -1,21 +1,19 @@
-//! What this machine could do at best: the bare calls of a relay's work on loopback,
-//! without any protocol, into the directory that relays write to.
+//! The machine's limits: the bare system calls of a relay's work on loopback, without any
+//! protocol, into the directory that relays write to.
 //!
-//! Only the thread is counted that stands where the relay would.
+//! Only the thread in the relay's place is measured.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::thread::spawn;
-use std::time::{Duration, Instant};
 
 use rustix::pipe::{PipeFlags, SpliceFlags};
-use rustix::time::{ClockId, clock_gettime};
 
+use super::bare::{INDEX_BYTES, REPLY_BYTES, ThreadStopwatch, check, connection, finish};
 use super::exchange;
 use super::measure::{Row, Unit};
-use super::usage::Spent;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Limit {
@@ -36,25 +34,25 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// Moves so many bytes, or does what stands for them.
+    /// Moves a number of bytes, or does equivalent work.
     pub fn run(self, directory: &Path, bytes: usize) -> io::Result<Row> {
         let (near, far) = connection(&TcpListener::bind("127.0.0.1:0")?)?;
         let mut file = tempfile::tempfile_in(directory)?;
         match self {
             Self::ReceiveAndWrite { buffer_bytes } => {
                 let sender = spawn(move || send(far, bytes));
-                let watch = ThreadWatch::start();
+                let stopwatch = ThreadStopwatch::start();
                 receive_and_write(near, &mut file, buffer_bytes)?;
-                let spent = watch.stop();
+                let spent = stopwatch.stop();
                 finish(sender)?;
                 check(&file, bytes)?;
                 Ok(spent.row_of_bytes(bytes))
             }
             Self::Splice => {
                 let sender = spawn(move || send(far, bytes));
-                let watch = ThreadWatch::start();
+                let stopwatch = ThreadStopwatch::start();
                 splice(&near, &file)?;
-                let spent = watch.stop();
+                let spent = stopwatch.stop();
                 finish(sender)?;
                 check(&file, bytes)?;
                 Ok(spent.row_of_bytes(bytes))
@@ -62,18 +60,18 @@ impl Limit {
             Self::SendFile => {
                 io::copy(&mut io::repeat(1).take(bytes as u64), &mut file)?;
                 let receiver = spawn(move || receive(far, bytes));
-                let watch = ThreadWatch::start();
+                let stopwatch = ThreadStopwatch::start();
                 send_file(&near, &file, bytes)?;
-                let spent = watch.stop();
+                let spent = stopwatch.stop();
                 finish(receiver)?;
                 Ok(spent.row_of_bytes(bytes))
             }
             Self::PingPong => {
                 let messages = bytes / (4 * 1024) + 1;
                 let asker = spawn(move || ask(far, messages));
-                let watch = ThreadWatch::start();
+                let stopwatch = ThreadStopwatch::start();
                 answer(near, messages)?;
-                let spent = watch.stop();
+                let spent = stopwatch.stop();
                 finish(asker)?;
                 Ok(Row::new("")
                     .pace(spent.microseconds_each(messages), Unit::Microseconds)
@@ -88,15 +86,6 @@ impl Limit {
             Self::Opened => exchange::opened(directory, bytes / SESSION_BYTES + 1),
         }
     }
-}
-
-/// Both ends of a connection.
-pub fn connection(listener: &TcpListener) -> io::Result<(TcpStream, TcpStream)> {
-    let far = TcpStream::connect(listener.local_addr()?)?;
-    let (near, _) = listener.accept()?;
-    near.set_nodelay(true)?;
-    far.set_nodelay(true)?;
-    Ok((near, far))
 }
 
 fn receive_and_write(mut from: TcpStream, to: &mut File, buffer_bytes: usize) -> io::Result<()> {
@@ -175,45 +164,6 @@ fn receive(mut from: TcpStream, bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
-pub fn check(file: &File, bytes: usize) -> io::Result<()> {
-    match file.metadata()?.len() {
-        length if length == bytes as u64 => Ok(()),
-        length => Err(io::Error::other(format!("{length} of {bytes} bytes came"))),
-    }
-}
-
-pub fn finish(peer: std::thread::JoinHandle<io::Result<()>>) -> io::Result<()> {
-    let panicked = |_| Err(io::Error::other("a thread of the load panicked"));
-    peer.join().unwrap_or_else(panicked)
-}
-
-/// Time and this thread's CPU time from here on.
-pub struct ThreadWatch {
-    cpu: Duration,
-    begun: Instant,
-}
-
-impl ThreadWatch {
-    pub fn start() -> Self {
-        Self {
-            cpu: thread_cpu(),
-            begun: Instant::now(),
-        }
-    }
-
-    pub fn stop(&self) -> Spent {
-        Spent {
-            elapsed: self.begun.elapsed(),
-            cpu: thread_cpu().saturating_sub(self.cpu),
-        }
-    }
-}
-
-fn thread_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
 /// Small packets are many: fewer of them tell as much.
 fn packets(bytes: usize, packet_bytes: usize) -> usize {
     (bytes / packet_bytes).clamp(1, PACKETS_MAX)
@@ -222,8 +172,5 @@ fn packets(bytes: usize, packet_bytes: usize) -> usize {
 /// As if each session had brought so much.
 const SESSION_BYTES: usize = 512 * 1024;
 const PACKETS_MAX: usize = 32 * 1024;
-/// What a pipe may hold without privileges.
+/// Maximum size of a pipe for an unprivileged process.
 const PIECE_BYTES: usize = 1024 * 1024;
-/// SEND_INDEX and its reply.
-pub const INDEX_BYTES: usize = 104;
-pub const REPLY_BYTES: usize = 4;

@@ -1,14 +1,14 @@
-//! Load by amount: packets come in, packets go out, sessions come and go.
+//! Throughput: ingest, catch up, and sessions.
 
 use std::io;
 use std::sync::Barrier;
 use std::thread::ScopedJoinHandle;
 
-use super::measure::{Row, Unit};
+use super::measure::{Row, Unit, percentile, sorted};
 use super::producer::{Producer, Shape};
 use super::relay::Target;
 use super::stored;
-use super::usage::{Spent, Watch};
+use super::usage::{Spent, Stopwatch};
 use super::viewer::Viewer;
 
 /// Producers that send packets and their indexes, each as fast as it is answered.
@@ -23,8 +23,9 @@ pub struct Ingest {
     pub viewers: usize,
 }
 
-/// Packets of all producers are in the relay's files at the end.
-pub fn ingest(target: &Target, load: &Ingest, bytes: usize) -> io::Result<Row> {
+/// Sends the packets of all producers, and checks that all are in the relay's files at the
+/// end.
+pub fn ingest(target: &Target, load: &Ingest, bytes: usize) -> io::Result<Vec<Row>> {
     let shape = Shape {
         streams: load.streams,
         packet_bytes: load.packet_bytes,
@@ -48,30 +49,40 @@ pub fn ingest(target: &Target, load: &Ingest, bytes: usize) -> io::Result<Row> {
                 let start = &start;
                 scope.spawn(move || {
                     start.wait();
+                    let mut waits = Vec::with_capacity(packets);
                     for packet in 0..packets {
-                        producer.send_packet(packet % load.streams, load.window)?;
+                        waits.push(producer.send_packet(packet % load.streams, load.window)?);
                     }
                     producer.settle()?;
-                    Ok(producer)
+                    Ok((producer, waits))
                 })
             })
             .collect();
-        let watch = Watch::start(&target.process)?;
+        let stopwatch = Stopwatch::start(&target.process)?;
         start.wait();
         let producers = threads.into_iter().map(join);
-        let producers = producers.collect::<io::Result<Vec<Producer>>>()?;
-        Ok::<_, io::Error>((producers, watch.stop()?))
+        let producers = producers.collect::<io::Result<Vec<_>>>()?;
+        Ok::<_, io::Error>((producers, stopwatch.stop()?))
     })?;
-    for producer in &mut producers {
+    for (producer, _) in &mut producers {
         producer.close_streams()?;
     }
     drop(attached);
     let amount = load.producers * packets * load.packet_bytes;
     stored::await_packets(&target.traces, amount as u64)?;
-    bytes_row(target, amount, spent)
+    let mut rows = vec![bytes_row(target, amount, spent)?];
+    if load.window == 1 {
+        let waits = producers.iter().flat_map(|(_, waits)| waits);
+        let waits = sorted(waits.map(|wait| wait.as_secs_f64() * 1e6));
+        for (label, percent) in [("reply p50", 50.0), ("reply p99", 99.0)] {
+            let wait = percentile(&waits, percent).unwrap_or(0.0);
+            rows.push(Row::new(label).pace(wait, Unit::Microseconds));
+        }
+    }
+    Ok(rows)
 }
 
-/// A viewer reads what was recorded before it came.
+/// A viewer reads packets that were recorded before it attached.
 pub fn catch_up(target: &Target, packet_bytes: usize, bytes: usize) -> io::Result<Row> {
     let shape = Shape {
         streams: 1,
@@ -85,12 +96,12 @@ pub fn catch_up(target: &Target, packet_bytes: usize, bytes: usize) -> io::Resul
         producer.send_packet(0, 16)?;
     }
     producer.settle()?;
-    let watch = Watch::start(&target.process)?;
+    let stopwatch = Stopwatch::start(&target.process)?;
     let mut viewer = Viewer::follow(target, producer.session)?;
     for stream in viewer.streams.clone() {
         while viewer.packets < packets as u64 && viewer.read_packet(stream)? {}
     }
-    let spent = watch.stop()?;
+    let spent = stopwatch.stop()?;
     let expected = (packets * packet_bytes) as u64;
     if viewer.bytes != expected {
         let reason = format!("{} of {expected} bytes came", viewer.bytes);
@@ -99,7 +110,7 @@ pub fn catch_up(target: &Target, packet_bytes: usize, bytes: usize) -> io::Resul
     bytes_row(target, packets * packet_bytes, spent)
 }
 
-/// Sessions of four data streams and metadata come and go, one after another.
+/// Creates and destroys sessions of four data streams and metadata, one after another.
 pub fn churn(target: &Target, sessions: usize, with_data: bool) -> io::Result<Row> {
     let shape = Shape {
         streams: 4,
@@ -107,7 +118,7 @@ pub fn churn(target: &Target, sessions: usize, with_data: bool) -> io::Result<Ro
         live_timer_us: 0,
     };
     let packets = if with_data { 2 * shape.streams } else { 0 };
-    let watch = Watch::start(&target.process)?;
+    let stopwatch = Stopwatch::start(&target.process)?;
     for number in 0..sessions {
         let mut producer = Producer::connect(target, number as u64, shape)?;
         if with_data {
@@ -118,7 +129,7 @@ pub fn churn(target: &Target, sessions: usize, with_data: bool) -> io::Result<Ro
         }
         producer.close_streams()?;
     }
-    let spent = watch.stop()?;
+    let spent = stopwatch.stop()?;
     let expected = sessions * packets * shape.packet_bytes;
     stored::await_packets(&target.traces, expected as u64)?;
     with_peak(spent.row_of_sessions(sessions), target)
@@ -140,5 +151,5 @@ fn with_peak(row: Row, target: &Target) -> io::Result<Row> {
 
 pub const LIVE_TIMER_US: u32 = 1_000_000;
 const PACKETS_MIN: usize = 16;
-/// Runs of small packets end sooner: they take long enough.
+/// Limit for small packets: these are enough for a stable figure.
 const PACKETS_MAX: usize = 32 * 1024;

@@ -1,6 +1,6 @@
-//! What a run took, in figures that have a unit, and what several runs come to.
+//! Figures of a run, with units, and statistics over several runs.
 
-/// What a figure counts.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     MegabytesPerSecond,
@@ -27,7 +27,7 @@ impl Unit {
         }
     }
 
-    /// Of rates more is better, of all else less.
+    /// Higher is better for rates, lower for all other units.
     pub fn is_rate(self) -> bool {
         matches!(self, Self::MegabytesPerSecond | Self::SessionsPerSecond)
     }
@@ -39,7 +39,7 @@ pub struct Figure {
     pub unit: Unit,
 }
 
-/// What one workload, or one part of it, took in one run.
+/// The figures of one workload, or of one part of it, in one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     pub label: String,
@@ -81,13 +81,13 @@ pub struct Summary {
     pub median: f64,
     pub low: f64,
     pub high: f64,
-    /// Of the middle half of the runs.
+    /// The first and the third quartile.
     middle: (f64, f64),
     pub unit: Unit,
 }
 
 impl Summary {
-    /// Of no figure there is none.
+    /// None if there is no figure.
     pub fn of(figures: impl Iterator<Item = Figure>) -> Option<Self> {
         let figures: Vec<Figure> = figures.collect();
         let unit = figures.first()?.unit;
@@ -101,15 +101,15 @@ impl Summary {
         })
     }
 
-    /// How far apart the middle half of the runs is: half the distance, as a part of the
-    /// median. One run that was disturbed does not count.
+    /// The spread: half the interquartile range, relative to the median. A single disturbed
+    /// run has no effect.
     pub fn spread(&self) -> f64 {
         let (low, high) = self.middle;
         ratio((high - low) / 2.0, self.median).unwrap_or(0.0)
     }
 }
 
-/// Of nothing to nothing there is none, and none that says anything of something to nothing.
+/// None if `other` is 0.
 pub fn ratio(value: f64, other: f64) -> Option<f64> {
     let ratio = value / other;
     ratio.is_finite().then_some(ratio)
@@ -121,7 +121,7 @@ pub fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     values
 }
 
-/// The least of the sorted values that `percent` of them do not exceed.
+/// A percentile of sorted values: the least value that `percent` of them do not exceed.
 pub fn percentile(sorted: &[f64], percent: f64) -> Option<f64> {
     let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.max(1) - 1).copied()

@@ -1,9 +1,10 @@
-//! Load over the wire: producers and viewers of our own against any relay.
+//! The load generator: producers and viewers over the network against any relay.
 //!
-//! Whole programs are measured, one after another on the same machine in the same
-//! run: A B A B. Machines are noisy, so what counts is the ratio of the medians. Beside
-//! them stands what the machine could do at best (`limits`).
+//! Whole programs are measured in alternating runs on the same machine: A B A B. Machines
+//! are noisy, so compare the ratios of the medians. `limits` has the machine's lower
+//! bounds.
 
+mod bare;
 mod commands;
 mod compare;
 mod exchange;
@@ -12,6 +13,7 @@ mod latency;
 mod limits;
 mod load;
 mod measure;
+mod neighbours;
 mod packet;
 mod print;
 mod producer;
@@ -33,7 +35,7 @@ use signal_hook::flag;
 pub use print::Format;
 use workload::Workload;
 
-/// What is to be measured.
+/// The options of the benchmark.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Programs that take a relay's options: the first is compared with each other.
@@ -42,15 +44,15 @@ pub struct Plan {
     pub only: String,
     /// Runs of each workload on each relay.
     pub rounds: usize,
-    /// Where relays write; in memory (`/dev/shm`) disks do not matter.
+    /// Directory that relays write to; in memory (`/dev/shm`) the disk does not matter.
     pub output: PathBuf,
-    /// How much is sent, as a multiple of what is usual.
+    /// Factor of the amounts that are sent.
     pub scale: f64,
     pub format: Format,
 }
 
 /// Runs every workload of a plan; `show` gets the text of each when it is done.
-pub fn run(plan: &Plan, mut show: impl FnMut(&str)) -> io::Result<()> {
+pub fn run(plan: &Plan, mut show: impl FnMut(&str) -> io::Result<()>) -> io::Result<()> {
     let mut workloads = Workload::all(plan.scale, raise_descriptors()?);
     workloads.retain(|workload| workload.name.contains(&plan.only));
     if workloads.is_empty() {
@@ -60,13 +62,13 @@ pub fn run(plan: &Plan, mut show: impl FnMut(&str)) -> io::Result<()> {
     let stopped = stop_on_signals()?;
     let mut printer = print::Printer::new(plan.format);
     for workload in &workloads {
-        show(&printer.print(&compare::compare(plan, workload, &stopped)?));
+        show(&printer.print(&compare::compare(plan, workload, &stopped)?))?;
     }
     Ok(())
 }
 
-/// Becomes true when this process should end: relays and their files must not outlive
-/// it. The second signal ends it at once.
+/// Becomes true at the first signal: relays and their files must not outlive this process.
+/// The second signal ends it at once.
 fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
     let stopped = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -76,8 +78,8 @@ fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
     Ok(stopped)
 }
 
-/// Allows this process, and relays that it starts, as many descriptors as it may: both
-/// need one or more for each connection. Gives how many.
+/// Raises the limit of descriptors of this process and its relays to the hard limit, since
+/// both need one or more for each connection. Returns the limit.
 fn raise_descriptors() -> io::Result<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {

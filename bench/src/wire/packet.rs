@@ -1,9 +1,9 @@
 //! Packets of a CTF 1.8 trace that readers of traces understand: one event after
 //! another, each with a number, and the metadata that describes them.
 //!
-//! A load generator must cost less than what it loads. So events have the lower half of
-//! their time only, as those of real tracers mostly do, and a packet begins where that half
-//! is 0: all packets of a stream differ in their headers alone.
+//! A load generator must cost less than the program under load. So events have only the lower
+//! half of their time, as those of real tracers mostly do, and a packet begins where that half
+//! is 0: the packets of a stream differ only in their headers.
 
 /// Bytes before the first event.
 pub const HEADER_BYTES: usize = 64;
@@ -13,10 +13,10 @@ const EVENT_BYTES: usize = 16;
 const MAGIC: u32 = 0xC1FC_1FC1;
 /// Clock cycles from one event to the next.
 const EVENT_CYCLES: u32 = 1000;
-/// Clock cycles from one packet to the next: as many as the time of an event can tell.
+/// Clock cycles from one packet to the next: the range of an event's time.
 const PACKET_CYCLES: u64 = 1 << 32;
 
-/// Describes what [`Packets`] makes.
+/// The metadata of the packets of [`Packets`].
 pub const METADATA: &str = r#"/* CTF 1.8 */
 typealias integer { size = 16; align = 8; signed = false; } := uint16_t;
 typealias integer { size = 32; align = 8; signed = false; } := uint32_t;
@@ -55,7 +55,7 @@ pub struct Packets {
     next: u64,
 }
 
-/// What an index says of a packet.
+/// The description of a packet for its index.
 #[derive(Clone, Copy, Debug)]
 pub struct Described {
     pub sequence: u64,

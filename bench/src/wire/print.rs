@@ -27,7 +27,7 @@ impl Format {
 #[derive(Debug)]
 pub struct Printer {
     format: Format,
-    /// What the columns of the table are, once one has begun.
+    /// The columns of the current table.
     names: Vec<String>,
 }
 
@@ -169,7 +169,7 @@ fn figure(summary: &Summary) -> String {
     format!("{} {}", digits(summary.median), summary.unit.name())
 }
 
-/// Three digits that matter.
+/// A figure with three significant digits.
 fn digits(value: f64) -> String {
     match value.abs() {
         100.0.. => format!("{value:.0}"),

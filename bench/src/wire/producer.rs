@@ -1,8 +1,8 @@
-//! A producer: made-up packets, sent through a [`Client`] like any other's.
+//! A producer of the load: sends generated packets through a [`Client`].
 
 use std::io::{self, Write};
+use std::time::{Duration, Instant};
 
-use baton_components::wire::TraceFormat;
 use baton_components::wire::producer::data::PacketHeader;
 use baton_components::wire::producer::{
     AddStream, BeginDataPending, Command, CreateSession, CreateTraceChunk, DataPending,
@@ -11,11 +11,12 @@ use baton_components::wire::producer::{
 
 use super::packet::{METADATA, Packets};
 use super::relay::Target;
-use baton::producer::Client;
+use baton::producer::{Client, MINOR};
+use baton_systems::client::description;
 
-/// What the names of all data streams begin with.
+/// Prefix of the names of all data streams.
 pub const CHANNEL: &str = "load_";
-/// Where a trace's streams are, as a consumer daemon names it.
+/// The path of a trace, as a consumer daemon sends it.
 const PATH: &[u8] = b"ust/uid/1000/64-bit";
 
 #[derive(Debug)]
@@ -34,7 +35,7 @@ struct Stream {
     last: Option<u64>,
 }
 
-/// What a producer is to be like.
+/// The options of a producer.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
     pub streams: usize,
@@ -46,7 +47,7 @@ pub struct Shape {
 impl Producer {
     /// Connects, creates a session named after `number`, and adds its streams.
     pub fn connect(target: &Target, number: u64, shape: Shape) -> io::Result<Self> {
-        let mut client = Client::connect(target.control, target.data)?;
+        let mut client = Client::connect(target.control, target.data, MINOR)?;
         client.negotiate()?;
         let session = create_session(&mut client, number, shape.live_timer_us)?;
         let metadata = add_stream(&mut client, b"metadata")?;
@@ -61,7 +62,7 @@ impl Producer {
         Ok(producer)
     }
 
-    /// Adds data streams, and tells viewers of them.
+    /// Adds data streams, and publishes them.
     pub fn add_streams(&mut self, count: usize) -> io::Result<()> {
         for _ in 0..count {
             let name = format!("{CHANNEL}{}", self.streams.len());
@@ -84,8 +85,8 @@ impl Producer {
     }
 
     /// Sends the next packet of a stream and its index; fewer than `window` replies
-    /// stay unread.
-    pub fn send_packet(&mut self, stream: usize, window: usize) -> io::Result<()> {
+    /// stay unread. Gives the time from sending the index until these came.
+    pub fn send_packet(&mut self, stream: usize, window: usize) -> io::Result<Duration> {
         let stream = &mut self.streams[stream];
         let (described, bytes) = stream.packets.next();
         stream.last = Some(described.sequence);
@@ -102,18 +103,14 @@ impl Producer {
             self.client.data().write_all(bytes)?;
         }
         let index = SendIndex {
-            stream: stream.handle,
-            sequence: described.sequence,
-            packet_size_bits: bytes.len() as u64 * 8,
             content_size_bits: described.content_bytes * 8,
             timestamp_begin: described.timestamp_begin,
             timestamp_end: described.timestamp_end,
-            events_discarded: 0,
-            class: 0,
-            instance: 0,
-            packet_sequence: described.sequence,
+            ..description(stream.handle, described.sequence, bytes.len())
         };
-        self.client.describe(index, window)
+        let described = Instant::now();
+        self.client.describe(index, window)?;
+        Ok(described.elapsed())
     }
 
     /// Waits until everything that was sent is on the relay's disk.
@@ -128,7 +125,7 @@ impl Producer {
         Ok(())
     }
 
-    /// Asks whether anything of the session is on its way.
+    /// Asks whether data of the session is pending.
     pub fn is_pending(&mut self) -> io::Result<bool> {
         let session = self.session;
         let begin = Command::BeginDataPending(BeginDataPending { session });
@@ -153,17 +150,13 @@ fn create_session(client: &mut Client, number: u64, live_timer_us: u32) -> io::R
     let session = client.create_session(CreateSession {
         name: name.as_bytes(),
         host: b"load",
-        base_path: b"",
         live_timer_us,
-        snapshot: false,
-        name_holds_time: false,
         origin: Some(Origin {
             daemon,
             session: number,
-            creation_time_s: 0,
-            current_chunk: None,
+            ..Origin::default()
         }),
-        trace_format: TraceFormat::Ctf1,
+        ..CreateSession::default()
     })?;
     client.ask_ok(&Command::CreateTraceChunk(CreateTraceChunk {
         chunk: 0,
@@ -177,11 +170,10 @@ fn add_stream(client: &mut Client, channel: &[u8]) -> io::Result<u64> {
     client.add_stream(AddStream {
         channel,
         path: PATH,
-        tracefile_size: 0,
-        tracefile_count: 0,
         chunk: Some(0),
+        ..AddStream::default()
     })
 }
 
-/// Up to here header and payload go in one write.
+/// Maximum size of a packet whose header and payload are sent with one write.
 const SMALL_BYTES: usize = 16 * 1024;

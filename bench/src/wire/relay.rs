@@ -1,5 +1,4 @@
-//! The relay under load: where it listens, where it writes, and how it is started and
-//! ended.
+//! The relay under load: its start, its addresses and directory, and its end.
 
 use std::fs;
 use std::io;
@@ -30,7 +29,7 @@ pub struct Target {
 pub struct Spawned {
     process: Child,
     target: Target,
-    /// It was ended, since it took longer than this.
+    /// It was killed, since it took longer than this.
     overdue: Option<Duration>,
 }
 
@@ -71,8 +70,8 @@ impl Spawned {
         Ok(spawned)
     }
 
-    /// Loads the relay, and ends it should it not be done with that in time, or should
-    /// all be stopped: whoever waits for it is told so by its sockets.
+    /// Loads the relay. Ends it if it takes too long, or if the benchmark is to stop: the
+    /// threads that wait for it see their connections close.
     pub fn load<T>(
         &mut self,
         patience: Duration,
@@ -101,7 +100,7 @@ impl Spawned {
         outcome
     }
 
-    /// How the relay ended, if it did.
+    /// The exit status of the relay, if it has ended.
     pub fn ended(&mut self) -> Option<String> {
         if let Some(patience) = self.overdue {
             return Some(format!("it was not done in {} s", patience.as_secs_f64()));
@@ -137,7 +136,7 @@ fn await_listener(address: SocketAddr) -> io::Result<()> {
 }
 
 const START_MAX: Duration = Duration::from_secs(5);
-/// How soon a relay ends once it should.
+/// Period of the checks whether the relay should end.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a relay has on disk. A relay is not fast that loses what it was sent.
+//! Checks the files of a relay, since throughput counts only without losses.
 
 use std::fs;
 use std::io;
@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::producer::CHANNEL;
 
-/// Waits until there are so many bytes of packets below a directory: those of a session
-/// that was closed may come a little later.
+/// Waits until the files below a directory have this number of bytes of packets: those of a
+/// closed session may be written a little later.
 pub fn await_packets(directory: &Path, expected: u64) -> io::Result<()> {
     let begun = Instant::now();
     loop {

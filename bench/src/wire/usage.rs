@@ -1,4 +1,4 @@
-//! What a process has used so far: CPU time and memory, as the kernel counts them.
+//! CPU time and memory of a process, from `/proc`.
 
 use std::fs;
 use std::io;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::measure::{Row, Unit};
 
-/// Where the kernel tells of a process.
+/// The directory of a process in `/proc`.
 #[derive(Clone, Debug)]
 pub struct Process(PathBuf);
 
@@ -31,7 +31,7 @@ impl Process {
         }
     }
 
-    /// Whether it has ended, and nobody was told yet.
+    /// Whether it is a zombie: it has ended, and was not waited for.
     #[cfg(test)]
     pub fn is_dead(&self) -> bool {
         let stat = fs::read_to_string(self.0.join("stat")).unwrap();
@@ -71,20 +71,20 @@ impl Process {
 
 /// Time and a process's CPU time from here on.
 #[derive(Debug)]
-pub struct Watch<'a> {
+pub struct Stopwatch<'a> {
     process: &'a Process,
     cpu: Duration,
     begun: Instant,
 }
 
-/// What passed on a [`Watch`].
+/// Time and CPU time measured by a [`Stopwatch`].
 #[derive(Clone, Copy, Debug)]
 pub struct Spent {
     pub elapsed: Duration,
     pub cpu: Duration,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> Stopwatch<'a> {
     pub fn start(process: &'a Process) -> io::Result<Self> {
         Ok(Self {
             process,

@@ -1,28 +1,34 @@
-//! A viewer: what it asks, and that it gets it.
+//! A viewer of the load: sends requests, and checks the replies.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
 
+use baton_components::wire::viewer::reply::{IndexReply, Reply};
 use baton_components::wire::viewer::{
-    AttachStatus, DetachStatus, KIND_COMMAND, MAJOR, MetadataStatus, NEW_METADATA, NextIndexStatus,
-    PacketStatus, Request, SEEK_BEGINNING, StreamEntry,
+    AttachStatus, DetachStatus, MetadataStatus, NEW_METADATA, NextIndexStatus, PacketStatus,
+    Request, SEEK_BEGINNING,
 };
+use baton_systems::client::{self, connect, request};
+
+use baton::producer;
 
 use super::relay::Target;
 
 /// The live protocol that every relay speaks: entries of a fixed size.
 const MINOR: u32 = 4;
-/// As Babeltrace 2 asks.
+/// Maximum bytes of a GET_PACKET, as Babeltrace 2 uses.
 pub const PIECE_BYTES: u32 = 256 * 1024;
-
-/// Of a session in a list, at [`MINOR`]: four numbers and two names.
+/// Size of a session in a list, at [`MINOR`]: four numbers and two names.
 const SESSION_ENTRY_BYTES: u64 = 8 + 3 * 4 + 64 + 255;
 
 #[derive(Debug)]
 pub struct Viewer {
     socket: TcpStream,
+    protocol: client::Viewer,
     request: Vec<u8>,
-    payload: Vec<u8>,
     /// Data streams that have not ended.
     pub streams: Vec<u64>,
     /// The metadata of their trace: a session of the load has one.
@@ -32,51 +38,42 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// Connects, says which version it speaks, and nothing more.
+    /// Connects, and sends CONNECT only.
     pub fn connect(target: &Target) -> io::Result<Self> {
-        let socket = TcpStream::connect(target.live)?;
+        let socket = producer::connect(target.live)?;
         socket.set_nodelay(true)?;
         let mut viewer = Self {
             socket,
+            protocol: client::Viewer::default(),
             request: Vec::new(),
-            payload: Vec::new(),
             streams: Vec::new(),
             metadata: None,
             bytes: 0,
             packets: 0,
         };
-        viewer.ask::<20>(Request::Connect {
-            major: MAJOR,
-            minor: MINOR,
-            kind: KIND_COMMAND,
-        })?;
+        viewer.ask(connect(MINOR), |_| ())?;
         Ok(viewer)
     }
 
     /// Connects and attaches a session from its first packet.
     pub fn follow(target: &Target, session: u64) -> io::Result<Self> {
         let mut viewer = Self::connect(target)?;
-        viewer.ask::<4>(Request::CreateSession)?;
+        viewer.ask(Request::CreateSession, |_| ())?;
         viewer.attach(session)?;
-        viewer.payload = vec![0; PIECE_BYTES as usize];
         Ok(viewer)
     }
 
     pub fn attach(&mut self, session: u64) -> io::Result<()> {
-        let attached = self.ask::<8>(Request::Attach {
-            session,
-            seek: SEEK_BEGINNING,
-        })?;
-        match AttachStatus::from_number(number(&attached)) {
-            Some(AttachStatus::Ok) => {}
-            other => return Err(refused("ATTACH_SESSION", other.map(AttachStatus::name))),
-        }
+        let seek = SEEK_BEGINNING;
+        let streams = self.ask(Request::Attach { session, seek }, |reply| match reply {
+            Reply::Attach(AttachStatus::Ok, streams) => {
+                let streams = streams.iter().map(|it| (it.stream, it.metadata));
+                Ok(streams.collect::<Vec<_>>())
+            }
+            other => Err(refused(other)),
+        })??;
         self.streams.clear();
-        for _ in 0..number(&attached[4..]) {
-            let mut entry = [0; StreamEntry::SIZE];
-            self.socket.read_exact(&mut entry)?;
-            let stream = long(&entry[..8]);
-            let is_metadata = number(&entry[16..20]) == 1;
+        for (stream, is_metadata) in streams {
             if is_metadata {
                 self.metadata = Some(stream);
             } else {
@@ -87,17 +84,19 @@ impl Viewer {
     }
 
     pub fn detach(&mut self, session: u64) -> io::Result<()> {
-        let status = self.ask::<4>(Request::Detach { session })?;
-        match DetachStatus::from_number(number(&status)) {
-            Some(DetachStatus::Ok) => Ok(()),
-            other => Err(refused("DETACH_SESSION", other.map(DetachStatus::name))),
-        }
+        self.ask(Request::Detach { session }, |reply| match reply {
+            Reply::Detach(DetachStatus::Ok) => Ok(()),
+            other => Err(refused(other)),
+        })?
     }
 
-    /// Lists the relay's sessions; gives how many there are.
+    /// Lists the relay's sessions, and returns their number. The entries are not decoded, since
+    /// that would be measured, too.
     pub fn count_sessions(&mut self) -> io::Result<usize> {
-        let count = self.ask::<4>(Request::ListSessions)?;
-        let count = number(&count);
+        self.socket.write_all(&request(Request::ListSessions))?;
+        let mut count = [0; 4];
+        self.socket.read_exact(&mut count)?;
+        let count = u32::from_be_bytes(count);
         let bytes = u64::from(count) * SESSION_ENTRY_BYTES;
         let entries = io::copy(&mut (&self.socket).take(bytes), &mut io::sink())?;
         if entries < bytes {
@@ -106,39 +105,41 @@ impl Viewer {
         Ok(count as usize)
     }
 
-    /// Reads the next packet of a stream; whether there was one. Metadata is read when
-    /// the relay says that it is there.
+    /// Reads the next packet of a stream, and returns whether there was one. Metadata is read
+    /// when the flag NEW_METADATA is set.
     pub fn read_packet(&mut self, stream: u64) -> io::Result<bool> {
-        let index = self.ask::<64>(Request::NextIndex { stream })?;
-        if number(&index[60..]) & NEW_METADATA != 0
+        let index: IndexReply =
+            self.ask(Request::NextIndex { stream }, |reply| match reply {
+                Reply::NextIndex(index) => Ok(*index),
+                other => Err(refused(other)),
+            })??;
+        if index.flags & NEW_METADATA != 0
             && let Some(metadata) = self.metadata
         {
             self.read_metadata(metadata)?;
         }
-        match NextIndexStatus::from_number(number(&index[56..60])) {
-            Some(NextIndexStatus::Ok) => {}
-            Some(NextIndexStatus::Hup) => {
+        match index.status {
+            NextIndexStatus::Ok => {}
+            NextIndexStatus::Hup => {
                 self.streams.retain(|other| *other != stream);
                 return Ok(false);
             }
-            Some(NextIndexStatus::Retry | NextIndexStatus::Inactive) => return Ok(false),
-            other => return Err(refused("GET_NEXT_INDEX", other.map(NextIndexStatus::name))),
+            NextIndexStatus::Retry | NextIndexStatus::Inactive => return Ok(false),
+            _ => return Err(refused(&Reply::NextIndex(index))),
         }
-        let (mut offset, size) = (long(&index[..8]), long(&index[8..16]) / 8);
-        let end = offset + size;
+        let size = index.packet_size_bits / 8;
+        let (mut offset, end) = (index.offset_bytes, index.offset_bytes + size);
         while offset < end {
             let length = PIECE_BYTES.min((end - offset) as u32);
-            let reply = self.ask::<12>(Request::Packet {
+            let request = Request::Packet {
                 stream,
                 offset,
                 length,
-            })?;
-            match PacketStatus::from_number(number(&reply)) {
-                Some(PacketStatus::Ok) => {}
-                other => return Err(refused("GET_PACKET", other.map(PacketStatus::name))),
-            }
-            self.socket
-                .read_exact(&mut self.payload[..length as usize])?;
+            };
+            self.ask(request, |reply| match reply {
+                Reply::Packet(head, _) if head.status == PacketStatus::Ok => Ok(()),
+                other => Err(refused(other)),
+            })??;
             offset += u64::from(length);
         }
         self.bytes += size;
@@ -147,41 +148,67 @@ impl Viewer {
     }
 
     fn read_metadata(&mut self, stream: u64) -> io::Result<()> {
+        let mut is_there = true;
+        while is_there {
+            is_there = self.ask(Request::Metadata { stream }, |reply| match reply {
+                Reply::Metadata(head, _) if head.status == MetadataStatus::Ok => Ok(true),
+                Reply::Metadata(head, _) if head.status == MetadataStatus::NoNew => Ok(false),
+                other => Err(refused(other)),
+            })??;
+        }
+        Ok(())
+    }
+
+    /// Sends a request, waits for its reply, and returns the part that `take` gives.
+    fn ask<T>(&mut self, request: Request, take: impl FnOnce(&Reply) -> T) -> io::Result<T> {
+        self.request.clear();
+        self.protocol.say(request, &mut self.request);
+        self.socket.write_all(&self.request)?;
         loop {
-            let reply = self.ask::<12>(Request::Metadata { stream })?;
-            match MetadataStatus::from_number(number(&reply[8..])) {
-                Some(MetadataStatus::Ok) => {}
-                Some(MetadataStatus::NoNew) => return Ok(()),
-                other => return Err(refused("GET_METADATA", other.map(MetadataStatus::name))),
+            if let Some((_, reply)) = self.protocol.reply().map_err(io::Error::other)? {
+                return Ok(take(&reply));
             }
-            let bytes = long(&reply[..8]);
-            io::copy(&mut (&self.socket).take(bytes), &mut io::sink())?;
+            self.protocol.read_from(&mut self.socket)?;
         }
     }
+}
 
-    fn ask<const N: usize>(&mut self, request: Request) -> io::Result<[u8; N]> {
-        self.request.clear();
-        request.encode(&mut self.request);
-        self.socket.write_all(&self.request)?;
-        let mut reply = [0; N];
-        self.socket.read_exact(&mut reply)?;
-        Ok(reply)
+/// Sends one LIST_SESSIONS after another, as many as go out, and drops the replies.
+pub fn flood(target: &Target, is_over: &AtomicBool) -> io::Result<()> {
+    let viewer = Viewer::connect(target)?;
+    viewer.socket.set_nonblocking(true)?;
+    let requests = request(Request::ListSessions).repeat(FLOOD_REQUESTS);
+    let mut sent = 0;
+    let mut replies = vec![0; PIECE_BYTES as usize];
+    while !is_over.load(Ordering::Relaxed) {
+        let written = unless_blocked((&viewer.socket).write(&requests[sent..]))?;
+        sent = (sent + written) % requests.len();
+        if unless_blocked((&viewer.socket).read(&mut replies))? + written == 0 {
+            sleep(FLOOD_PAUSE);
+        }
+    }
+    Ok(())
+}
+
+fn unless_blocked(outcome: io::Result<usize>) -> io::Result<usize> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        outcome => outcome,
     }
 }
 
-fn refused(request: &str, status: Option<&str>) -> io::Error {
-    let status = status.unwrap_or("a status that there is not");
+const FLOOD_REQUESTS: usize = 4096;
+/// While neither side of the connection has room.
+const FLOOD_PAUSE: Duration = Duration::from_micros(100);
+
+fn refused(reply: &Reply) -> io::Error {
+    let (request, status) = match reply {
+        Reply::Attach(status, _) => ("ATTACH_SESSION", status.name()),
+        Reply::Detach(status) => ("DETACH_SESSION", status.name()),
+        Reply::NextIndex(index) => ("GET_NEXT_INDEX", index.status.name()),
+        Reply::Packet(head, _) => ("GET_PACKET", head.status.name()),
+        Reply::Metadata(head, _) => ("GET_METADATA", head.status.name()),
+        _ => ("a request", "another reply"),
+    };
     io::Error::other(format!("the relay answered {request} with {status}"))
-}
-
-fn number(bytes: &[u8]) -> u32 {
-    bytes
-        .first_chunk()
-        .map_or(0, |bytes| u32::from_be_bytes(*bytes))
-}
-
-fn long(bytes: &[u8]) -> u64 {
-    bytes
-        .first_chunk()
-        .map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }

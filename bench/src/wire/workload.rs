@@ -1,4 +1,4 @@
-//! The workloads: their names, and how much of what each is.
+//! The workloads: their names and amounts.
 
 use std::io;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use super::latency::{self, Followed};
 use super::limits::Limit;
 use super::load::{self, Ingest};
 use super::measure::Row;
+use super::neighbours::{self, Bad};
 use super::relay::Target;
 use super::{commands, idle};
 
@@ -17,16 +18,16 @@ pub struct Workload {
     pub subject: Subject,
 }
 
-/// What is measured.
+/// A workload, with its name.
 #[derive(Clone, Copy, Debug)]
 pub enum Subject {
     /// Each relay under this load.
     Relay(Load),
-    /// This machine without any relay, moving so many bytes.
+    /// This machine without a relay, with the number of bytes to move.
     Machine { limit: Limit, bytes: usize },
 }
 
-/// What a relay has to do.
+/// The work of a workload.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
     kind: Kind,
@@ -39,6 +40,7 @@ enum Kind {
     CatchUp { packet_bytes: usize },
     Sessions { count: usize, with_data: bool },
     Latency(Followed),
+    Neighbours(Bad),
     Commands { sessions: usize },
     Idle { sessions: usize, streams: usize },
     Connections { count: usize },
@@ -57,6 +59,7 @@ impl Workload {
                 Kind::Latency(Followed { viewers, pause }),
             ));
         }
+        bad_neighbours(scale, &mut kinds);
         for count in COMMANDS_AMONG {
             let sessions = scaled(count, scale);
             let name = format!("commands among {sessions}");
@@ -89,12 +92,16 @@ impl Load {
         let bytes = scaled(BYTES, self.scale);
         let one = |row: io::Result<Row>| row.map(|row| vec![row]);
         match self.kind {
-            Kind::Ingest(load) => one(load::ingest(target, &load, bytes)),
+            Kind::Ingest(load) => load::ingest(target, &load, bytes),
             Kind::CatchUp { packet_bytes } => one(load::catch_up(target, packet_bytes, bytes)),
             Kind::Sessions { count, with_data } => one(load::churn(target, count, with_data)),
             Kind::Latency(followed) => {
                 let packets = scaled(LATENCY_PACKETS, self.scale);
                 latency::run(target, followed, packets.max(LATENCY_PACKETS_MIN))
+            }
+            Kind::Neighbours(bad) => {
+                let packets = scaled(LATENCY_PACKETS, self.scale);
+                neighbours::run(target, bad, packets.max(LATENCY_PACKETS_MIN))
             }
             Kind::Commands { sessions } => commands::run(target, sessions, self.scale),
             Kind::Idle { sessions, streams } => {
@@ -122,6 +129,19 @@ fn loads(scale: f64, kinds: &mut Vec<(String, Kind)>) {
     for (name, count, with_data) in SESSIONS {
         let count = scaled(count, scale);
         kinds.push((name.to_owned(), Kind::Sessions { count, with_data }));
+    }
+}
+
+fn bad_neighbours(scale: f64, kinds: &mut Vec<(String, Kind)>) {
+    let producers = scaled(LARGE_PRODUCERS, scale);
+    let sessions = scaled(LISTED_SESSIONS, scale);
+    let viewers = LISTING_VIEWERS;
+    for (name, bad) in [
+        ("large packets", Bad::Packets { producers }),
+        ("long lists", Bad::Lists { viewers, sessions }),
+        ("requests without end", Bad::Requests),
+    ] {
+        kinds.push((format!("neighbours, {name}"), Kind::Neighbours(bad)));
     }
 }
 
@@ -162,6 +182,11 @@ const LATENCIES: [(&str, usize, Duration); 4] = [
     ("4 viewers", 4, Duration::from_millis(1)),
     ("16 viewers", 16, Duration::from_millis(1)),
 ];
+
+/// Bad neighbours.
+const LARGE_PRODUCERS: usize = 100;
+const LISTED_SESSIONS: usize = 2000;
+const LISTING_VIEWERS: usize = 4;
 
 const COMMANDS_AMONG: [usize; 3] = [1, 100, 2000];
 

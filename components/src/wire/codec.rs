@@ -1,10 +1,9 @@
 //! Reading and writing the pieces all layouts are made of: big-endian
 //! integers, names with their NUL, fixed-size fields.
 //!
-//! [`Reader`] walks over a slice and never past its end; each read names its
-//! field, so that an error says where in a message it happened. The `put_`
-//! functions append to a buffer. Which pieces make which message is known to
-//! the modules beside this one.
+//! [`Reader`] walks over a slice and never past its end; each read names its field, so that
+//! an error says where in a message it happened. The `put_` functions append to a buffer.
+//! The layouts of messages are in the sibling modules.
 
 use byteorder::{BigEndian, ByteOrder};
 use thiserror::Error;
@@ -35,7 +34,7 @@ pub enum WireError {
         max: u64,
     },
     /// A string lacks its NUL.
-    #[error("`{field}` should end with a NUL, none came")]
+    #[error("`{field}` does not end with a NUL")]
     Unterminated {
         /// The string.
         field: &'static str,
@@ -47,7 +46,7 @@ pub enum WireError {
         field: &'static str,
         /// The value that came.
         value: u64,
-        /// What may stand there.
+        /// The allowed values.
         expected: &'static str,
     },
     /// A message whose size must match exactly has another one.

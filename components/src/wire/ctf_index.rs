@@ -1,7 +1,7 @@
 //! CTF index files: a header, then one record a packet, all big endian.
 //!
-//! A relay writes them next to the data files and reads them for viewers.
-//! Where they are and when records are written is not known here.
+//! A relay writes them next to the data files and reads them for viewers. This module has
+//! the format only, no paths and no I/O.
 
 use super::codec::{Reader, WireError, put_u64};
 
@@ -15,7 +15,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// What a session of this minor (of the producer protocol) gets.
+    /// The version for a session of this minor (of the producer protocol).
     pub fn for_minor(session_minor: u32) -> Self {
         if session_minor < 8 {
             Self::V1_0
@@ -32,7 +32,7 @@ impl Version {
         }
     }
 
-    /// What the file begins with.
+    /// The header of the file.
     pub fn header(&self) -> [u8; HEADER_SIZE] {
         let size = self.record_size() as u8;
         let [a, b, c, d] = MAGIC.to_be_bytes();
@@ -66,7 +66,7 @@ impl Version {
     }
 }
 
-/// Where a packet is and what is in it.
+/// Location and description of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexRecord {
     /// Begin of the packet in its data file, in bytes.

@@ -7,9 +7,9 @@
 //! protocol 2 up to 2.15 are here; a layout that depends on the minor takes it
 //! as an argument.
 //!
-//! Not here: state, sockets, files, and policy. A decoded name is terminated
-//! and not too long, nothing more: whether it may name a directory, or a
-//! session may be created at this minor, is decided elsewhere.
+//! Not here: state, sockets, files, and policy. A decoded name is terminated and not too
+//! long; other modules decide whether it may name a directory, or whether a session may be
+//! created at this minor.
 //!
 //! Nothing here panics, whatever the bytes, and nothing is allocated by a
 //! length or a count that was not compared with the bytes at hand.
@@ -20,6 +20,7 @@ pub mod codec;
 pub mod ctf_index;
 mod numbered;
 pub mod producer;
+pub mod speaker;
 #[cfg(test)]
 mod testing;
 pub mod viewer;

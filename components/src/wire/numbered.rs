@@ -1,5 +1,5 @@
-//! One macro for the enums whose variants are numbers on the wire, so that
-//! number, variant and name stand in one line and cannot drift apart.
+//! A macro for enums whose variants are numbers on the wire: number, variant and name are
+//! in one line and cannot diverge.
 
 /// Declares an enum with `ALL`, `from_number`, `number` and `name`.
 macro_rules! numbered {

@@ -1,4 +1,4 @@
-//! What the tests of this tree share.
+//! Test helpers of this module tree.
 
 use proptest::prelude::*;
 

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use baton_components::chunk::{Chunk, ChunkId, CloseCommand, Place};
+use baton_components::chunk::{Chunk, ChunkId, CloseCommand, Location, Removal};
+use baton_components::hold::Held;
 use baton_components::keys::{ChunkKey, SessionKey};
 use baton_components::path::{PathError, RelativePath};
 use baton_components::session::Session;
@@ -13,6 +14,8 @@ use baton_components::wire::producer::{
 
 use super::Ingest;
 use super::fault::{Fault, Reason};
+use crate::facts::ChunkClosed;
+use crate::ports::{StorageError, StoragePort};
 use crate::record::{Recorder, chunks, places};
 
 /// Opens the session's next chunk. Streams stay in the one before until they are
@@ -51,7 +54,7 @@ fn try_create(
     if session.closing_chunk.is_some() {
         return Err(Reason::ChunkClosing(command.chunk));
     }
-    let current = session.chunk;
+    let current = session.chunk.as_ref().map(Held::key);
     let new = describe(ingest, session, id, command)?;
     if current.is_some() && current == ingest.record.directory.chunks.get(&id).copied() {
         return Ok(());
@@ -60,11 +63,14 @@ fn try_create(
         chunks::set_aside(&mut ingest.record.storage, chunk)?;
     }
     let chunk = find_or_make(ingest, id, new, current.is_some())?;
-    ingest.record.entities.relink(own, |session: &mut Session| {
-        session.closing_chunk = session.chunk.filter(|current| *current != chunk);
-        session.chunk = Some(chunk);
-    });
-    // Its sessions and streams have it now.
+    ingest
+        .record
+        .entities
+        .relink(own, |session: &mut Session, links| {
+            let before = session.chunk.replace(links.hold(chunk));
+            session.closing_chunk = before.filter(|before| *before != chunk);
+        });
+    // Its sessions and streams hold it now.
     ingest.record.entities.disown::<Chunk>(chunk);
     Ok(())
 }
@@ -77,7 +83,7 @@ fn find_or_make(
     follows: bool,
 ) -> Result<ChunkKey, Reason> {
     if let Some(known) = ingest.record.directory.chunks.get(&id).copied() {
-        // Nobody uses it any more: its files are about to be moved or deleted.
+        // It has no users any more: its files are about to be moved or deleted.
         let living = ingest.record.entities.chunks.contains(known);
         return if living {
             Ok(known)
@@ -86,15 +92,15 @@ fn find_or_make(
         };
     }
     if follows && !new.is_overridden() {
-        new.place = chunks::next_place();
+        new.location = chunks::next_location();
     }
     chunks::make(&mut ingest.record.storage, &mut new)?;
-    let chunk = ingest.record.entities.insert(new);
+    let chunk = ingest.record.entities.insert(|_| new);
     ingest.record.directory.chunks.insert(id, chunk);
     Ok(chunk)
 }
 
-/// The chunk as a command describes it, at its place if no other is open.
+/// The chunk as a command describes it, at its location if no other is open.
 fn describe(
     ingest: &Ingest,
     session: &Session,
@@ -108,7 +114,7 @@ fn describe(
     let mut chunk = Chunk {
         id: Some(id),
         session: session.directory.clone(),
-        place: Place::Session,
+        location: Location::Session,
         begin,
         end: None,
         moving: None,
@@ -116,15 +122,17 @@ fn describe(
         close: None,
         directories: BTreeSet::new(),
         files: BTreeMap::new(),
+        list: None,
+        removal: Removal::default(),
     };
     match command.override_name {
-        Some(name) => chunk.place = Place::Overridden(override_name(name)?),
+        Some(name) => chunk.location = Location::Overridden(override_name(name)?),
         // Its session's directory is that of many snapshots.
         None if session.snapshot => {
-            chunk.place = Place::Overridden(chunks::name_of(&chunk));
+            chunk.location = Location::Overridden(chunks::name_of(&chunk));
         }
         None if session.rotated || is_settled(ingest, session) => {
-            chunk.place = chunks::named_place(&chunk);
+            chunk.location = chunks::named_location(&chunk);
         }
         None => {}
     }
@@ -153,8 +161,8 @@ fn override_name(name: &[u8]) -> Result<RelativePath, Reason> {
     RelativePath::root().child(name).map_err(refused)
 }
 
-/// Closes a chunk. What the command asks for is done when the last stream has left
-/// it; the reply tells where its files will be.
+/// Closes a chunk. The close command is executed when the last stream has left it; the
+/// reply has the final path of its files.
 pub fn close(
     ingest: &mut Ingest,
     own: SessionKey,
@@ -187,7 +195,8 @@ fn try_close(
     let (id, session) = id_of(ingest, own, command.chunk)?;
     let (rotated, snapshot) = (session.rotated, session.snapshot);
     let is_settled = is_settled(ingest, session);
-    let (current, closing) = (session.chunk, session.closing_chunk);
+    let current = session.chunk.as_ref().map(Held::key);
+    let closing = session.closing_chunk.as_ref().map(Held::key);
     let chunk = ingest.record.directory.chunks.get(&id).copied();
     let chunk = chunk.filter(|chunk| ingest.record.entities.chunks.contains(*chunk));
     let chunk = chunk.ok_or(Reason::UnknownChunk(command.chunk))?;
@@ -205,52 +214,95 @@ fn try_close(
         ..
     } = &mut ingest.record;
     if let Some(next) = current.filter(|current| *current != chunk)
-        && let Some(next) = entities
-            .chunks
-            .get_mut(next)
-            .filter(|next| !next.is_overridden())
+        && let Some(next) = entities.chunks.get_mut(next)
     {
-        // The place of what is deleted is free again.
+        // The location of a deleted chunk is free again.
         let stays = asked == Some(CloseCommand::Delete) && !rotated && !is_settled;
-        let place = if stays {
-            Place::Session
-        } else {
-            chunks::named_place(next)
-        };
-        chunks::relocate(storage, next, place)?;
+        give_place(storage, next, stays)?;
     }
     let closed = entities
         .chunks
         .get_mut(chunk)
         .ok_or(Reason::UnknownChunk(command.chunk))?;
-    if asked.is_none() && !closed.is_overridden() {
-        let place = if rotated || (is_settled && closed.place != Place::Session) {
-            chunks::named_place(closed)
-        } else {
-            Place::Session
-        };
-        chunks::relocate(storage, closed, place)?;
+    if asked.is_none() {
+        let stays = !rotated && (!is_settled || closed.location == Location::Session);
+        give_place(storage, closed, stays)?;
+        if closed.location == Location::Session {
+            directory.places.settle(&closed.session);
+        }
     }
-    if asked.is_none() && closed.place == Place::Session {
-        directory.places.settle(&closed.session);
-    }
+    // The consumers of a session close its chunk one after another.
+    let is_first = closed.end.is_none();
     closed.close = asked;
     closed.end = Some(end);
-    let path = if snapshot {
+    let path = final_path(closed, snapshot, rotated);
+    if is_first && let Some(session) = entities.sessions.get(own) {
+        report_closed(session, asked, &path);
+    }
+    release(ingest, own, chunk, asked);
+    Ok(path)
+}
+
+/// The session does not use a chunk any more, which was closed.
+fn release(ingest: &mut Ingest, own: SessionKey, chunk: ChunkKey, asked: Option<CloseCommand>) {
+    let Recorder {
+        entities, facts, ..
+    } = &mut ingest.record;
+    facts.chunks_closed.push(ChunkClosed {
+        session: own,
+        is_deleted: asked == Some(CloseCommand::Delete),
+    });
+    entities.relink(own, |session: &mut Session, _| {
+        session.closing_chunk = None;
+        session.rotated |= asked == Some(CloseCommand::Archive);
+        session.chunk.take_if(|current| *current == chunk);
+    });
+}
+
+/// Where the files of a closed chunk will be.
+fn final_path(closed: &Chunk, is_snapshot: bool, has_rotated: bool) -> RelativePath {
+    if is_snapshot {
         closed.directory()
-    } else if rotated || asked == Some(CloseCommand::Archive) {
+    } else if has_rotated || closed.close == Some(CloseCommand::Archive) {
         chunks::archived(closed)
     } else {
         closed.session.clone()
-    };
-    entities.relink(own, |session: &mut Session| {
-        session.closing_chunk = None;
-        session.rotated |= asked == Some(CloseCommand::Archive);
-        if session.chunk == Some(chunk) {
-            session.chunk = None;
+    }
+}
+
+/// Logs what a user has done: a rotation, a clear, or a snapshot. A session's last chunk is
+/// closed without a command, by its end.
+fn report_closed(session: &Session, asked: Option<CloseCommand>, path: &RelativePath) {
+    match asked {
+        _ if session.snapshot => tracing::info!("session {session}: a snapshot is in {path}"),
+        Some(CloseCommand::Archive) => {
+            tracing::info!("session {session} has rotated: the archive is {path}");
         }
-    });
-    Ok(path)
+        Some(CloseCommand::Delete) => {
+            tracing::info!(
+                "session {session} was cleared: what it recorded since the last rotation is deleted"
+            );
+        }
+        None => {}
+    }
+}
+
+/// Moves a chunk to its final location: the session's directory, or one with the chunk's
+/// name. A chunk that its producer has named stays where it is.
+fn give_place(
+    storage: &mut StoragePort,
+    chunk: &mut Chunk,
+    is_sessions: bool,
+) -> Result<(), StorageError> {
+    if chunk.is_overridden() {
+        return Ok(());
+    }
+    let place = if is_sessions {
+        Location::Session
+    } else {
+        chunks::named_location(chunk)
+    };
+    chunks::relocate(storage, chunk, place)
 }
 
 fn close_command(ingest: &Ingest, command: Option<u32>) -> Result<Option<CloseCommand>, Reason> {
@@ -263,8 +315,8 @@ fn close_command(ingest: &Ingest, command: Option<u32>) -> Result<Option<CloseCo
     }
 }
 
-/// Whether anybody uses the chunk, or its files are being moved or deleted. A
-/// producer asks until neither is so.
+/// Whether the chunk has users, or its files are being moved or deleted. A producer polls
+/// until neither is so.
 pub fn exists(
     ingest: &Ingest,
     own: SessionKey,
@@ -284,12 +336,7 @@ fn id_of<'a>(
     own: SessionKey,
     number: u64,
 ) -> Result<(ChunkId, &'a Session), Reason> {
-    let session = ingest
-        .record
-        .entities
-        .sessions
-        .get(own)
-        .ok_or(Reason::NoSession)?;
+    let session = ingest.session(own)?;
     let origin = session.origin.ok_or(Reason::TooOld(session.minor))?;
     Ok((ChunkId { origin, number }, session))
 }

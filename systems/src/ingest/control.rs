@@ -1,105 +1,184 @@
-//! Control connections: whole messages out of their bytes, one after another.
+//! Control connections: reads and dispatches commands.
 
-use baton_components::connection::{Connection, Ending, Role};
+use baton_components::connection::{Connection, Ending};
+use baton_components::hold::Held;
 use baton_components::keys::{ConnectionKey, SessionKey};
 use baton_components::limits::UNSENT_BYTES_MAX;
 use baton_components::wire::codec::WireError;
 use baton_components::wire::producer::{
-    Command, CommandKind, HEADER_SIZE, Header, Minors, NONE, PAYLOAD_SIZE_MAX, code, decode, reply,
+    Command, CommandKind, HEADER_SIZE, Header, Minors, NONE, SMALL_PAYLOAD_SIZE_MAX, code, decode,
+    reply,
 };
 use bevy_ecs::system::{Local, ResMut};
 
 use super::fault::{Fault, Reason, Then};
-use super::{Ingest, chunk, index, metadata, pending, rotation, session, stream};
-use crate::peers::receive::receive;
+use super::{Ingest, chunk, index, metadata, pending, rotation, session, stream, told};
+use crate::named;
+use crate::peers::receive::{Pause, Protocol, take_turn};
+use crate::peers::records::Records;
 use crate::peers::refusals::report_more;
-use crate::ports::NetworkPort;
+use crate::ports::{Arrived, NetworkPort, Received};
+use crate::record::Recorder;
+use crate::turns::Turn;
 
-/// Executes every whole command that has come, in the order of each connection.
+/// Executes the commands of control connections, in the order of each connection.
 pub fn control(mut network: ResMut<NetworkPort>, mut ingest: Ingest, mut replies: Local<Vec<u8>>) {
-    let mut ready = std::mem::take(&mut ingest.record.agenda.control);
-    for key in ready.drain(..) {
-        if !receive(
-            &mut network,
-            &mut ingest.record.entities,
-            &mut ingest.record.agenda,
-            key,
-        ) {
-            continue;
-        }
-        let input = network.input(key);
-        let is_empty = input.is_empty();
-        let consumed = converse(&mut ingest, key, input, &mut replies);
-        network.consume(key, consumed);
-        if is_empty {
-            // It only ended.
-        } else if replies.is_empty() {
-            network.acknowledge(key);
-        } else {
-            network.send(key, &replies);
-            ingest.record.agenda.writable.push(key);
-            replies.clear();
-        }
-    }
-    ingest.record.agenda.control = ready;
-}
-
-/// Executes the commands that `input` holds whole; gives how many bytes they took.
-fn converse(ingest: &mut Ingest, key: ConnectionKey, input: &[u8], replies: &mut Vec<u8>) -> usize {
-    let mut consumed = 0;
-    while let Some((header, rest)) = input[consumed..].split_first_chunk::<HEADER_SIZE>() {
-        let header = Header::decode(header);
-        let outcome = if header.payload_size > PAYLOAD_SIZE_MAX {
-            Err(Reason::Oversized(header.payload_size).abort())
-        } else {
-            let Some(payload) = rest.get(..header.payload_size as usize) else {
-                break;
-            };
-            consumed += HEADER_SIZE + payload.len();
-            execute(ingest, key, header.command, payload, replies)
+    while let Some(mut turn) = ingest.record.agenda.control.next() {
+        let key = turn.connection;
+        let mut commands = Commands {
+            ingest: &mut ingest,
+            replies: &mut replies,
         };
-        if let Err(fault) = outcome
-            && report(ingest, key, header.command, &fault) == Then::Abort
-        {
-            break;
+        let goes_on = take_turn(&mut network, &mut commands, &mut turn);
+        if !replies.is_empty() {
+            network.send(key, &replies);
+            ingest.record.agenda.replies.push(key);
+            replies.clear();
+        } else if turn.has_work() {
+            network.acknowledge(key);
         }
-        if replies.len() >= UNSENT_BYTES_MAX {
-            // The rest is read when these have left.
-            if let Some(connection) = ingest.record.entities.connections.get_mut(key) {
-                connection.throttled = true;
-            }
-            break;
-        }
+        ingest.record.agenda.control.end(&turn, goes_on);
+        ingest.note_waiting(&network, key);
     }
-    consumed
 }
 
-/// Logs a fault with its peer and command, and ends the connection if it must.
-fn report(ingest: &mut Ingest, key: ConnectionKey, command: u32, fault: &Fault) -> Then {
-    let Some(connection) = ingest.record.entities.connections.get_mut(key) else {
+/// The protocol of control connections.
+struct Commands<'a, 'w> {
+    ingest: &'a mut Ingest<'w>,
+    replies: &'a mut Vec<u8>,
+}
+
+impl Protocol for Commands<'_, '_> {
+    fn records(&mut self) -> Records<'_> {
+        self.ingest.records()
+    }
+
+    fn execute(&mut self, turn: &mut Turn, input: Arrived<'_>, _: &Received) -> (usize, Pause) {
+        let Self { ingest, replies } = self;
+        let key = turn.connection;
+        let input = input.bytes();
+        let mut consumed = 0;
+        let pause = loop {
+            if replies.len() >= UNSENT_BYTES_MAX {
+                break Pause::Replies;
+            }
+            let Some((header, rest)) = input[consumed..].split_first_chunk::<HEADER_SIZE>() else {
+                break Pause::Input;
+            };
+            let header = Header::decode(header);
+            let max = payload_size_max(ingest, key, header.command);
+            let mut looked_at: &[u8] = &[];
+            let outcome = if header.payload_size > max {
+                let size = header.payload_size;
+                Err(Reason::Oversized { size, max }.abort())
+            } else {
+                let Some(payload) = rest.get(..header.payload_size as usize) else {
+                    break Pause::Input;
+                };
+                if turn.is_over() {
+                    break Pause::Turn;
+                }
+                consumed += HEADER_SIZE + payload.len();
+                looked_at = payload;
+                let (length, calls) = (replies.len(), ingest.record.storage.calls());
+                let outcome = execute(ingest, key, header.command, payload, replies);
+                turn.spend_message(
+                    replies.len() - length,
+                    ingest.record.storage.calls() - calls,
+                );
+                outcome
+            };
+            if let Some(kind) = CommandKind::from_number(header.command) {
+                let counts = &mut ingest.record.entities.totals.commands;
+                counts[kind as usize].add(outcome.is_err());
+            }
+            if let Err(fault) = outcome
+                && report(ingest, key, header.command, looked_at, &fault) == Then::Abort
+            {
+                break Pause::Input;
+            }
+        };
+        (consumed, pause)
+    }
+}
+
+/// How large the payload of a command may be, so that nothing larger is waited for: many
+/// bytes come only to a session.
+fn payload_size_max(ingest: &Ingest, key: ConnectionKey, command: u32) -> u64 {
+    let connection = ingest.record.entities.connections.get(key);
+    let session = connection.and_then(Connection::session);
+    match CommandKind::from_number(command) {
+        Some(kind) if session.is_some() => kind.payload_size_max(),
+        _ => SMALL_PAYLOAD_SIZE_MAX,
+    }
+}
+
+/// Logs a fault with its peer and command, and ends the connection if it must. `payload`:
+/// as far as it was looked at.
+fn report(
+    ingest: &mut Ingest,
+    key: ConnectionKey,
+    number: u32,
+    payload: &[u8],
+    fault: &Fault,
+) -> Then {
+    let Recorder {
+        entities,
+        agenda,
+        now,
+        ..
+    } = &mut ingest.record;
+    let Some(connection) = entities.connections.get_mut(key) else {
+        // The connection has ended.
         return fault.then;
     };
-    let command = CommandKind::from_number(command).map_or("command", CommandKind::name);
-    let (peer, reason) = (&connection.peer, &fault.reason);
-    match fault.then {
-        Then::Abort => {
-            tracing::warn!(
-                peer,
-                "control connection: {command}: {reason}; connection closed"
-            );
-            ingest.record.agenda.close(key, connection, Ending::Abort);
-        }
-        Then::Stay => {
-            let Role::Control(control) = &mut connection.role else {
-                return fault.then;
-            };
-            if let Some(before) = control.refusals.add(ingest.record.now.monotonic) {
-                report_more(peer, before);
-                tracing::warn!(peer, "control connection: {command}: {reason}; refused");
-            }
-        }
+    let logged = match (fault.then, connection.control_mut()) {
+        (Then::Stay, Some(control)) => control.refusals.add(now.monotonic),
+        _ => Some(0),
+    };
+    let peer = connection.peer.clone();
+    if fault.then == Then::Abort {
+        agenda.close(key, connection, Ending::Fault);
     }
+    let Some(before) = logged else {
+        return fault.then;
+    };
+    let session = named::of_session(&ingest.record.entities, key);
+    report_more(&peer, &session, before);
+    let (command, reason) = (refused(ingest, key, number, payload), &fault.reason);
+    let then = match fault.then {
+        Then::Abort => "connection closed",
+        Then::Stay => "refused",
+    };
+    tracing::warn!(
+        peer,
+        "control connection{session}: {command}: {reason}; {then}"
+    );
     fault.then
+}
+
+/// The text of a refused command: what it is about, if that can be read.
+fn refused(ingest: &Ingest, key: ConnectionKey, number: u32, payload: &[u8]) -> String {
+    let Some(kind) = CommandKind::from_number(number) else {
+        return "command".to_owned();
+    };
+    let Recorder {
+        entities,
+        directory,
+        ..
+    } = &ingest.record;
+    let control = entities.connections.get(key).and_then(Connection::control);
+    let connection = control.and_then(|control| control.minor).unwrap_or(0);
+    let session = control.and_then(|control| control.session.as_ref());
+    let session = session.map_or(connection, |session| entities.sessions[session].minor);
+    let minors = Minors {
+        connection,
+        session,
+    };
+    decode(kind, minors, payload).map_or_else(
+        |_| kind.name().to_owned(),
+        |command| told::command(entities, directory, &command),
+    )
 }
 
 fn execute(
@@ -120,13 +199,13 @@ fn execute(
         .get(key)
         .and_then(Connection::control);
     let minor = control.and_then(|control| control.minor).unwrap_or(0);
-    let session = control.and_then(|control| control.session);
-    // An index is answered before it is written. Whoever is answered anything else may
-    // go to the disk and look.
+    let session = control.and_then(|control| control.session.as_ref());
+    let session_minor = session.map(|held| ingest.record.entities.sessions[held].minor);
+    let session = session.map(Held::key);
+    // The reply to SEND_INDEX leaves before the index record is written (group commit).
+    // Before any other reply the records are committed, since its receiver may read the
+    // files.
     ingest.record.agenda.commit_now |= kind != CommandKind::SendIndex;
-    let session_minor = session
-        .and_then(|key| ingest.record.entities.sessions.get(key))
-        .map(|session| session.minor);
     if needs_session(kind) && session.is_none() {
         return Err(Reason::NoSession.abort());
     }
@@ -142,6 +221,33 @@ fn execute(
     let command = decode(kind, minors, payload)
         .map_err(|error| refuse_malformed(kind, minor, error, replies))?;
 
+    let told = tracing::enabled!(tracing::Level::TRACE).then(|| {
+        let Recorder {
+            entities,
+            directory,
+            ..
+        } = &ingest.record;
+        told::command(entities, directory, &command)
+    });
+    let length = replies.len();
+    let outcome = execute_decoded(ingest, key, minor, command, session, replies);
+    if let Some(told) = told
+        && let Some(connection) = ingest.record.entities.connections.get(key)
+    {
+        let reply = told::reply(kind, minor, &replies[length..]);
+        tracing::trace!(peer = connection.peer, "{told}: {reply}");
+    }
+    outcome
+}
+
+fn execute_decoded(
+    ingest: &mut Ingest,
+    key: ConnectionKey,
+    minor: u32,
+    command: Command,
+    session: Option<SessionKey>,
+    replies: &mut Vec<u8>,
+) -> Result<(), Fault> {
     match (command, session) {
         (Command::Version(command), _) => session::version(ingest, key, command, replies),
         (Command::GetConfiguration(command), _) => session::configuration(ingest, command, replies),
@@ -149,7 +255,7 @@ fn execute(
             session::create(ingest, key, minor, &command, replies)
         }
         (Command::StartData, _) => {
-            // Nothing starts: data is taken from the first packet on.
+            // No effect: data is accepted from the first packet on.
             reply::code(replies, code::OK);
             Ok(())
         }

@@ -1,80 +1,119 @@
-//! Data connections: packets, written to their files as they arrive.
+//! Data connections: reads packets, and appends them to their files as they arrive.
 
-use baton_components::connection::{ArrivingPacket, Connection, Ending, Role};
+use baton_components::connection::{ArrivingPacket, Connection, Ending, Endpoint, Role};
 use baton_components::keys::{ConnectionKey, SessionKey, StreamKey};
-use baton_components::limits::{PAYLOAD_BYTES_PER_TICK, PAYLOAD_TAKEN_BYTES_MIN};
+use baton_components::limits::PAYLOAD_TAKEN_BYTES_MIN;
 use baton_components::wire::producer::data::{HEADER_SIZE, PacketHeader};
 use bevy_ecs::system::ResMut;
 
-use super::Ingest;
 use super::fault::Reason;
-use crate::peers::receive::receive;
-use crate::ports::NetworkPort;
+use super::{Ingest, told};
+use crate::entities::Entities;
+use crate::named;
+use crate::peers::receive::{Pause, Protocol, take_turn};
+use crate::peers::records::Records;
+use crate::peers::waiting;
+use crate::ports::{Arrived, NetworkPort, Received};
+use crate::record::RecordError;
+use crate::turns::Turn;
 
-/// Takes what every data connection has brought.
+/// Processes the bytes of data connections.
 pub fn data(mut network: ResMut<NetworkPort>, mut ingest: Ingest) {
-    let mut ready = std::mem::take(&mut ingest.record.agenda.data);
-    for key in ready.drain(..) {
-        if let Err(reason) = ingest_from(&mut network, &mut ingest, key) {
-            report(&mut ingest, key, &reason);
-        }
+    while let Some(mut turn) = ingest.record.agenda.data.next() {
+        let goes_on = take_turn(&mut network, &mut Packets(&mut ingest), &mut turn);
+        ingest.record.agenda.data.end(&turn, goes_on);
+        ingest.note_waiting(&network, turn.connection);
     }
-    ingest.record.agenda.data = ready;
 }
 
-/// Takes what one connection has brought, up to its share of a tick.
-fn ingest_from(
-    network: &mut NetworkPort,
+/// The protocol of data connections.
+struct Packets<'a, 'w>(&'a mut Ingest<'w>);
+
+impl Protocol for Packets<'_, '_> {
+    fn records(&mut self) -> Records<'_> {
+        self.0.records()
+    }
+
+    fn execute(
+        &mut self,
+        turn: &mut Turn,
+        input: Arrived<'_>,
+        received: &Received,
+    ) -> (usize, Pause) {
+        let ingest = &mut *self.0;
+        let may_be_more = *received == Received::More;
+        let mut rest = input;
+        let pause = ingest_all(ingest, turn, &mut rest, may_be_more).unwrap_or_else(|reason| {
+            report(ingest, turn.connection, &reason);
+            Pause::Input
+        });
+        (rest.at() - input.at(), pause)
+    }
+}
+
+/// Ingests whole packets or parts, and removes them from `input`; with `may_be_more`, also
+/// what is not received yet of a large packet.
+fn ingest_all(
     ingest: &mut Ingest,
-    key: ConnectionKey,
-) -> Result<(), Reason> {
-    if take_payload(network, ingest, key)? {
-        ingest.record.agenda.again.push(key);
-        return Ok(());
+    turn: &mut Turn,
+    input: &mut Arrived<'_>,
+    may_be_more: bool,
+) -> Result<Pause, Reason> {
+    let key = turn.connection;
+    loop {
+        let is_empty = input.bytes().is_empty();
+        if turn.is_over() && !is_empty {
+            return Ok(Pause::Turn);
+        }
+        if is_empty && (turn.is_over() || !may_be_more) {
+            return Ok(Pause::Input);
+        }
+        if is_empty && input.at() > 0 {
+            // Bytes that go by zero-copy come after those of the input.
+            return Ok(Pause::Consume);
+        }
+        let calls = ingest.record.storage.calls();
+        let taken = if is_empty {
+            take_payload(ingest, key, turn.left())
+        } else {
+            ingest_some(ingest, key, input)
+        };
+        // The cost of a faulty packet is spent too.
+        turn.spend_message(0, ingest.record.storage.calls() - calls);
+        let Some(bytes) = taken? else {
+            return Ok(Pause::Input);
+        };
+        turn.spend(bytes);
     }
-    if !receive(
-        network,
-        &mut ingest.record.entities,
-        &mut ingest.record.agenda,
-        key,
-    ) {
-        return Ok(());
-    }
-    let (consumed, outcome) = ingest_packets(ingest, key, network.input(key));
-    network.consume(key, consumed);
-    outcome
 }
 
-/// Lets storage take the rest of a large packet by itself, as far as it has come.
-/// Whether the share of a tick was used up: there may be more.
+/// Moves the rest of a large packet, at most `length` bytes, as far as it has arrived, with
+/// zero-copy. None: it is to be received.
 fn take_payload(
-    network: &NetworkPort,
     ingest: &mut Ingest,
     key: ConnectionKey,
-) -> Result<bool, Reason> {
-    let mut share = PAYLOAD_BYTES_PER_TICK;
-    while share > 0 {
-        let Some(packet) = arriving(ingest, key) else {
-            return Ok(false);
-        };
-        let wanted = packet.header.size - packet.received;
-        if wanted < PAYLOAD_TAKEN_BYTES_MIN || !network.input(key).is_empty() {
-            return Ok(false);
-        }
-        let Some(source) = network.source(key) else {
-            return Ok(false);
-        };
-        let length = u64::from(wanted).min(share);
-        let Some(taken) = ingest.record.take(packet.stream, length, source)? else {
-            return Ok(false);
-        };
-        share -= taken;
-        advance(ingest, key, packet, taken as u32)?;
+    length: u64,
+) -> Result<Option<u64>, Reason> {
+    let Some(packet) = arriving(ingest, key) else {
+        return Ok(None);
+    };
+    let wanted = packet.header.size - packet.received;
+    if wanted < PAYLOAD_TAKEN_BYTES_MIN {
+        return Ok(None);
     }
-    Ok(true)
+    let length = u64::from(wanted).min(length);
+    let taken = ingest.record.take(packet.stream, length, key);
+    let taken = taken.map_err(|error| of_stream(ingest, packet.stream, error))?;
+    let Some(taken) = taken else {
+        return Ok(None);
+    };
+    let totals = &mut ingest.record.entities.totals;
+    totals.port(Endpoint::Data).received_bytes += taken;
+    advance(ingest, key, packet, taken as u32)?;
+    Ok(Some(taken))
 }
 
-/// The packet that a connection is in the middle of.
+/// The incomplete packet of a connection.
 fn arriving(ingest: &Ingest, key: ConnectionKey) -> Option<ArrivingPacket> {
     match &ingest.record.entities.connections.get(key)?.role {
         Role::Data(data) => data.packet,
@@ -83,63 +122,44 @@ fn arriving(ingest: &Ingest, key: ConnectionKey) -> Option<ArrivingPacket> {
 }
 
 fn report(ingest: &mut Ingest, key: ConnectionKey, reason: &Reason) {
+    let session = named::of_session(&ingest.record.entities, key);
     if let Some(connection) = ingest.record.entities.connections.get_mut(key) {
         tracing::warn!(
             peer = connection.peer,
-            "data connection: {reason}; connection closed"
+            "data connection{session}: {reason}; connection closed"
         );
-        ingest.record.agenda.close(key, connection, Ending::Abort);
+        ingest.record.agenda.close(key, connection, Ending::Fault);
     }
 }
 
-/// Ingests what `input` holds, whole packets or parts; gives how many bytes it took.
-fn ingest_packets(
+/// Takes one step: a header, or payload. Gives the bytes that were moved by it; none: the
+/// rest has to come.
+fn ingest_some(
     ingest: &mut Ingest,
     key: ConnectionKey,
-    input: &[u8],
-) -> (usize, Result<(), Reason>) {
-    let mut rest = input;
-    let outcome = loop {
-        match ingest_some(ingest, key, &mut rest) {
-            Ok(true) => {}
-            Ok(false) => break Ok(()),
-            Err(reason) => break Err(reason),
-        }
-    };
-    (input.len() - rest.len(), outcome)
-}
-
-/// Takes one step: a header, or payload. Whether there may be another.
-fn ingest_some(ingest: &mut Ingest, key: ConnectionKey, input: &mut &[u8]) -> Result<bool, Reason> {
-    let Some(data) = ingest
-        .record
-        .entities
-        .connections
-        .get_mut(key)
-        .and_then(Connection::data_mut)
-    else {
-        return Ok(false);
-    };
-    let Some(packet) = data.packet else {
-        let Some((header, rest)) = input.split_first_chunk::<HEADER_SIZE>() else {
-            return Ok(false);
+    input: &mut Arrived<'_>,
+) -> Result<Option<u64>, Reason> {
+    let Some(packet) = arriving(ingest, key) else {
+        let bytes = input.bytes();
+        let Some(header) = bytes.first_chunk::<HEADER_SIZE>() else {
+            return Ok(None);
         };
-        *input = rest;
+        let _ = input.take_first(HEADER_SIZE);
         begin_packet(ingest, key, PacketHeader::decode(header))?;
-        return Ok(true);
+        return Ok(Some(0));
     };
     let wanted = (packet.header.size - packet.received) as usize;
-    let (payload, rest) = input.split_at(wanted.min(input.len()));
-    if payload.is_empty() && wanted > 0 {
-        return Ok(false);
-    }
-    *input = rest;
-    ingest.record.append(packet.stream, payload)?;
-    advance(ingest, key, packet, payload.len() as u32)?;
-    Ok(true)
+    let payload = input.take_first(wanted);
+    ingest
+        .record
+        .append(packet.stream, payload)
+        .map_err(|error| of_stream(ingest, packet.stream, error))?;
+    advance(ingest, key, packet, payload.bytes().len() as u32)?;
+    // They were counted when they were received.
+    Ok(Some(0))
 }
 
-/// So many bytes more of a packet have come.
+/// Counts more bytes of a packet.
 fn advance(
     ingest: &mut Ingest,
     key: ConnectionKey,
@@ -156,9 +176,18 @@ fn advance(
     let whole = packet.received == size;
     set_arriving(ingest, key, (!whole).then_some(packet));
     if whole {
-        ingest.record.end_packet(packet.stream, sequence, padding)?;
+        let ended = ingest.record.end_packet(packet.stream, sequence, padding);
+        ended.map_err(|error| of_stream(ingest, packet.stream, error))?;
     }
     Ok(())
+}
+
+/// The reason, with the name of the stream.
+fn of_stream(ingest: &Ingest, key: StreamKey, reason: RecordError) -> Reason {
+    let entities = &ingest.record.entities;
+    let name = entities.streams.get(key);
+    let name = name.map_or_else(String::new, |stream| named::stream(entities, stream));
+    Reason::Packet { name, reason }
 }
 
 fn set_arriving(ingest: &mut Ingest, key: ConnectionKey, packet: Option<ArrivingPacket>) {
@@ -168,7 +197,7 @@ fn set_arriving(ingest: &mut Ingest, key: ConnectionKey, packet: Option<Arriving
     }
 }
 
-/// A header has come: the stream that it names takes the payload.
+/// Begins the packet of a header.
 fn begin_packet(
     ingest: &mut Ingest,
     key: ConnectionKey,
@@ -177,15 +206,27 @@ fn begin_packet(
     let stream = ingest.record.directory.streams.get(&header.stream).copied();
     let stream = stream.ok_or(Reason::UnknownStream(header.stream))?;
     let session = session_of(ingest, key, stream, header.stream)?;
-    ingest.record.begin_packet(stream, header.size)?;
+    tracing::trace!(
+        "packet {} of {} begins: {} bytes",
+        header.sequence,
+        told::stream(
+            &ingest.record.entities,
+            &ingest.record.directory,
+            header.stream
+        ),
+        header.size
+    );
+    ingest
+        .record
+        .begin_packet(stream, header.size)
+        .map_err(|error| of_stream(ingest, stream, error))?;
     bind(ingest, key, session);
     let packet = ArrivingPacket {
         header,
         stream,
         received: 0,
     };
-    set_arriving(ingest, key, Some(packet));
-    Ok(())
+    advance(ingest, key, packet, 0)
 }
 
 /// The session of a data stream, which must be the connection's if it has one.
@@ -201,19 +242,24 @@ fn session_of(
         .streams
         .get(stream)
         .ok_or(Reason::UnknownStream(handle))?;
-    let bound = ingest
-        .record
-        .entities
-        .connections
-        .get(key)
-        .and_then(Connection::session);
-    if bound.is_some_and(|session| session != stream.session) {
+    let session = stream.session.key();
+    let Entities {
+        connections,
+        sessions,
+        ..
+    } = &*ingest.record.entities;
+    let connection = connections.get(key);
+    let is_others = connection
+        .and_then(Connection::session)
+        .is_some_and(|bound| *bound != stream.session);
+    let may_not = connection.is_some_and(|it| !it.may_be_of(&sessions[&stream.session].host));
+    if is_others || may_not {
         return Err(Reason::UnknownStream(handle));
     }
-    Ok(stream.session)
+    Ok(session)
 }
 
-/// The connection belongs to the session of the first stream that it serves.
+/// Binds the connection to the session of the first stream that it serves.
 fn bind(ingest: &mut Ingest, key: ConnectionKey, session: SessionKey) {
     if ingest
         .record
@@ -224,12 +270,13 @@ fn bind(ingest: &mut Ingest, key: ConnectionKey, session: SessionKey) {
     {
         return;
     }
+    waiting::end_silence(&mut ingest.record.entities, key);
     ingest
         .record
         .entities
-        .relink(key, |connection: &mut Connection| {
+        .relink(key, |connection: &mut Connection, links| {
             if let Some(data) = connection.data_mut() {
-                data.session = Some(session);
+                data.session = Some(links.hold(session));
             }
         });
     if let Some(session) = ingest.record.entities.sessions.get_mut(session) {

@@ -6,8 +6,8 @@ use baton_components::wire::producer::{ResetMetadata, SendMetadata, code, reply}
 use super::Ingest;
 use super::fault::{Fault, Reason};
 
-/// Appends metadata to its file, or keeps it until there is room. There is no reply, not
-/// even to a failure.
+/// Appends metadata to its file, or keeps it until the disk has room. There is no reply,
+/// not even to a failure.
 pub fn send(ingest: &mut Ingest, own: SessionKey, command: &SendMetadata) -> Result<(), Fault> {
     append(ingest, own, command).map_err(Reason::abort)
 }
@@ -18,8 +18,8 @@ fn append(ingest: &mut Ingest, own: SessionKey, command: &SendMetadata) -> Resul
     Ok(ingest.record.metadata(key, bytes, padding)?)
 }
 
-/// Empties the metadata, since all of it comes again. Whoever reads the old file
-/// keeps it.
+/// Begins the metadata file anew, since the producer sends all of it again. Viewers go on
+/// reading the old file.
 pub fn reset(
     ingest: &mut Ingest,
     own: SessionKey,

@@ -1,4 +1,4 @@
-//! Ingest: what producers send becomes sessions, streams and packets.
+//! Ingest: the producers' protocol.
 //!
 //! One file for each theme of the protocol; [`control()`] and [`data()`] read messages
 //! and call them.
@@ -15,19 +15,23 @@ mod pending;
 mod rotation;
 mod session;
 mod stream;
+mod told;
 
-use baton_components::keys::{SessionKey, StreamKey};
+use baton_components::keys::{ConnectionKey, SessionKey, StreamKey};
+use baton_components::session::Session;
 use bevy_ecs::system::{Res, ResMut, SystemParam};
 
 pub use control::control;
 pub use data::data;
 
-use crate::ports::{ChancePort, ClockPort};
+use crate::peers::records::Records;
+use crate::peers::waiting;
+use crate::ports::{ChancePort, ClockPort, NetworkPort};
 use crate::record::Recorder;
 use crate::settings::Settings;
 use fault::Reason;
 
-/// What producers' messages act on.
+/// The resources that producers' messages act on.
 #[derive(SystemParam)]
 pub struct Ingest<'w> {
     pub record: Recorder<'w>,
@@ -37,6 +41,29 @@ pub struct Ingest<'w> {
 }
 
 impl Ingest<'_> {
+    /// The session of a connection.
+    fn session(&self, own: SessionKey) -> Result<&Session, Reason> {
+        let session = self.record.entities.sessions.get(own);
+        session.ok_or(Reason::NoSession)
+    }
+
+    /// The resources for the state of a connection.
+    fn records(&mut self) -> Records<'_> {
+        Records {
+            entities: &mut self.record.entities,
+            agenda: &mut self.record.agenda,
+            settings: &self.settings,
+            now: &self.record.now,
+        }
+    }
+
+    /// Notes the state of a connection after its turn.
+    fn note_waiting(&mut self, network: &NetworkPort, key: ConnectionKey) {
+        let record = &mut self.record;
+        let (entities, agenda) = (&mut record.entities, &mut record.agenda);
+        waiting::note(network, entities, agenda, &record.now, key);
+    }
+
     /// The open stream `handle`, if it is one of `session`: a producer cannot name
     /// the streams of another.
     fn stream_of(&self, session: SessionKey, handle: u64) -> Result<StreamKey, Reason> {

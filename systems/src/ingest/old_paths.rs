@@ -89,6 +89,7 @@ mod tests {
             .map(|path| String::from_utf8(path).unwrap())
     }
 
+    // Long because: it is one table.
     #[test]
     fn paths_go_where_the_original_puts_them() {
         for (session, path, expected) in [

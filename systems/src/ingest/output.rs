@@ -1,4 +1,4 @@
-//! Where below the output directory a session's files go.
+//! The directory of a session, below the output directory.
 
 use baton_components::limits::SESSION_PATH_BYTES_MAX;
 use baton_components::path::{NAME_BYTES_MAX, RelativePath, shortened};
@@ -10,9 +10,9 @@ use crate::settings::Grouping;
 
 /// The directory that a session asks for.
 ///
-/// By host: `HOST/BASE`, or `HOST/NAME` with the time of creation, which automatic
-/// names carry already. By session: `NAME/HOST-TIME`, and `BASE` below it. What is too long
-/// for a file system is shortened.
+/// By host: `HOST/BASE`, or `HOST/NAME` with the time of creation, which automatic names
+/// carry already. By session: `NAME/HOST-TIME`, and `BASE` below it. Names that are too
+/// long for a file system are shortened.
 pub fn directory(
     ingest: &Ingest,
     command: &CreateSession,

@@ -1,5 +1,5 @@
-//! Is anything still under way? Asked by a producer that stops, in rounds: BEGIN,
-//! a question for each stream that it knows, END.
+//! Pending data: a producer that stops polls, in rounds, whether all its data is on disk:
+//! BEGIN, a command for each stream that it knows, END.
 //!
 //! A round is a number in the session. A stream that was asked about in this round
 //! carries that number, and the session counts those that were not, so neither BEGIN
@@ -100,11 +100,10 @@ fn is_pending(stream: &Stream, indexed: bool, last_sequence: u64) -> bool {
 fn check(ingest: &mut Ingest, key: StreamKey) {
     let entities = &mut *ingest.record.entities;
     let Some(stream) = entities.streams.get_mut(key) else {
+        // The stream is gone.
         return;
     };
-    let Some(session) = entities.sessions.get_mut(stream.session) else {
-        return;
-    };
+    let session = &mut entities.sessions[&stream.session];
     if stream.checked_round != session.pending_round {
         stream.checked_round = session.pending_round;
         session.unchecked -= 1;

@@ -1,4 +1,4 @@
-//! ROTATE_STREAMS: streams move on to another chunk, or to none.
+//! ROTATE_STREAMS: moves streams to another chunk, or to none.
 
 use baton_components::chunk::ChunkId;
 use baton_components::keys::{ChunkKey, SessionKey};
@@ -40,12 +40,7 @@ fn target(
     let Some(number) = number else {
         return Ok(None);
     };
-    let session = ingest
-        .record
-        .entities
-        .sessions
-        .get(own)
-        .ok_or(Reason::NoSession)?;
+    let session = ingest.session(own)?;
     let origin = session.origin.ok_or(Reason::UnknownChunk(number))?;
     let chunk = ingest
         .record

@@ -1,6 +1,6 @@
-//! VERSION, GET_CONFIGURATION, CREATE_SESSION: how a conversation begins.
+//! VERSION, GET_CONFIGURATION, CREATE_SESSION: the first commands of a control connection.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use baton_components::chunk::{Chunk, ChunkId};
@@ -8,8 +8,11 @@ use baton_components::connection::Connection;
 use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey};
 use baton_components::path::{RelativePath, check_visible_name};
 use baton_components::places::Owner;
+use baton_components::rights::Rights;
 use baton_components::session::{Origin, Session};
+use baton_components::shares::Asset;
 use baton_components::shown::Shown;
+use baton_components::tally::{Span, Tally};
 use baton_components::wire::producer::{CreateSession, GetConfiguration, Version, code, reply};
 
 use super::fault::{Fault, Reason};
@@ -17,7 +20,7 @@ use super::{Ingest, output};
 use crate::record::{Recorder, places};
 use crate::settings::Served;
 
-/// The reply always is our own version; both sides then use the lower minor.
+/// The reply is always Baton's version; both sides then use the lower minor.
 pub fn version(
     ingest: &mut Ingest,
     connection: ConnectionKey,
@@ -79,28 +82,26 @@ pub fn create(
     }
 }
 
+// Long because: a session has many fields, and each begins here.
 fn try_create(
     ingest: &mut Ingest,
     connection: ConnectionKey,
     minor: u32,
     command: &CreateSession,
 ) -> Result<(u64, RelativePath), Reason> {
-    if ingest
-        .record
-        .entities
-        .connections
-        .get(connection)
-        .is_some_and(|c| c.session().is_some())
-    {
+    let asking = ingest.record.entities.connections.get(connection);
+    let asking = asking.ok_or(Reason::NoSession)?;
+    if asking.session().is_some() {
         return Err(Reason::SecondSession);
     }
-    check_visible_name(command.name)
-        .map_err(|error| Reason::name("session name", command.name, error))?;
-    check_visible_name(command.host)
-        .map_err(|error| Reason::name("host name", command.host, error))?;
-    let base = RelativePath::parse(command.base_path)
-        .map_err(|error| Reason::name("base path", command.base_path, error))?;
-
+    check_host(asking, command)?;
+    let address = asking.address;
+    let shares = &ingest.record.entities.shares;
+    shares.check(address, Asset::Sessions, 1)?;
+    if ingest.record.entities.totals.is_reserve_reached {
+        return Err(Reason::NoRoom);
+    }
+    let base = check(command)?;
     let id = ingest.record.directory.session_ids.draw();
     let origin = command.origin.map(|origin| Origin {
         daemon: origin.daemon,
@@ -117,29 +118,17 @@ fn try_create(
         _ => None,
     };
     let directory = match origin {
-        Some(origin) => {
-            let wanted = output::directory(ingest, command, &base, created_s)?;
-            let owner = if command.snapshot {
-                Owner::Snapshots {
-                    daemon: origin.daemon,
-                }
-            } else {
-                Owner::Origin(origin)
-            };
-            let Recorder {
-                directory, storage, ..
-            } = &mut ingest.record;
-            places::occupy(directory, storage, &wanted, owner)?
-        }
+        Some(origin) => occupy(ingest, command, origin, &base, created_s)?,
         // Streams of older producers bring the whole path.
         None => RelativePath::root(),
     };
 
-    let session = ingest.record.entities.insert(Session {
+    let session = ingest.record.entities.insert(|links| Session {
         id,
         name: command.name.to_vec(),
         host: command.host.to_vec(),
         origin,
+        address,
         directory: directory.clone(),
         places: origin.iter().map(|_| directory.clone()).collect(),
         created_s,
@@ -148,35 +137,93 @@ fn try_create(
         live_timer_us: command.live_timer_us,
         snapshot: command.snapshot,
         hold_back: Duration::ZERO,
-        chunk: named_chunk,
+        chunk: named_chunk.map(|chunk| links.hold(chunk)),
         closing_chunk: None,
         rotated: false,
-        open_streams: VecDeque::new(),
-        unpublished: Vec::new(),
+        open_streams: BTreeMap::new(),
+        unpublished: BTreeMap::new(),
         stream_count: 0,
         pending_round: 1,
         unchecked: 0,
-        producer_gone: false,
+        gone_since: None,
         given_up: false,
+        drain_by: None,
         data_connections: 0,
+        is_data_watched: false,
+        tally: Tally::default(),
+        lossy_channels: BTreeSet::new(),
+        streams_added: 0,
+        gaps: 0,
+        span: Span::default(),
         kept_streams: VecDeque::new(),
-        viewers: Vec::new(),
+        viewers: BTreeSet::new(),
     });
+    ingest
+        .record
+        .entities
+        .shares
+        .add(address, Asset::Sessions, 1);
     begin(ingest, connection, id, session);
     let place = match origin {
         Some(_) => format!(" in {directory}"),
         None => ": its streams name their directories".to_owned(),
     };
-    tracing::info!(
-        session = id,
-        "session {}@{} created{place}",
-        Shown(command.name),
-        Shown(command.host),
-    );
+    if let Some(session) = ingest.record.entities.sessions.get(session) {
+        let live = if session.is_live() {
+            "live session"
+        } else {
+            "session"
+        };
+        tracing::info!("{live} {session} created{place}");
+    }
     Ok((id, directory))
 }
 
-/// The session is its connection's.
+/// Whether the connection may be a producer of the host. Where a rule names hosts, the host has
+/// to be that of the directory, which producers before 2.11 name themselves.
+fn check_host(asking: &Connection, command: &CreateSession) -> Result<(), Reason> {
+    let names_hosts = |rights: &Rights| rights.hosts.is_some();
+    let is_limited = asking.rights.as_deref().is_some_and(names_hosts);
+    if asking.may_be_of(command.host) && !(is_limited && command.origin.is_none()) {
+        Ok(())
+    } else {
+        Err(Reason::OthersHost(Shown(command.host).to_string()))
+    }
+}
+
+/// Checks the names of a command; returns the base path of the session's directory.
+fn check(command: &CreateSession) -> Result<RelativePath, Reason> {
+    check_visible_name(command.name)
+        .map_err(|error| Reason::name("session name", command.name, error))?;
+    check_visible_name(command.host)
+        .map_err(|error| Reason::name("host name", command.host, error))?;
+    RelativePath::parse(command.base_path)
+        .map_err(|error| Reason::name("base path", command.base_path, error))
+}
+
+/// The directory that the session gets.
+fn occupy(
+    ingest: &mut Ingest,
+    command: &CreateSession,
+    origin: Origin,
+    base: &RelativePath,
+    created_s: u64,
+) -> Result<RelativePath, Reason> {
+    let wanted = output::directory(ingest, command, base, created_s)?;
+    let owner = if command.snapshot {
+        Owner::Snapshots {
+            daemon: origin.daemon,
+        }
+    } else {
+        Owner::Origin(origin)
+    };
+    let Recorder {
+        directory, storage, ..
+    } = &mut ingest.record;
+    Ok(places::occupy(directory, storage, &wanted, owner)?)
+}
+
+/// Gives the session to its connection, which holds it.
 fn begin(ingest: &mut Ingest, connection: ConnectionKey, id: u64, session: SessionKey) {
     let sessions = &ingest.record.entities.sessions;
     if sessions
@@ -185,27 +232,29 @@ fn begin(ingest: &mut Ingest, connection: ConnectionKey, id: u64, session: Sessi
     {
         // Paths of producers before 2.11 are relative to the output directory:
         // one chunk without a number is theirs for ever.
-        let chunk = ingest.record.entities.insert(Chunk::anonymous());
+        let chunk = ingest.record.entities.insert(|_| Chunk::anonymous());
         ingest
             .record
             .entities
-            .relink(session, |session: &mut Session| session.chunk = Some(chunk));
+            .relink(session, |session: &mut Session, links| {
+                session.chunk = Some(links.hold(chunk));
+            });
         ingest.record.entities.disown::<Chunk>(chunk);
     }
     ingest
         .record
         .entities
-        .relink(connection, |connection: &mut Connection| {
+        .relink(connection, |connection: &mut Connection, links| {
             if let Some(control) = connection.control_mut() {
-                control.session = Some(session);
+                control.session = Some(links.hold(session));
             }
         });
-    // From here on its connection has it; and the relay, if viewers may read it when
-    // it is over.
+    // Its connection holds it now; it stays owned if viewers may read it when it is over.
     if ingest.settings.serve == Served::Live {
         ingest.record.entities.disown::<Session>(session);
     }
     ingest.record.directory.sessions.insert(id, session);
+    ingest.record.directory.listed.insert(id, session);
 }
 
 fn find_chunk(ingest: &Ingest, id: ChunkId) -> Result<ChunkKey, Reason> {

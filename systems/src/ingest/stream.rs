@@ -1,12 +1,11 @@
-//! ADD_STREAM, STREAMS_SENT, CLOSE_STREAM: the life of a stream as its producer
-//! tells it.
+//! ADD_STREAM, STREAMS_SENT, CLOSE_STREAM: the commands for the life of a stream.
 
 use std::borrow::Cow;
 
 use baton_components::directory::Lot;
 use baton_components::keys::SessionKey;
 use baton_components::path::{NAME_BYTES_MAX, PathError, RelativePath, check_name, shortened};
-use baton_components::stream::{FileLimit, Kind};
+use baton_components::stream::{FileLimit, StreamKind};
 use baton_components::wire::producer::{AddStream, CloseStream, NONE, code, reply};
 
 use super::fault::{Fault, Reason};
@@ -25,12 +24,11 @@ const METADATA: &[u8] = b"metadata";
 
 /// The name of the stream and its files: short enough for a file system with what is put
 /// behind it, the number of a trace file and the ending of an index.
-fn name<'a>(command: &AddStream<'a>) -> Cow<'a, [u8]> {
-    let number = match (command.tracefile_size, command.tracefile_count) {
-        (0, _) => String::new(),
+fn name<'a>(command: &AddStream<'a>, limit: Option<&FileLimit>) -> Cow<'a, [u8]> {
+    let number = limit.map_or_else(String::new, |limit| {
         // As many as there may be, where their number has no limit.
-        (_, count) => format!("_{}", count.wrapping_sub(1)),
-    };
+        format!("_{}", limit.file_count.wrapping_sub(1))
+    });
     let behind = number.len() + INDEX_ENDING.len();
     shortened(command.channel, NAME_BYTES_MAX - behind)
 }
@@ -72,12 +70,7 @@ fn check(ingest: &Ingest, own: SessionKey, command: &AddStream) -> Result<Relati
     let parsed = RelativePath::parse(path).map_err(refused)?;
     check_name(command.channel)
         .map_err(|error| Reason::name("channel name", command.channel, error))?;
-    let session = ingest
-        .record
-        .entities
-        .sessions
-        .get(own)
-        .ok_or(Reason::NoSession)?;
+    let session = ingest.session(own)?;
     if session.origin.is_some() || ingest.settings.grouping == Grouping::Host {
         return Ok(parsed);
     }
@@ -97,33 +90,43 @@ fn try_add(
     if path.is_root() {
         return Err(Reason::name("stream path", command.path, PathError::Empty));
     }
-    let limit = (command.tracefile_size > 0).then(|| {
-        Box::new(FileLimit {
-            file_size: command.tracefile_size,
-            file_count: command.tracefile_count,
-            file_number: 0,
-        })
-    });
+    let kind = if command.channel == METADATA {
+        StreamKind::Metadata
+    } else {
+        StreamKind::Data
+    };
+    let limit = limit(ingest, command, kind);
     hold_back(ingest, own, &path);
     let Ingest { record, chance, .. } = ingest;
     let new = NewStream {
         handle,
         viewer_id: chance::id(chance, Lot::ViewerStream),
         path,
-        channel: (*name(command)).into(),
-        kind: if command.channel == METADATA {
-            Kind::Metadata
-        } else {
-            Kind::Data
-        },
-        limit,
+        channel: (*name(command, limit.as_ref())).into(),
+        kind,
+        limit: limit.map(Box::new),
     };
     record.begin_stream(own, new)?;
     Ok(())
 }
 
-/// Viewers are told of what comes in a session later than it comes, if applications may
-/// have streams of their own, which appear after their first event.
+/// The limit of its files: that of its producer, or one with which the oldest of them can be
+/// removed, if there is a cap.
+fn limit(ingest: &Ingest, command: &AddStream, kind: StreamKind) -> Option<FileLimit> {
+    let wanted = Some(command.tracefile_size).filter(|size| *size > 0);
+    let streams = ingest.record.directory.streams.len() as u64;
+    let is_cut = kind == StreamKind::Data && command.tracefile_count == 0;
+    let cut = is_cut.then(|| ingest.settings.caps().cut_bytes(streams));
+    let file_size = wanted.into_iter().chain(cut.flatten()).min()?;
+    Some(FileLimit {
+        file_size,
+        file_count: command.tracefile_count,
+        file_number: 0,
+    })
+}
+
+/// Sets the session's hold-back: applications with buffers per process have streams of
+/// their own, which appear after their first event.
 fn hold_back(ingest: &mut Ingest, own: SessionKey, path: &RelativePath) {
     let directories: Vec<&[u8]> = path.components().collect();
     let is_per_process = directories.windows(2).any(|two| two == PER_PROCESS);

@@ -1,26 +1,27 @@
 //! A network in memory.
 //!
-//! Readiness comes as edges, like that of the real one: a connection is reported
-//! readable when something new has arrived, and not again until more does. Who leaves
-//! bytes unread must remember that by himself.
+//! Readiness is edge-triggered, as in the real network: a connection is reported readable
+//! when new bytes have arrived, and not again until more do. A system that leaves bytes
+//! unread must remember that.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 use baton_components::keys::ConnectionKey;
+use baton_components::rights::Rights;
 use slotmap::SecondaryMap;
 
-use super::lock;
+use super::lock::lock;
 use crate::ports::{Network, NetworkPort, Newcomer, Received, Transmitted};
 
 /// Handle of a network; its clones are the same network.
 #[derive(Clone, Default)]
 pub struct MemoryNetwork(Arc<Mutex<Wires>>);
 
-/// The far end of a connection. What it does arrives in order, from the relay's next
-/// poll on.
+/// The far end of a connection. Its bytes and its end arrive in order, from the
+/// relay's next poll on.
 #[derive(Clone)]
 pub struct Peer {
     link: Arc<Mutex<Link>>,
@@ -28,6 +29,7 @@ pub struct Peer {
 }
 
 impl MemoryNetwork {
+    /// Without connections.
     pub fn new() -> Self {
         Self::default()
     }
@@ -40,9 +42,14 @@ impl MemoryNetwork {
         }))
     }
 
-    /// Connects to a port of the relay, as `peer`. The connection is closed at once
+    /// Connects to an endpoint of the relay, as `peer`. The connection is closed at once
     /// if the relay accepts no more.
-    pub fn connect(&self, port: Port, peer: &str) -> Peer {
+    pub fn connect(&self, endpoint: Endpoint, peer: &str) -> Peer {
+        self.connect_with(endpoint, peer, None)
+    }
+
+    /// As [`Self::connect`], as a peer whose rights are limited.
+    pub fn connect_with(&self, endpoint: Endpoint, peer: &str, rights: Option<Rights>) -> Peer {
         let mut wires = lock(&self.0);
         let link = Link {
             closed: wires.refuses,
@@ -51,8 +58,9 @@ impl MemoryNetwork {
         let link = Arc::new(Mutex::new(link));
         if !wires.refuses {
             let newcomer = Newcomer {
-                port,
+                endpoint,
                 peer: peer.to_owned(),
+                rights: rights.map(Box::new),
             };
             wires.waiting.push_back((newcomer, Arc::clone(&link)));
         }
@@ -62,12 +70,12 @@ impl MemoryNetwork {
         }
     }
 
-    /// While held, connections wait and none is accepted.
+    /// Holds back accepts: connections wait in the backlog meanwhile.
     pub fn hold_accepts(&self, hold: bool) {
         lock(&self.0).holds = hold;
     }
 
-    /// How long the last poll would have waited: none for ever.
+    /// Timeout of the last poll; none: for ever.
     pub fn timeout(&self) -> Option<Duration> {
         lock(&self.0).timeout
     }
@@ -104,7 +112,7 @@ impl Peer {
         });
     }
 
-    /// What the relay sent since the last time.
+    /// The bytes that the relay sent since the last call.
     pub fn take_received(&self) -> Vec<u8> {
         std::mem::take(&mut lock(&self.link).received)
     }
@@ -114,7 +122,7 @@ impl Peer {
         lock(&self.link).closed
     }
 
-    /// What is written from now on arrives so many polls later than it would.
+    /// Delays bytes that are written from now on by this number of polls.
     pub fn delay_polls(&self, polls: u64) {
         lock(&self.link).delay_polls = polls;
     }
@@ -129,12 +137,12 @@ impl Peer {
         lock(&self.link).cut = Some(Box::new(sizes));
     }
 
-    /// From now on takes no bytes but those that [`Peer::accept_bytes`] allows.
+    /// Accepts no more bytes, except as many as [`Peer::accept_bytes`] allows.
     pub fn block(&self) {
         lock(&self.link).window = Some(0);
     }
 
-    /// A peer that blocked takes so many bytes more.
+    /// Accepts this number of further bytes, as a peer that blocked.
     pub fn accept_bytes(&self, count: usize) {
         self.act(|link, _| {
             if let Some(window) = &mut link.window {
@@ -155,7 +163,7 @@ impl Peer {
         });
     }
 
-    /// Does something that later polls may report. `act` is told how many there were.
+    /// Does something that later polls may report. `act` gets the number of polls so far.
     fn act(&self, act: impl FnOnce(&mut Link, u64)) {
         let mut wires = lock(&self.wires);
         let mut link = lock(&self.link);
@@ -168,15 +176,15 @@ impl Peer {
     }
 }
 
-/// What both sides share.
+/// The state shared by both sides.
 #[derive(Default)]
 struct Wires {
     waiting: VecDeque<(Newcomer, Arc<Mutex<Link>>)>,
     /// Accepted, and without its key yet.
     accepted: Option<Arc<Mutex<Link>>>,
     adopted: SecondaryMap<ConnectionKey, Arc<Mutex<Link>>>,
-    /// Those of which a later poll will report something though nobody does anything:
-    /// no other link is looked at.
+    /// Connections of which a later poll will report something without further actions: no
+    /// other link is looked at.
     expected: BTreeSet<ConnectionKey>,
     /// Polls so far.
     polls: u64,
@@ -239,7 +247,7 @@ impl Link {
         (std::mem::take(&mut self.fresh), writable)
     }
 
-    /// A later poll will report something though nobody does anything.
+    /// A later poll will report something without further actions.
     fn is_expected(&self) -> bool {
         self.fresh || !self.coming.is_empty() || (self.blocked && self.window != Some(0))
     }
@@ -305,7 +313,7 @@ impl Network for RelaySide {
         timeout: Option<Duration>,
         readable: &mut Vec<ConnectionKey>,
         writable: &mut Vec<ConnectionKey>,
-    ) {
+    ) -> bool {
         let mut wires = lock(&self.wires);
         let Wires {
             adopted,
@@ -331,6 +339,7 @@ impl Network for RelaySide {
         });
         wires.timeout = timeout;
         wires.quiet = (readable.len(), writable.len()) == before;
+        false
     }
 
     fn accept(&mut self) -> Option<Newcomer> {
@@ -371,7 +380,7 @@ impl Network for RelaySide {
         let (Some(link), Some(buffers)) = (self.link(key), self.buffers.get_mut(key)) else {
             return Received::Broken(UNKNOWN.to_owned());
         };
-        // Whoever locks both locks the wires first.
+        // Lock order: the wires first.
         let mut wires = lock(&self.wires);
         let mut link = lock(&link);
         let received = link.receive(&mut buffers.input, budget);

@@ -1,7 +1,7 @@
 //! A disk in memory.
 //!
-//! Names lead to inodes, and so do open files: an inode goes with the last of either,
-//! so a file that was unlinked stays readable to whoever has it open.
+//! Names lead to inodes, and so do open files: an inode goes with the last of either, so a
+//! file that was unlinked stays readable while it is open.
 //!
 //! It can be made to fail: the n-th operation of a kind, or all that needs more room
 //! than there is.
@@ -14,55 +14,25 @@ use std::sync::{Arc, Mutex};
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
 
-use self::disk::{Disk, EXISTS, Entry, Inode, NO_DIRECTORY, NO_SPACE, Open, Process, error};
-use super::lock;
-use crate::ports::{NAMES_LOOKED_AT, Storage, StorageError, StoragePort};
+use self::disk::{
+    Asked, Disk, EXISTS, Entry, IS_DIRECTORY, IS_FILE, KEY_IN_USE, NO_DIRECTORY, NO_FILE, NO_SPACE,
+    Open, Process, TOO_SHORT, error,
+};
+use super::lock::lock;
+use crate::lists::{Files, Measure};
+use crate::ports::Answer;
+use crate::ports::{NAMES_LOOKED_AT, Storage, StorageError, StoragePort, Transfer};
+use crate::requests::Request;
+use baton_components::waits::Ticket;
+
+pub use self::disk::Operation;
 
 /// Handle of a disk; its clones are the same disk.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct MemoryStorage {
     disk: Arc<Mutex<Disk>>,
-    /// Whose files the keys are of.
+    /// The user of the disk, whose files the keys belong to.
     process: Process,
-}
-
-/// What a relay asks of a disk, apart from closing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Operation {
-    CreateDirectory,
-    LookUp,
-    Rename,
-    Remove,
-    CreateFile,
-    Write,
-    Read,
-    Resize,
-}
-
-impl Operation {
-    pub const ALL: [Self; 8] = [
-        Self::CreateDirectory,
-        Self::LookUp,
-        Self::Rename,
-        Self::Remove,
-        Self::CreateFile,
-        Self::Write,
-        Self::Read,
-        Self::Resize,
-    ];
-
-    fn action(self) -> &'static str {
-        match self {
-            Self::CreateDirectory => "make directory",
-            Self::LookUp => "look at",
-            Self::Rename => "rename",
-            Self::Remove => "remove",
-            Self::CreateFile => "make file",
-            Self::Write => "write to",
-            Self::Read => "read from",
-            Self::Resize => "resize",
-        }
-    }
 }
 
 impl MemoryStorage {
@@ -80,12 +50,17 @@ impl MemoryStorage {
         }
     }
 
-    /// The side that a relay writes to.
-    pub fn port(&self) -> StoragePort {
-        StoragePort(Box::new(self.clone()))
+    /// How many used the disk before.
+    pub fn run(&self) -> u32 {
+        self.process.0
     }
 
-    /// All that has a name: the bytes of each file, nothing for a directory.
+    /// The side that a relay writes to.
+    pub fn port(&self) -> StoragePort {
+        StoragePort::new(Box::new(self.clone()))
+    }
+
+    /// All names: with the bytes of a file, none for a directory.
     pub fn tree(&self) -> BTreeMap<RelativePath, Option<Vec<u8>>> {
         let disk = lock(&self.disk);
         let content = |entry: &Entry| match entry {
@@ -107,6 +82,20 @@ impl MemoryStorage {
         }
     }
 
+    /// Puts a file on the disk, as somebody who is no relay, with its directories.
+    pub fn put(&self, path: &RelativePath, bytes: &[u8]) {
+        let mut disk = self.clone();
+        disk.take(path);
+        let put = disk.append(path, bytes);
+        put.expect("law: nothing that a test puts on the disk is in the way");
+    }
+
+    /// Removes a file, as somebody who is no relay.
+    pub fn take(&self, path: &RelativePath) {
+        let taken = self.clone().remove_file(path);
+        taken.expect("law: a test removes files only");
+    }
+
     /// Files that the relay has open.
     pub fn open_files(&self) -> usize {
         let disk = lock(&self.disk);
@@ -119,8 +108,8 @@ impl MemoryStorage {
         lock(&self.disk).used_bytes()
     }
 
-    /// Operations of that kind so far, failed ones included. Who wants to see each
-    /// one fail counts them in a first run.
+    /// Number of operations of that kind so far, failed ones included. A test that makes each
+    /// of them fail counts them in a first run.
     pub fn count(&self, operation: Operation) -> u64 {
         lock(&self.disk)
             .counts
@@ -129,19 +118,32 @@ impl MemoryStorage {
             .unwrap_or(0)
     }
 
-    /// The `nth` operation of that kind from now on fails (1: the next one).
+    /// Makes the `nth` operation of that kind from now on fail (1: the next one).
     pub fn fail(&self, operation: Operation, nth: u64, reason: &str) {
         let mut disk = lock(&self.disk);
         let ordinal = disk.counts.get(&operation).copied().unwrap_or(0) + nth;
         disk.faults.insert((operation, ordinal), reason.to_owned());
     }
 
-    /// The disk has room for so many bytes in all; none: for any number. What needs
-    /// more fails; a write first fills what is left.
+    /// Answers each request after as many polls as `lateness` gives, so that later requests
+    /// may be answered before.
+    pub fn answer_late(&self, lateness: impl FnMut() -> u64 + Send + 'static) {
+        lock(&self.disk).lateness = Some(Box::new(lateness));
+    }
+
+    /// Answers no request while this is set, as a disk does that hangs.
+    pub fn hold_answers(&self, hold: bool) {
+        lock(&self.disk).holds_answers = hold;
+    }
+
+    /// Limits the disk to this number of bytes in all; none: no limit. Operations that need
+    /// more fail; a write first fills the rest.
     pub fn limit_bytes(&self, capacity_bytes: Option<u64>) {
         lock(&self.disk).capacity_bytes = capacity_bytes;
     }
 }
+
+impl Transfer for MemoryStorage {}
 
 impl Storage for MemoryStorage {
     fn create_directory(&mut self, path: &RelativePath) -> Result<(), StorageError> {
@@ -149,19 +151,31 @@ impl Storage for MemoryStorage {
         let operation = Operation::CreateDirectory;
         disk.begin(operation, path)?;
         let mut above = RelativePath::root();
-        for name in path.components() {
-            above = above
-                .child(name)
-                .expect("law: a component of a path is a name");
+        for name in path.names() {
+            above = above.join(&name);
             match disk.names.get(&above) {
                 Some(Entry::Directory) => {}
-                Some(Entry::File(_)) => return Err(error(operation, path, "a file is in the way")),
+                Some(Entry::File(_)) => return Err(error(operation, path, IS_FILE)),
                 None => {
                     disk.names.insert(above.clone(), Entry::Directory);
                 }
             }
         }
         Ok(())
+    }
+
+    fn begin_recording(&mut self, path: &RelativePath) {
+        let recorded = (self.process, path.clone());
+        lock(&self.disk).recorded.push(recorded);
+    }
+
+    fn end_recording(&mut self, path: &RelativePath) {
+        let recorded = &mut lock(&self.disk).recorded;
+        let is_it =
+            |(process, at): &(Process, RelativePath)| *process == self.process && at == path;
+        if let Some(at) = recorded.iter().position(is_it) {
+            recorded.swap_remove(at);
+        }
     }
 
     fn claim_directory(&mut self, path: &RelativePath) -> Result<bool, StorageError> {
@@ -209,7 +223,7 @@ impl Storage for MemoryStorage {
         let mut disk = lock(&self.disk);
         disk.begin(Operation::Remove, path)?;
         match disk.names.get(path).copied() {
-            Some(Entry::Directory) => Err(error(Operation::Remove, path, "it is a directory")),
+            Some(Entry::Directory) => Err(error(Operation::Remove, path, IS_DIRECTORY)),
             Some(Entry::File(inode)) => {
                 disk.names.remove(path);
                 disk.let_go(inode);
@@ -224,7 +238,7 @@ impl Storage for MemoryStorage {
         let operation = Operation::CreateFile;
         disk.begin(operation, path)?;
         if disk.open.contains_key(&(self.process, key)) {
-            return Err(error(operation, path, "its key has a file open"));
+            return Err(error(operation, path, KEY_IN_USE));
         }
         if !disk.has_place(path) {
             return Err(error(operation, path, NO_DIRECTORY));
@@ -232,14 +246,8 @@ impl Storage for MemoryStorage {
         if disk.names.contains_key(path) {
             return Err(error(operation, path, EXISTS));
         }
-        disk.last_inode += 1;
-        let inode = disk.last_inode;
-        let fresh = Inode {
-            bytes: Vec::new(),
-            // Its name, and the open file.
-            links: 2,
-        };
-        disk.inodes.insert(inode, fresh);
+        // Its name, and the open file.
+        let inode = disk.make_inode(2);
         disk.names.insert(path.clone(), Entry::File(inode));
         let path = path.clone();
         disk.open.insert((self.process, key), Open { inode, path });
@@ -279,7 +287,7 @@ impl Storage for MemoryStorage {
                 into.copy_from_slice(bytes);
                 Ok(())
             }
-            None => Err(error(operation, &open.path, "the file ends before")),
+            None => Err(error(operation, &open.path, TOO_SHORT)),
         }
     }
 
@@ -302,7 +310,109 @@ impl Storage for MemoryStorage {
             disk.let_go(open.inode);
         }
     }
+
+    fn ask(&mut self, ticket: Ticket, request: Request) {
+        let mut disk = lock(&self.disk);
+        let rounds = disk.lateness.as_mut().map_or(0, |lateness| lateness());
+        let process = self.process;
+        disk.asked.push(Asked {
+            process,
+            ticket,
+            request,
+            rounds,
+        });
+    }
+
+    fn answers(&mut self, into: &mut Vec<Answer>) {
+        let due = lock(&self.disk).due(self.process);
+        for Asked {
+            ticket, request, ..
+        } in due
+        {
+            let outcome = self.act(&request);
+            into.push(Answer { ticket, outcome });
+        }
+    }
+
+    fn files(&mut self) -> Option<Box<dyn Files + '_>> {
+        Some(Box::new(self.clone()))
+    }
+
+    fn has_answers(&self) -> bool {
+        let disk = lock(&self.disk);
+        let mut asked = disk.asked.iter();
+        !disk.holds_answers && asked.any(|asked| asked.process == self.process)
+    }
 }
+
+impl Files for MemoryStorage {
+    fn append(&mut self, path: &RelativePath, bytes: &[u8]) -> Result<(), StorageError> {
+        let directory = path.parent().unwrap_or_default();
+        self.create_directory(&directory)?;
+        let mut disk = lock(&self.disk);
+        disk.begin(Operation::Write, path)?;
+        let inode = match disk.names.get(path) {
+            Some(Entry::File(inode)) => *inode,
+            Some(Entry::Directory) => return Err(error(Operation::Write, path, IS_DIRECTORY)),
+            None => {
+                let inode = disk.make_inode(1);
+                disk.names.insert(path.clone(), Entry::File(inode));
+                inode
+            }
+        };
+        disk.bytes(inode).extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn contents(&mut self, path: &RelativePath) -> Result<Vec<u8>, StorageError> {
+        lock(&self.disk).begin(Operation::Read, path)?;
+        self.file(path)
+            .ok_or_else(|| error(Operation::Read, path, NO_FILE))
+    }
+
+    fn names(&mut self, directory: &RelativePath) -> Result<Vec<Vec<u8>>, StorageError> {
+        let mut disk = lock(&self.disk);
+        disk.begin(Operation::LookUp, directory)?;
+        let names = disk.names_in(directory);
+        Ok(names.map(|path| path.name().to_vec()).collect())
+    }
+
+    fn measure(&mut self, path: &RelativePath) -> Result<Option<Measure>, StorageError> {
+        let mut disk = lock(&self.disk);
+        disk.begin(Operation::LookUp, path)?;
+        Ok(disk.names.get(path).map(|entry| Measure {
+            bytes: match entry {
+                Entry::Directory => 0,
+                Entry::File(inode) => disk.size(*inode).next_multiple_of(BLOCK_BYTES),
+            },
+            changed_s: 0,
+        }))
+    }
+
+    fn remove(&mut self, path: &RelativePath) -> Result<(), StorageError> {
+        self.remove_file(path)
+    }
+
+    fn remove_empty(&mut self, path: &RelativePath) -> Result<(), StorageError> {
+        self.remove_directory(path)
+    }
+
+    fn free_bytes(&mut self) -> Result<u64, StorageError> {
+        let disk = lock(&self.disk);
+        let free = |capacity: u64| capacity.saturating_sub(disk.used_bytes());
+        Ok(disk.capacity_bytes.map_or(u64::MAX, free))
+    }
+
+    fn is_recorded(&mut self, directory: &RelativePath) -> bool {
+        let disk = lock(&self.disk);
+        let is_above = |path: &RelativePath| directory.is_at_or_below(path);
+        let mut recorded = disk.recorded.iter();
+        recorded.any(|(process, path)| *process == self.process && is_above(path))
+    }
+}
+
+/// Files take whole blocks of this size.
+const BLOCK_BYTES: u64 = 4096;
 
 #[cfg(test)]
 mod tests;

@@ -1,22 +1,21 @@
-//! Replies leave: what is queued, and then what comes out of a file.
+//! Sends replies: queued bytes, and then the part from a file.
 //!
-//! A large body goes from its file to the peer without passing through here; a peer
-//! that takes no more of it costs nothing until it does.
+//! A large body is sent with zero-copy (`sendfile`); a peer that does not read it costs no
+//! CPU time.
 
 use baton_components::connection::{Body, Connection, Ending};
 use baton_components::keys::ConnectionKey;
-use baton_components::limits::{
-    BODY_BYTES_PER_TICK, BODY_SLICE_BYTES, REPLY_PATIENCE, UNSENT_BYTES_MAX,
-};
+use baton_components::limits::{BODY_SLICE_BYTES, REPLY_PATIENCE, UNSENT_BYTES_MAX};
 use baton_components::time::Now;
 use bevy_ecs::system::{Local, Res, ResMut, SystemParam};
 
 use crate::agenda::Agenda;
 use crate::deadlines::Timer;
 use crate::entities::Entities;
+use crate::peers::waiting;
 use crate::ports::{NetworkPort, StorageError, StoragePort, Transmitted};
 
-/// What replies leave through.
+/// The ports for sending replies.
 #[derive(SystemParam)]
 pub struct Transmit<'w, 's> {
     network: ResMut<'w, NetworkPort>,
@@ -27,125 +26,178 @@ pub struct Transmit<'w, 's> {
     slice: Local<'s, Vec<u8>>,
 }
 
-/// Gives peers what is queued for them, all replies of a tick in one go.
-pub fn transmit(mut transmit: Transmit) {
-    let mut writable = std::mem::take(&mut transmit.agenda.writable);
-    writable.sort_unstable();
-    writable.dedup();
-    for key in writable.drain(..) {
-        if transmit.entities.connections.contains(key) {
-            transmit_to(&mut transmit, key);
-        }
+/// Sends the replies of a tick to each producer with one call.
+pub fn reply(mut transmit: Transmit) {
+    let mut replies = std::mem::take(&mut transmit.agenda.replies);
+    replies.sort_unstable();
+    replies.dedup();
+    for key in replies.drain(..) {
+        transmit_to(&mut transmit, key, 0);
     }
-    transmit.agenda.writable = writable;
+    transmit.agenda.replies = replies;
 }
 
-fn transmit_to(transmit: &mut Transmit, key: ConnectionKey) {
+/// Sends whatever else waits, to one peer after another.
+pub fn transmit(mut transmit: Transmit) {
+    while let Some(mut turn) = transmit.agenda.writable.next() {
+        let key = turn.connection;
+        let calls = transmit.storage.calls();
+        let before = waiting(&transmit, key);
+        // Queued bytes leave with one call, however many they are.
+        if turn.is_too_light_for(before) {
+            transmit.agenda.writable.defer(&turn);
+            continue;
+        }
+        let goes_on = transmit_to(&mut transmit, key, turn.left());
+        turn.spend(before.saturating_sub(waiting(&transmit, key)));
+        turn.spend_message(0, transmit.storage.calls() - calls);
+        transmit.agenda.writable.end(&turn, goes_on);
+    }
+}
+
+/// Sends queued bytes, and at most `share` of a body. Returns whether the peer may take more
+/// of that.
+fn transmit_to(transmit: &mut Transmit, key: ConnectionKey, share: u64) -> bool {
+    if !transmit.entities.connections.contains(key) {
+        return false;
+    }
+    let goes_on = send(transmit, key, share);
+    let Transmit {
+        network,
+        entities,
+        agenda,
+        now,
+        ..
+    } = transmit;
+    waiting::note_memory(network, entities, agenda, now, key);
+    goes_on
+}
+
+fn send(transmit: &mut Transmit, key: ConnectionKey, share: u64) -> bool {
     let waiting = waiting(transmit, key);
     let more = has_body(transmit, key);
     if let Transmitted::Broken(reason) = transmit.network.transmit(key, more) {
-        return end(transmit, key, &reason);
+        end(transmit, key, &reason);
+        return false;
     }
-    if transmit.network.unsent(key) == 0
-        && let Err(error) = transmit_body(transmit, key)
-    {
-        return end(transmit, key, &error.to_string());
+    let mut goes_on = false;
+    if transmit.network.unsent(key) == 0 {
+        match transmit_body(transmit, key, share) {
+            Ok(takes_more) => goes_on = takes_more,
+            Err(error) => {
+                end(transmit, key, &error.to_string());
+                return false;
+            }
+        }
     }
     let left = self::waiting(transmit, key);
     let busy = has_body(transmit, key);
     let now = transmit.now.monotonic;
-    let Some(connection) = transmit.entities.connections.get_mut(key) else {
-        return;
+    let Entities {
+        connections,
+        totals,
+        ..
+    } = &mut *transmit.entities;
+    let Some(connection) = connections.get_mut(key) else {
+        // Nothing waits for a connection that has ended.
+        return false;
     };
+    let sent_bytes = waiting.saturating_sub(left);
+    totals.port(connection.endpoint()).sent_bytes += sent_bytes;
     if left == 0 {
         connection.stalled_since = None;
     } else if connection.stalled_since.is_none() {
         connection.stalled_since = Some(now);
-        let when = now + REPLY_PATIENCE;
-        transmit.agenda.deadlines.at(when, Timer::Reply(key));
+        if !std::mem::replace(&mut connection.is_stall_watched, true) {
+            let when = now + REPLY_PATIENCE;
+            transmit.agenda.deadlines.at(when, Timer::Reply(key));
+        }
     } else if left < waiting {
         connection.stalled_since = Some(now);
     }
     if connection.throttled && !busy && transmit.network.unsent(key) < UNSENT_BYTES_MAX {
-        // There is room again: what was left unread is read in the next tick.
+        // There is room again: the peer's messages go on in the next tick.
         connection.throttled = false;
-        transmit.agenda.again.push(key);
+        let endpoint = connection.endpoint();
+        transmit.agenda.turns(endpoint).ready(key);
     }
+    goes_on
 }
 
-/// Whether something of a file waits for the peer.
+/// Whether a part of a file waits to be sent.
 fn has_body(transmit: &Transmit, key: ConnectionKey) -> bool {
     let connection = transmit.entities.connections.get(key);
     let viewer = connection.and_then(Connection::viewer);
     viewer.is_some_and(|viewer| viewer.body.is_some())
 }
 
-/// Bytes that wait for the peer.
+/// Number of bytes that wait to be sent.
 fn waiting(transmit: &Transmit, key: ConnectionKey) -> u64 {
     let connection = transmit.entities.connections.get(key);
-    let body = connection.and_then(|connection| connection.viewer()?.body);
+    let body = connection.and_then(|connection| connection.viewer()?.body.as_ref());
     transmit.network.unsent(key) as u64 + body.map_or(0, |body| body.remaining)
 }
 
-/// Sends of the body in hand as much as the peer takes, up to its share of a tick.
-fn transmit_body(transmit: &mut Transmit, key: ConnectionKey) -> Result<(), StorageError> {
-    let viewer = transmit
-        .entities
-        .connections
-        .get(key)
-        .and_then(Connection::viewer);
-    let Some(mut body) = viewer.and_then(|viewer| viewer.body) else {
-        return Ok(());
+/// Sends as much of the current body as the peer accepts, at most `share`. Returns whether it
+/// may take more.
+fn transmit_body(
+    transmit: &mut Transmit,
+    key: ConnectionKey,
+    mut share: u64,
+) -> Result<bool, StorageError> {
+    let Transmit {
+        network,
+        storage,
+        entities,
+        slice,
+        ..
+    } = transmit;
+    let connection = entities.connections.get_mut(key);
+    let viewer = connection.and_then(Connection::viewer_mut);
+    let Some(body) = viewer.and_then(|viewer| viewer.body.as_mut()) else {
+        // All that is for the peer was queued.
+        return Ok(false);
     };
-    let mut share = BODY_BYTES_PER_TICK;
     while body.remaining > 0 {
         if share == 0 {
-            transmit.agenda.writable_again.push(key);
-            break;
+            return Ok(true);
         }
-        let taken = send_some(transmit, key, body, share)?;
+        let taken = send_some(network, storage, slice, key, body, share)?;
         if taken == 0 {
-            transmit.network.wait_for_room(key);
-            break;
+            return Ok(false);
         }
         body.offset += taken;
         body.remaining -= taken;
         share -= taken;
     }
-    let rest = (body.remaining > 0).then_some(body);
-    transmit
-        .entities
-        .relink(key, |connection: &mut Connection| {
-            if let Some(viewer) = connection.viewer_mut() {
-                viewer.body = rest;
-            }
-        });
-    Ok(())
+    entities.relink(key, |connection: &mut Connection, _| {
+        if let Some(viewer) = connection.viewer_mut() {
+            viewer.body = None;
+        }
+    });
+    Ok(false)
 }
 
-/// Sends a part of a body; gives how many bytes the peer took.
+/// Sends a part of a body. Returns how many bytes the peer accepted.
 fn send_some(
-    transmit: &mut Transmit,
+    network: &mut NetworkPort,
+    storage: &mut StoragePort,
+    slice: &mut Vec<u8>,
     key: ConnectionKey,
-    body: Body,
+    body: &Body,
     share: u64,
 ) -> Result<u64, StorageError> {
     let length = body.remaining.min(share);
-    let Transmit {
-        network,
-        storage,
-        slice,
-        ..
-    } = transmit;
-    if let Some(descriptor) = network.descriptor(key) {
-        return storage.send(body.file, body.offset, length, descriptor);
-    }
     if network.unsent(key) > 0 {
         return Ok(0);
     }
+    let file = body.file.key();
+    if let Some(taken) = storage.to_peer(key, file, body.offset, length)? {
+        return Ok(taken);
+    }
     let length = length.min(BODY_SLICE_BYTES);
     slice.resize(length as usize, 0);
-    storage.read(body.file, body.offset, slice)?;
+    storage.read(file, body.offset, slice)?;
     network.send(key, slice);
     network.transmit(key, false);
     Ok(length)
@@ -153,8 +205,11 @@ fn send_some(
 
 fn end(transmit: &mut Transmit, key: ConnectionKey, reason: &str) {
     if let Some(connection) = transmit.entities.connections.get_mut(key) {
-        let port = connection.port().name();
-        tracing::info!(peer = connection.peer, "{port} connection broke: {reason}");
-        transmit.agenda.close(key, connection, Ending::Close);
+        let endpoint = connection.endpoint().name();
+        tracing::info!(
+            peer = connection.peer,
+            "{endpoint} connection broke: {reason}"
+        );
+        transmit.agenda.close(key, connection, Ending::Broken);
     }
 }

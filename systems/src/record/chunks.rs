@@ -1,34 +1,39 @@
-//! The directories of chunks: where they are while a session rotates, and what
-//! becomes of them in the end.
+//! The directories of chunks: their names during a rotation, and archiving or deleting them
+//! in the end.
 //!
 //! While one chunk is being closed and the next is open, both have temporary names.
 //! Only directories move; open files are not disturbed.
 
 use std::mem::discriminant;
 
-use baton_components::chunk::{Chunk, CloseCommand, Place};
+use baton_components::chunk::{Chunk, CloseCommand, Location, Removal};
+use baton_components::limits::NAMES_REMOVED_AT_ONCE;
 use baton_components::path::RelativePath;
 
-use crate::ports::{StorageError, StoragePort};
+use crate::ports::{StorageError, StorageErrorKind, StoragePort};
 use crate::record::places;
+use crate::requests::Request;
 
 /// Directory of the chunk that is being closed.
 const OLD: &[u8] = b".tmp_old_chunk";
 /// Directory of the chunk that follows it.
 const NEW: &[u8] = b".tmp_new_chunk";
 
-/// Moves a chunk that is to be closed out of the way of the next.
+/// Moves a chunk that is to be closed to its temporary directory, so that the next one can
+/// use the session's.
 pub fn set_aside(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageError> {
-    match chunk.place {
-        Place::Session | Place::Named(_) => relocate(storage, chunk, Place::Temporary(name(OLD))),
+    match chunk.location {
+        Location::Session | Location::Named(_) => {
+            relocate(storage, chunk, Location::Temporary(name(OLD)))
+        }
         // It is aside already, or it stays where its producer wants it.
-        Place::Temporary(_) | Place::Overridden(_) => Ok(()),
+        Location::Temporary(_) | Location::Overridden(_) => Ok(()),
     }
 }
 
-/// Makes the directory of a new chunk: newly, unless it is that of the session.
+/// Makes the directory of a new chunk; it must not exist, unless it is that of the session.
 pub fn make(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageError> {
-    if let Some(name) = chunk.place.name_mut() {
+    if let Some(name) = chunk.location.name_mut() {
         let made = places::claim(storage, &chunk.session, name.as_bytes())?;
         *name = last(&made);
         Ok(())
@@ -37,22 +42,22 @@ pub fn make(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageE
     }
 }
 
-/// The place of a chunk that begins before the one before it is closed.
-pub fn next_place() -> Place {
-    Place::Temporary(name(NEW))
+/// The location of a chunk that begins before the one before it is closed.
+pub fn next_location() -> Location {
+    Location::Temporary(name(NEW))
 }
 
-/// Gives a chunk's files their place. A name that is taken gets a number.
+/// Gives a chunk's files their location. A name that is taken gets a number.
 pub fn relocate(
     storage: &mut StoragePort,
     chunk: &mut Chunk,
-    place: Place,
+    location: Location,
 ) -> Result<(), StorageError> {
     finish_move(storage, chunk)?;
-    if discriminant(&chunk.place) == discriminant(&place) {
+    if discriminant(&chunk.location) == discriminant(&location) {
         return Ok(());
     }
-    chunk.moving = Some(prepare(storage, chunk, place)?);
+    chunk.moving = Some(prepare(storage, chunk, location)?);
     finish_move(storage, chunk)
 }
 
@@ -61,11 +66,11 @@ pub fn relocate(
 fn prepare(
     storage: &mut StoragePort,
     chunk: &Chunk,
-    mut place: Place,
-) -> Result<Place, StorageError> {
-    match place.name_mut() {
+    mut location: Location,
+) -> Result<Location, StorageError> {
+    match location.name_mut() {
         None => storage.create_directory(&chunk.session)?,
-        Some(name) if chunk.place == Place::Session => {
+        Some(name) if chunk.location == Location::Session => {
             *name = last(&places::claim(storage, &chunk.session, name.as_bytes())?);
         }
         Some(name) => {
@@ -76,16 +81,16 @@ fn prepare(
             )?);
         }
     }
-    Ok(place)
+    Ok(location)
 }
 
 /// Moves the files that are to be moved, and those that a failure of the disk left where
 /// they were.
 fn finish_move(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageError> {
-    let Some(place) = chunk.moving.clone() else {
+    let Some(location) = chunk.moving.clone() else {
         return Ok(());
     };
-    let (from, to) = (chunk.directory(), chunk.directory_at(&place));
+    let (from, to) = (chunk.directory(), chunk.directory_at(&location));
     if from != chunk.session && to != chunk.session {
         // It is moved as a whole or not at all; another attempt chooses a name anew.
         chunk.moving = None;
@@ -100,66 +105,78 @@ fn finish_move(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), Stora
             storage.remove_directory(&from)?;
         }
     }
-    chunk.place = place;
+    chunk.location = location;
     chunk.moving = None;
     Ok(())
 }
 
-/// As a rename, of what an earlier attempt may have moved.
+/// Renames; no error if an earlier attempt has moved it.
 fn move_once(
     storage: &mut StoragePort,
     from: &RelativePath,
     to: &RelativePath,
 ) -> Result<(), StorageError> {
-    let Err(error) = storage.rename(from, to) else {
-        return Ok(());
-    };
-    if !storage.exists(from)? && storage.exists(to)? {
-        Ok(())
-    } else {
-        Err(error)
+    match storage.rename(from, to) {
+        Err(error) if error.kind == StorageErrorKind::Gone && storage.exists(to)? => Ok(()),
+        renamed => renamed,
     }
 }
 
-/// Does what a chunk's close asked for. Nobody uses it any more. What the disk does not
-/// do can be tried again.
-pub fn bury(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageError> {
+/// Executes the close command of a chunk that has no users any more. Gives what storage is to
+/// be asked for before it can go on; none: it is done. After a failure of the disk it can be
+/// tried again.
+pub fn bury(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<Option<Request>, StorageError> {
+    if chunk.removal == Removal::NotBegun {
+        settle_place(storage, chunk)?;
+    }
+    Ok(match chunk.close {
+        Some(CloseCommand::Delete) => removal(chunk),
+        Some(CloseCommand::Archive) | None => None,
+    })
+}
+
+/// Gives the files of a chunk that has no users any more their place.
+fn settle_place(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageError> {
     if let Err(error) = finish_move(storage, chunk) {
-        if chunk.close.is_some() || !matches!(chunk.place, Place::Temporary(_)) {
+        if chunk.close.is_some() || !matches!(chunk.location, Location::Temporary(_)) {
             return Err(error);
         }
-        // Somebody else's files may be in the way, for good: what is still hidden gets the
+        // Other files may be in the way permanently: files that are still hidden get the
         // chunk's own name.
         chunk.moving = None;
     }
     match chunk.close {
         Some(CloseCommand::Archive) => archive(storage, chunk),
-        Some(CloseCommand::Delete) => delete(storage, chunk),
         // Its session ended before anything was recorded in it.
         None if chunk.end.is_none()
             && chunk.directories.is_empty()
-            && chunk.place != Place::Session =>
+            && chunk.location != Location::Session =>
         {
             storage.remove_directory(&chunk.directory())
         }
-        // Its session ended in the middle of a rotation: a temporary name would hide
-        // what it recorded.
-        None if matches!(chunk.place, Place::Temporary(_)) => {
-            let place = named_place(chunk);
-            relocate(storage, chunk, place)
+        // Its session ended in the middle of a rotation: a temporary name would hide its
+        // files.
+        None if matches!(chunk.location, Location::Temporary(_)) => {
+            let location = named_location(chunk);
+            relocate(storage, chunk, location)
         }
-        None => Ok(()),
+        // A deleted chunk is removed where it is.
+        Some(CloseCommand::Delete) | None => Ok(()),
     }
 }
 
 fn archive(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageError> {
     let archives = named(&chunk.session, places::ARCHIVES);
     storage.create_directory(&archives)?;
-    // Out of the session's directory in one move, so that whoever looks into the
-    // archives sees a chunk that is whole.
+    // Moved to the archives with one rename, so that readers of the archives see whole
+    // chunks only.
     set_aside(storage, chunk)?;
     let path = places::free_name(storage, &archives, chunk.name().as_bytes())?;
-    storage.rename(&chunk.directory(), &path)
+    storage.rename(&chunk.directory(), &path)?;
+    if let Some(below) = path.below(&chunk.session) {
+        chunk.location = Location::Named(below);
+    }
+    Ok(())
 }
 
 /// Where a chunk will be once it is archived.
@@ -170,30 +187,50 @@ pub fn archived(chunk: &Chunk) -> RelativePath {
     )
 }
 
-/// The place that has the chunk's name.
-pub fn named_place(chunk: &Chunk) -> Place {
-    Place::Named(name_of(chunk))
+/// The location that has the chunk's name.
+pub fn named_location(chunk: &Chunk) -> Location {
+    Location::Named(name_of(chunk))
 }
 
 pub fn name_of(chunk: &Chunk) -> RelativePath {
     name(chunk.name().as_bytes())
 }
 
-/// Removes the files and the directories that were made in the chunk, if these are empty
-/// then. What others put there stays.
-fn delete(storage: &mut StoragePort, chunk: &Chunk) -> Result<(), StorageError> {
+/// The next step of removing the files that the chunk created, and its directories if they
+/// are then empty. Files of others remain. None: nothing is left.
+fn removal(chunk: &Chunk) -> Option<Request> {
+    if matches!(chunk.removal, Removal::Done | Removal::GivenUp) {
+        return None;
+    }
     let directory = chunk.directory();
-    for file in chunk.files.keys() {
-        storage.remove_file(&directory.join(file))?;
-    }
+    let files = chunk.files.keys().take(NAMES_REMOVED_AT_ONCE);
+    let files: Vec<RelativePath> = files.map(|file| directory.join(file)).collect();
     // A path sorts before those below it: last to first is deepest first.
-    for path in chunk.directories.iter().rev() {
-        storage.remove_directory(&directory.join(path))?;
+    let directories = chunk.directories.iter().rev();
+    let directories = directories.take(NAMES_REMOVED_AT_ONCE - files.len());
+    let mut directories: Vec<RelativePath> = directories.map(|path| directory.join(path)).collect();
+    let is_last = files.len() + directories.len() < NAMES_REMOVED_AT_ONCE;
+    if is_last && directory != chunk.session {
+        directories.push(directory);
     }
-    if directory == chunk.session {
-        Ok(())
-    } else {
-        storage.remove_directory(&directory)
+    Some(Request::Remove {
+        within: chunk.session.clone(),
+        files,
+        directories,
+    })
+}
+
+/// Notes that storage has done that step.
+pub fn note_removed(chunk: &mut Chunk) {
+    let mut count = NAMES_REMOVED_AT_ONCE;
+    while count > 0 && chunk.files.pop_first().is_some() {
+        count -= 1;
+    }
+    while count > 0 && chunk.directories.pop_last().is_some() {
+        count -= 1;
+    }
+    if count > 0 {
+        chunk.removal = Removal::Done;
     }
 }
 

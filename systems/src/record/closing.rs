@@ -1,8 +1,9 @@
-//! How streams close: at once, or when the packets that were announced have come.
+//! Closing of streams: at once, or when the packets that were announced have come.
 
 use std::collections::VecDeque;
 
-use baton_components::index::Half;
+use baton_components::directory::Directory;
+use baton_components::hold::Held;
 use baton_components::keys::{SessionKey, StreamKey};
 use baton_components::limits::{KEPT_SESSIONS, KEPT_STREAMS_PER_SESSION};
 use baton_components::session::Session;
@@ -11,7 +12,7 @@ use bevy_ecs::system::ResMut;
 
 use super::{Recorder, pairing, ring};
 use crate::entities::Entities;
-use crate::facts::{Facts, StreamClosed};
+use crate::facts::{ChunkClosed, Facts, PacketGivenUp, StreamClosed};
 
 pub fn begin(recorder: &mut Recorder, key: StreamKey, last_sequence: Option<u64>) {
     if let Some(stream) = recorder.entities.streams.get_mut(key) {
@@ -36,19 +37,29 @@ pub fn try_close(recorder: &mut Recorder, key: StreamKey) {
     }
 }
 
-/// Streams that are there have their chunk; other consumers of the session wait until
-/// nobody has it.
+/// Releases the chunks of a session whose producer is gone. Its open streams still hold
+/// theirs, and other consumers of the same session poll until a chunk has no users.
 pub fn end_producer(recorder: &mut Recorder, key: SessionKey, is_broken: bool) {
-    recorder.entities.relink(key, |session: &mut Session| {
-        session.producer_gone = true;
+    let now = recorder.now.monotonic;
+    recorder.facts.chunks_closed.push(ChunkClosed {
+        session: key,
+        is_deleted: false,
+    });
+    recorder.entities.relink(key, |session: &mut Session, _| {
+        session.gone_since = Some(now);
         session.given_up |= is_broken;
         session.chunk = None;
         session.closing_chunk = None;
     });
     let Some(session) = recorder.entities.sessions.get(key) else {
+        // A session that is over has no open stream.
         return;
     };
-    for stream in session.open_streams.clone() {
+    if !recorder.entities.sessions.is_owned(key) {
+        recorder.directory.listed.remove(&session.id);
+    }
+    let open: Vec<StreamKey> = session.open_streams.values().copied().collect();
+    for stream in open {
         try_close(recorder, stream);
     }
     keep(recorder, key);
@@ -57,11 +68,10 @@ pub fn end_producer(recorder: &mut Recorder, key: SessionKey, is_broken: bool) {
 /// Whether the stream waits for a packet.
 fn must_wait(entities: &Entities, key: StreamKey) -> bool {
     let Some(stream) = entities.streams.get(key) else {
+        // The stream is gone: no packet of it comes.
         return false;
     };
-    let Some(session) = entities.sessions.get(stream.session) else {
-        return false;
-    };
+    let session = &entities.sessions[&stream.session];
     // Metadata has no packets.
     if stream.is_metadata() || session.given_up {
         return false;
@@ -80,7 +90,7 @@ fn last_announced(entities: &mut Entities, key: StreamKey) -> Option<u64> {
     let pending = std::mem::take(&mut stream.pending);
     let (described, undescribed): (Vec<_>, Vec<_>) = pending.into_iter().partition(|(_, index)| {
         let index = entities.indexes.get(*index);
-        index.is_some_and(|index| matches!(index.half, Half::Description(_)))
+        index.is_some_and(|index| index.half.description().is_some())
     });
     stream.pending = described.into();
     let last = stream.pending.back().map(|(sequence, _)| *sequence);
@@ -90,8 +100,7 @@ fn last_announced(entities: &mut Entities, key: StreamKey) -> Option<u64> {
     last
 }
 
-/// Makes the stream unknown to producers. What it recorded stays for the viewers
-/// that read it.
+/// Makes the stream unknown to producers. Its files stay for the viewers that read it.
 fn close(recorder: &mut Recorder, key: StreamKey) {
     let Recorder {
         entities,
@@ -106,34 +115,34 @@ fn close(recorder: &mut Recorder, key: StreamKey) {
         .get_mut(key)
         .filter(|stream| !stream.closed)
     else {
+        // It was closed before.
         return;
     };
-    let kept = stream.published && entities.sessions.is_owned(stream.session);
+    let session = stream.session.key();
+    let kept = stream.published && entities.sessions.is_owned(session);
     stream.closed = true;
     let (number, handle) = (stream.number, stream.handle);
     let checked_round = stream.checked_round;
-    let files: Vec<_> = stream.files.iter().copied().collect();
+    let file = stream.current_file().map(Held::key);
     let pending = std::mem::take(&mut stream.pending);
-    let session = stream.session;
 
-    for (_, index) in pending {
+    for (sequence, index) in pending {
+        let half = entities.indexes.get(index).map(|index| &index.half);
+        if half.is_some_and(|half| half.description().is_some()) {
+            facts.given_up.push(PacketGivenUp {
+                stream: key,
+                sequence,
+            });
+        }
         pairing::end_half(entities, index);
     }
-    for file in files {
+    if let Some(file) = file {
         ring::finish(entities, storage, file);
     }
     directory.streams.remove(&handle);
-    let Entities {
-        sessions, streams, ..
-    } = &mut *entities;
-    if let Some(session) = sessions.get_mut(session) {
-        // They stand in the order in which they were added, that of their numbers.
-        let number_of = |key: &StreamKey| streams.get(*key).map(|stream| stream.number);
-        let open = &mut session.open_streams;
-        if let Ok(at) = open.binary_search_by_key(&Some(number), number_of) {
-            open.remove(at);
-        }
-        session.unpublished.retain(|stream| *stream != key);
+    if let Some(session) = entities.sessions.get_mut(session) {
+        session.open_streams.remove(&number);
+        session.unpublished.remove(&number);
         if checked_round != session.pending_round {
             session.unchecked -= 1;
         }
@@ -141,16 +150,17 @@ fn close(recorder: &mut Recorder, key: StreamKey) {
             session.kept_streams.push_back(key);
         }
     }
-    entities.relink(key, |stream: &mut Stream| {
-        stream.chunk = None;
-        stream.rotation = None;
+    entities.unlink(key, |stream: &mut Stream| {
+        let rotation = stream.rotation.take();
+        let target = rotation.and_then(|rotation| rotation.target);
+        stream.chunk.take().into_iter().chain(target)
     });
     facts.closed.push(StreamClosed(key));
 }
 
-/// Listeners have heard which streams were published and closed in this tick: closed ones
-/// are kept for the viewers that read them, and for viewers to come, and for nobody else.
-/// Then the facts are forgotten.
+/// After the listeners: disowns streams that were closed in this tick, except those kept
+/// for later viewers, so that they live for the viewers that read them. Then drops the
+/// facts.
 pub fn let_go_of_closed(mut entities: ResMut<Entities>, mut facts: ResMut<Facts>) {
     for key in facts.published.iter().flat_map(|fact| &fact.streams) {
         if let Some(stream) = entities.streams.get_mut(*key) {
@@ -160,9 +170,10 @@ pub fn let_go_of_closed(mut entities: ResMut<Entities>, mut facts: ResMut<Facts>
     }
     for StreamClosed(key) in facts.closed.iter().copied() {
         let Some(stream) = entities.streams.get(key) else {
+            // The relay stops, and has dropped the session.
             continue;
         };
-        let session = stream.session;
+        let session = stream.session.key();
         if stream.published && entities.sessions.is_owned(session) {
             ring::forget_passed(&mut entities, key);
             forget_oldest_kept(&mut entities, session);
@@ -173,9 +184,10 @@ pub fn let_go_of_closed(mut entities: ResMut<Entities>, mut facts: ResMut<Facts>
     facts.clear();
 }
 
-/// The relay keeps closed streams for viewers to come, up to a number.
+/// Drops the oldest closed stream that is kept for later viewers, beyond the maximum.
 fn forget_oldest_kept(entities: &mut Entities, session: SessionKey) {
     let Some(session) = entities.sessions.get_mut(session) else {
+        // A session that is over keeps nothing.
         return;
     };
     if session.kept_streams.len() > KEPT_STREAMS_PER_SESSION
@@ -185,29 +197,37 @@ fn forget_oldest_kept(entities: &mut Entities, session: SessionKey) {
     }
 }
 
-/// A session that is over is kept, in the place of the oldest of those kept so far.
+/// Keeps a session that is over, in place of the oldest kept one.
 pub fn keep(recorder: &mut Recorder, key: SessionKey) {
     let Recorder {
-        entities, agenda, ..
+        entities,
+        agenda,
+        directory,
+        ..
     } = recorder;
     let kept = &mut agenda.kept;
     let over = entities
         .sessions
         .get(key)
-        .is_some_and(|session| session.producer_gone && session.open_streams.is_empty());
+        .is_some_and(|session| session.is_producer_gone() && session.open_streams.is_empty());
     if !over || !entities.sessions.is_owned(key) || kept.contains(&key) {
         return;
     }
     kept.push_back(key);
     while kept.len() > KEPT_SESSIONS {
-        forget_oldest_session(entities, kept);
+        forget_oldest_session(entities, directory, kept);
     }
 }
 
-/// The relay lets go of the session that it has kept for longest.
-pub fn forget_oldest_session(entities: &mut Entities, kept: &mut VecDeque<SessionKey>) {
+/// Drops the session that was kept for longest.
+pub fn forget_oldest_session(
+    entities: &mut Entities,
+    directory: &mut Directory,
+    kept: &mut VecDeque<SessionKey>,
+) {
     let Some(key) = kept.pop_front() else { return };
     if let Some(session) = entities.sessions.get_mut(key) {
+        directory.listed.remove(&session.id);
         for stream in std::mem::take(&mut session.kept_streams) {
             let_go(entities, stream);
         }

@@ -1,13 +1,14 @@
-//! Commit: the records of complete packets go to disk.
+//! Group commit of the index records of complete packets.
 //!
-//! Those of a file in one write, when their time has come: after a short wait for more
-//! of them, before a reply that promises that they are written, or when a viewer comes
-//! to them (`serve::next_index`). A record that the disk does not take is tried again
-//! in the next tick: its packet is there, and nothing but room is missing.
+//! The records of a file are written with one write: after a short wait for more of them,
+//! before a reply that confirms them, or when a viewer reaches them (`serve::next_index`).
+//! If the write fails, it is tried again in the next tick, since the packet is there and
+//! only disk space is missing.
 
 use baton_components::keys::TraceFileKey;
 use baton_components::limits::UNWRITTEN_RECORDS_BYTES_MAX;
 use baton_components::time::Now;
+use baton_components::totals::Written;
 use bevy_ecs::system::{Local, Res, ResMut};
 
 use crate::agenda::Agenda;
@@ -15,7 +16,7 @@ use crate::entities::Entities;
 use crate::ports::StoragePort;
 use crate::record::index_records;
 
-/// Writes the records whose time has come. Those that the disk does not take get another.
+/// Writes the records that are due. After a failure they are tried again.
 pub fn commit(
     mut entities: ResMut<Entities>,
     mut storage: ResMut<StoragePort>,
@@ -38,8 +39,7 @@ pub fn commit(
     }
 }
 
-/// Writes the records of all files in a list. Those that the disk does not take stay in
-/// it.
+/// Writes the records of all files in a list. Files whose write failed stay in it.
 fn write_records(
     entities: &mut Entities,
     storage: &mut StoragePort,
@@ -48,7 +48,7 @@ fn write_records(
 ) {
     let mut failed = false;
     indexed.retain(|key| {
-        // One that is gone has written its last.
+        // A stale key: the file was closed.
         let Some(file) = entities.trace_files.get_mut(*key) else {
             return false;
         };
@@ -56,9 +56,10 @@ fn write_records(
             return false;
         };
         if !*failing && !failed {
-            tracing::error!("index records wait: {error}");
+            tracing::error!("cannot write index records yet, they wait: {error}");
         }
         failed = true;
+        entities.totals.fail(Written::Index);
         let waiting = file.index.as_ref().map_or(0, |index| index.fresh.len());
         let kept = waiting <= UNWRITTEN_RECORDS_BYTES_MAX;
         if !kept {
@@ -67,7 +68,7 @@ fn write_records(
         kept
     });
     if *failing && !failed {
-        tracing::warn!("index records are written again");
+        tracing::warn!("index records can be written again");
     }
     *failing = failed;
 }

@@ -1,100 +1,130 @@
-//! Data files: where a stream's packets stand, one after another.
+//! Data files: the packets of a stream, one after another.
 //!
-//! `size` of a [`TraceFile`] is where its next packet begins. Bytes of a packet that
-//! is arriving stand beyond it, and are cut off if the packet never completes: a
-//! torn packet at the end of a file makes a whole trace unreadable.
+//! `size` of a [`TraceFile`] is the offset of its next packet. Bytes of a packet that is
+//! arriving are written beyond it, and cut off if the packet is not completed, since a torn
+//! packet at the end of a file makes the whole trace unreadable.
 
-use std::os::fd::BorrowedFd;
+use std::ops::Range;
 
 use baton_components::file::File;
-use baton_components::keys::StreamKey;
+use baton_components::keys::{ConnectionKey, FileKey, StreamKey};
 use baton_components::stream::Stream;
 use baton_components::trace_file::TraceFile;
 
 use super::file_paths::{self, FilePath};
 use crate::entities::Entities;
-use crate::ports::{StorageError, StoragePort, Taken};
+use crate::ports::{Arrived, StorageError, StoragePort, Taken};
 
-/// Makes the next data file of a stream, in its chunk, and its directory.
+/// Creates the next data file of a stream in its chunk, and the directory for it.
 pub fn begin(
     entities: &mut Entities,
     storage: &mut StoragePort,
     key: StreamKey,
 ) -> Result<(), StorageError> {
+    file_paths::choose_name(entities, key);
     let Some(stream) = entities.streams.get(key) else {
         return Ok(());
     };
-    let Some(path) = FilePath::current(entities, key) else {
+    let ordinal = stream.next_ordinal;
+    let Some(path) = FilePath::current(entities, key, ordinal) else {
         return Ok(());
     };
-    let ordinal = stream.next_ordinal;
     file_paths::remove_old(entities, storage, &path)?;
     let data = file_paths::create(entities, storage, &path)?;
-    let file = entities.insert(TraceFile {
+    let file = entities.insert(|links| TraceFile {
         stream: key,
         chunk: path.chunk,
         ordinal,
-        data,
+        data: links.hold(data),
         index: None,
         size: 0,
         written: 0,
         extent: 0,
         waiting: None,
         awaited: 0,
+        is_awaited: false,
         finished: false,
         cleared: false,
     });
     entities.disown::<File>(data);
-    entities.relink(key, |stream: &mut Stream| {
-        stream.files.push(file);
+    entities.link(key, file, |stream: &mut Stream, file| {
+        stream.files.push_back(file);
         stream.next_ordinal += 1;
     });
     entities.disown::<TraceFile>(file);
     Ok(())
 }
 
-/// Writes the next bytes of a packet that is arriving.
+/// Copies a range of another file behind the complete packets of this one.
+pub fn move_in(
+    storage: &mut StoragePort,
+    file: &mut TraceFile,
+    from: FileKey,
+    range: Range<u64>,
+) -> Result<(), StorageError> {
+    let bytes = range.end - range.start;
+    let copied = storage.copy(from, range, file.data.key(), file.written);
+    advance(file, bytes);
+    copied
+}
+
+/// Writes bytes of a packet that is arriving, from memory.
 pub fn write(
     storage: &mut StoragePort,
     file: &mut TraceFile,
     bytes: &[u8],
 ) -> Result<(), StorageError> {
-    let written = storage.write(file.data, file.written, bytes);
-    // A failed write may have left a part.
-    file.written += bytes.len() as u64;
-    file.extent = file.extent.max(file.written);
+    let written = storage.write(file.data.key(), file.written, bytes);
+    advance(file, bytes.len() as u64);
     written
 }
 
-/// Moves the next bytes of a packet that is arriving, at most `length`, from where they
-/// come.
+/// Writes bytes of a packet that is arriving, from its connection's input.
+pub fn append(
+    storage: &mut StoragePort,
+    file: &mut TraceFile,
+    bytes: Arrived<'_>,
+) -> Result<(), StorageError> {
+    let written = storage.write_arrived(file.data.key(), file.written, bytes);
+    advance(file, bytes.bytes().len() as u64);
+    written
+}
+
+/// Moves bytes of a packet that is arriving, at most `length`, from its connection with
+/// zero-copy.
 pub fn take(
     storage: &mut StoragePort,
     file: &mut TraceFile,
     length: u64,
-    from: BorrowedFd<'_>,
+    from: ConnectionKey,
 ) -> Taken {
-    let taken = storage.take(file.data, file.written, length, from);
-    file.written += taken.bytes;
-    file.extent = file.extent.max(file.written);
+    let taken = storage.to_file(from, file.data.key(), file.written, length);
+    advance(file, taken.bytes);
     taken
 }
 
-/// The bytes written are complete once zeros that were announced and not sent follow
-/// it. Gives the size of the packet, in bytes.
+/// Counts bytes whether or not their write succeeded: after a failure, a part of them may be
+/// in the file.
+fn advance(file: &mut TraceFile, bytes: u64) {
+    file.written += bytes;
+    file.extent = file.extent.max(file.written);
+}
+
+/// Completes the packet that was written: adds its padding, which the producer announces and
+/// does not send, as zeros. Returns the packet's size in bytes.
 pub fn complete(
     storage: &mut StoragePort,
     file: &mut TraceFile,
     padding: u32,
 ) -> Result<u64, StorageError> {
     if file.extent > file.written {
-        // A torn end that could not be cut off is no padding.
-        storage.resize(file.data, file.written)?;
+        // The rest of a torn packet that could not be cut off must not become padding.
+        storage.resize(file.data.key(), file.written)?;
         file.extent = file.written;
     }
     if padding > 0 {
         file.written += u64::from(padding);
-        storage.resize(file.data, file.written)?;
+        storage.resize(file.data.key(), file.written)?;
         file.extent = file.written;
     }
     let size = file.written - file.size;
@@ -102,15 +132,15 @@ pub fn complete(
     Ok(size)
 }
 
-/// Takes back what stands beyond the last complete packet. If that fails, the next
-/// packet is written over it.
+/// Truncates the file after the last complete packet. If that fails, the next packet
+/// overwrites the torn one.
 pub fn cut(storage: &mut StoragePort, file: &mut TraceFile) {
     file.written = file.size;
     if file.extent == file.size {
         return;
     }
-    match storage.resize(file.data, file.size) {
+    match storage.resize(file.data.key(), file.size) {
         Ok(()) => file.extent = file.size,
-        Err(error) => tracing::error!("a torn packet stays at the end of a file: {error}"),
+        Err(error) => tracing::error!("cannot cut a torn packet off a file: {error}"),
     }
 }

@@ -1,22 +1,27 @@
-//! The paths of a stream's files, and how files come to be there.
+//! The paths of a stream's files, and the creation of files and directories.
 
-use baton_components::chunk::Chunk;
+use std::convert::Infallible;
+
+use baton_components::chunk::{Chunk, FileOfStream};
 use baton_components::file::File;
 use baton_components::keys::{ChunkKey, FileKey, StreamKey};
 use baton_components::path::RelativePath;
+use baton_components::shares::Asset;
+use baton_components::stream::Stream;
 
 use super::places;
 use crate::entities::Entities;
-use crate::ports::{StorageError, StoragePort};
+use crate::facts::NameFact;
+use crate::ports::{StorageError, StorageErrorKind, StoragePort};
 
 /// Directory of index files, beside the data files.
 const INDEX_DIRECTORY: &[u8] = b"index";
 pub const INDEX_ENDING: &[u8] = b".idx";
 
-/// Where a file goes.
+/// The target of a file.
 #[derive(Clone)]
 pub struct FilePath {
-    stream: StreamKey,
+    made: FileOfStream,
     is_metadata: bool,
     pub chunk: ChunkKey,
     /// Below the chunk's directory.
@@ -24,34 +29,58 @@ pub struct FilePath {
     name: Vec<u8>,
 }
 
-impl FilePath {
-    /// Where a stream's current data file goes; nowhere if the stream has no chunk. Its
-    /// name is the channel's, with a number where another stream of the chunk has that: a
-    /// file is written over by its own stream only. (A trace has one metadata file,
-    /// whatever is sent.)
-    pub fn current(entities: &Entities, key: StreamKey) -> Option<Self> {
-        let stream = entities.streams.get(key)?;
-        let chunk = stream.chunk?;
-        let directory = entities.traces.get(stream.trace)?.path.clone();
-        let files = &entities.chunks.get(chunk)?.files;
-        let number = stream.limit.as_ref().map(|limit| limit.file_number);
-        let mut name = numbered(&stream.channel, number);
-        let mut count = 1;
-        while !stream.is_metadata()
-            && files
-                .get(&named(&directory, &name))
-                .is_some_and(|owner| *owner != key)
-        {
-            count += 1;
-            let channel = [&*stream.channel, format!("-{count}").as_bytes()].concat();
-            name = numbered(&channel, number);
+/// Chooses the name of a stream's next file: that of its channel, with a number if another
+/// stream of the chunk has that name, so that a file is replaced by its own stream only. (A
+/// trace has one metadata file.)
+pub fn choose_name(entities: &mut Entities, key: StreamKey) {
+    let stream = entities.streams.get(key);
+    let Some(stream) = stream.filter(|stream| !stream.is_metadata()) else {
+        return;
+    };
+    let Some(chunk) = &stream.chunk else {
+        return;
+    };
+    let directory = &entities.traces[&stream.trace].path;
+    let files = &entities.chunks[chunk].files;
+    let is_free = |namesake| {
+        let owner = files.get(&named(directory, &name(stream, namesake)));
+        owner.is_none_or(|owner| owner.stream == key)
+    };
+    if !is_free(stream.namesake) {
+        let Ok(free) = places::free_after(stream.namesake, |it| Ok::<_, Infallible>(is_free(it)));
+        if let Some(stream) = entities.streams.get_mut(key) {
+            stream.namesake = free;
         }
+    }
+}
+
+/// The name of a stream's current data file.
+fn name(stream: &Stream, namesake: u64) -> Vec<u8> {
+    let number = stream.limit.as_ref().map(|limit| limit.file_number);
+    match namesake {
+        1 => numbered(&stream.channel, number),
+        namesake => {
+            let channel = [&*stream.channel, format!("-{namesake}").as_bytes()].concat();
+            numbered(&channel, number)
+        }
+    }
+}
+
+impl FilePath {
+    /// The path of a stream's current data file, which has that ordinal; none if the stream
+    /// has no chunk.
+    pub fn current(entities: &Entities, key: StreamKey, ordinal: u64) -> Option<Self> {
+        let stream = entities.streams.get(key)?;
+        let chunk = stream.chunk.as_ref()?;
         Some(Self {
-            stream: key,
+            made: FileOfStream {
+                stream: key,
+                ordinal,
+            },
             is_metadata: stream.is_metadata(),
-            chunk,
-            directory,
-            name,
+            chunk: chunk.key(),
+            directory: entities.traces[&stream.trace].path.clone(),
+            name: name(stream, stream.namesake),
         })
     }
 
@@ -69,23 +98,26 @@ impl FilePath {
     }
 }
 
-/// A data file that was made before makes room for the next of its name, and so does its
-/// index, which tells nothing about that. (Those that read them keep them.)
+/// Unlinks an earlier data file of the same name, and its index, which would not match the
+/// new file. (Viewers go on reading them.)
 pub fn remove_old(
     entities: &mut Entities,
     storage: &mut StoragePort,
     data: &FilePath,
 ) -> Result<(), StorageError> {
     let index = data.of_index();
-    let Some(chunk) = entities.chunks.get_mut(data.chunk) else {
-        return Ok(());
-    };
+    let Entities { chunks, names, .. } = entities;
+    let chunk = chunks
+        .get_mut(data.chunk)
+        .expect("law of holds: a stream holds its chunk");
     let directory = chunk.directory();
     for (path, of_any) in [(index.path(), false), (data.path(), data.is_metadata)] {
         let owner = chunk.files.get(&path);
-        if owner.is_some_and(|owner| of_any || *owner == data.stream) {
+        if owner.is_some_and(|owner| of_any || owner.stream == data.made.stream) {
             storage.remove_file(&directory.join(&path))?;
-            chunk.files.remove(&path);
+            if let Some(file) = chunk.files.remove(&path) {
+                names.push(|| NameFact::Removed(file));
+            }
         }
     }
     Ok(())
@@ -100,7 +132,8 @@ pub fn numbered(name: &[u8], number: Option<u64>) -> Vec<u8> {
     name
 }
 
-/// A new file with its directory, owned by the caller until somebody holds it.
+/// Creates a file and its directory; the record is owned by the caller until it has a
+/// holder.
 pub fn create(
     entities: &mut Entities,
     storage: &mut StoragePort,
@@ -112,15 +145,29 @@ pub fn create(
         .expect("law of holds: a stream holds its chunk");
     let chunk_directory = chunk.directory();
     let directory = chunk_directory.join(&file.directory);
+    let names = chunk.files.len() + chunk.directories.len();
+    if names as u64 >= entities.shares.limit(Asset::NamesOfChunk) {
+        return Err(StorageError {
+            kind: StorageErrorKind::Bound,
+            action: "make a file in".into(),
+            path: directory.to_string(),
+            reason: format!("the chunk has {names} names, the maximum"),
+        });
+    }
     make_directories(storage, chunk, &file.directory)?;
     let path = named(&directory, &file.name);
-    let key = entities.insert(File { path: path.clone() });
+    let key = entities.insert(|_| File { path: path.clone() });
     match storage.create_file(key, &path) {
         Ok(()) => {
             if let Some(chunk) = entities.chunks.get_mut(file.chunk) {
                 let path = path.below(&chunk_directory);
                 let path = path.expect("law: a chunk's files are below its directory");
-                chunk.files.insert(path, file.stream);
+                chunk.files.insert(path.clone(), file.made);
+                entities.names.push(|| NameFact::Made {
+                    chunk: file.chunk,
+                    file: file.made,
+                    path,
+                });
             }
             Ok(key)
         }
@@ -131,28 +178,34 @@ pub fn create(
     }
 }
 
-/// Makes the directories of a chunk down to this one. Those that were made before are
-/// made again if they are gone.
+/// Makes the directories of a chunk down to this one, again if a user removed them.
 fn make_directories(
     storage: &mut StoragePort,
     chunk: &mut Chunk,
     directory: &RelativePath,
 ) -> Result<(), StorageError> {
+    let made = chunk.directory().join(directory);
+    let mut top = None;
+    let mut above = (directory.clone(), made.clone());
     let mut missing = Vec::new();
-    let mut above = Some(directory.clone());
-    while let Some(path) = above.filter(|path| !path.is_root() && !chunk.directories.contains(path))
-    {
-        above = path.parent();
-        missing.push(path);
+    while !above.0.is_root() && !chunk.directories.contains(&above.0) {
+        let parents = (above.0.parent(), above.1.parent());
+        missing.push(above.0);
+        top = Some(above.1);
+        let (Some(below_chunk), Some(parent)) = parents else {
+            break;
+        };
+        above = (below_chunk, parent);
     }
-    if missing.is_empty() {
-        return storage.create_directory(&chunk.directory().join(directory));
+    // Where the first one is new, all below it are.
+    if let Some(top) = &top {
+        places::make_own(storage, top)?;
+        chunk.directories.extend(missing);
     }
-    for path in missing.into_iter().rev() {
-        places::make_own(storage, &chunk.directory().join(&path))?;
-        chunk.directories.insert(path);
+    if top.is_some_and(|top| top == made) {
+        return Ok(());
     }
-    Ok(())
+    storage.create_directory(&made)
 }
 
 fn named(directory: &RelativePath, name: &[u8]) -> RelativePath {

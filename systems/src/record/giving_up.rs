@@ -1,20 +1,25 @@
-//! Giving up: packets of a session whose data connections have ended do not come.
+//! Giving up: stops waiting for packets of a session whose data connections have ended.
 
-use baton_components::keys::SessionKey;
+use baton_components::keys::{SessionKey, StreamKey};
 
 use super::{Recorder, closing, pairing, rotation};
+use crate::named;
 
-/// No packet comes any more, unless by a new connection. What waits for one goes on:
-/// rotations, closes, questions whether all is there.
+/// Stops waiting for packets, unless a new connection brings some: rotations, closes and
+/// commands about pending data go on without them.
 pub fn give_up(recorder: &mut Recorder, key: SessionKey) {
     let Some(session) = recorder.entities.sessions.get_mut(key) else {
+        // A timer may outlast its session.
         return;
     };
     session.given_up = true;
-    for key in session.open_streams.clone() {
+    let open: Vec<StreamKey> = session.open_streams.values().copied().collect();
+    for key in open {
         pairing::give_up(recorder, key);
         if let Err(reason) = rotation::try_rotate(recorder, key) {
-            tracing::error!("{reason}");
+            let stream = recorder.entities.streams.get(key);
+            let name = stream.map(|stream| named::stream(&recorder.entities, stream));
+            tracing::error!("stream {}: {reason}", name.unwrap_or_default());
         }
         let stream = recorder.entities.streams.get(key);
         if stream.is_some_and(|stream| stream.closing.is_some()) {

@@ -1,8 +1,8 @@
-//! Metadata: the bytes that describe a trace.
+//! Metadata files: append, and restart in a new file.
 
 use baton_components::keys::StreamKey;
-use baton_components::session::Session;
 use baton_components::stream::Stream;
+use baton_components::totals::Written;
 
 use super::{RecordError, Recorder, data_files, ring, waiting_metadata};
 
@@ -16,56 +16,56 @@ pub fn append(
         entities,
         storage,
         agenda,
+        now,
         ..
     } = recorder;
     let entities = &mut **entities;
     let stream = entities.streams.get(key).ok_or(RecordError::Closed)?;
     if !stream.is_metadata() {
-        return Err(RecordError::NotMetadata(stream.number));
+        return Err(RecordError::NotMetadata);
     }
     let (key, file) = stream
         .current_file()
-        .and_then(|key| Some((key, entities.trace_files.get_mut(key)?)))
+        .map(|held| (held.key(), &mut entities.trace_files[held]))
         .filter(|(_, file)| !file.finished)
-        .ok_or(RecordError::NoFile(stream.number))?;
+        .ok_or(RecordError::NoFile)?;
+    entities.totals.metadata.count += 1;
+    entities.totals.metadata.bytes += bytes.len() as u64;
     let waited = file.waiting.is_some();
-    waiting_metadata::take(&entities.files, storage, file, bytes, padding)
-        .map_err(RecordError::MetadataExcess)?;
+    let address = entities.sessions[&stream.session].address;
+    let (files, shares) = (&entities.files, &mut entities.shares);
+    waiting_metadata::take(files, shares, address, storage, file, bytes, padding)?;
     if !waited && file.waiting.is_some() {
-        agenda.waiting_metadata.push(key);
-        if let Some(trace) = entities.traces.get_mut(stream.trace) {
-            trace.waiting = Some(key);
-        }
+        entities.totals.fail(Written::Metadata);
+        agenda.expect_room(now.monotonic, key);
+        entities.traces[&stream.trace].waiting = Some(key);
     }
     Ok(())
 }
 
-/// A viewer that reads the old file keeps it.
+/// Restarts the metadata in a new file. A viewer that reads the old file goes on with it.
 pub fn reset(recorder: &mut Recorder, key: StreamKey) -> Result<(), RecordError> {
     let Recorder {
         entities, storage, ..
     } = recorder;
+    let entities = &mut **entities;
     let stream = entities.streams.get(key).ok_or(RecordError::Closed)?;
-    if entities
-        .sessions
-        .get(stream.session)
-        .is_some_and(Session::is_live)
-    {
+    if entities.sessions[&stream.session].is_live() {
         return Err(RecordError::Live);
     }
     if !stream.is_metadata() {
-        return Err(RecordError::NotMetadata(stream.number));
+        return Err(RecordError::NotMetadata);
     }
     let old = stream.current_file().filter(|_| stream.chunk.is_some());
-    let old = old.ok_or(RecordError::NoFile(stream.number))?;
-    if let Some(file) = entities.trace_files.get_mut(old) {
-        // Waiting metadata comes again with the rest.
-        file.waiting = None;
-    }
+    let old = old.ok_or(RecordError::NoFile)?;
+    // The producer sends all metadata again, so what waits is dropped.
+    waiting_metadata::drop_waiting(&mut entities.shares, &mut entities.trace_files[old]);
+    let old = old.key();
     ring::finish(entities, storage, old);
     data_files::begin(entities, storage, key)?;
-    entities.relink(key, |stream: &mut Stream| {
-        stream.files.retain(|file| *file != old);
+    entities.unlink(key, |stream: &mut Stream| {
+        let at = stream.files.iter().rposition(|file| *file == old)?;
+        stream.files.remove(at)
     });
     Ok(())
 }

@@ -1,8 +1,9 @@
-//! The recorder: what is on disk, and what of it is complete.
+//! The recorder: writes the files of sessions, and decides when a packet is complete.
 //!
-//! Its verbs are the methods of [`Recorder`]; nobody else writes what a stream records.
-//! Behind them is one file a subject. What happened becomes a fact ([`crate::facts`]).
+//! [`Recorder`] is a façade: no other code writes the files of streams. Behind it is one
+//! file a subject. Events become facts ([`crate::facts`]).
 
+pub mod burial;
 pub mod chunks;
 pub mod closing;
 pub mod commit;
@@ -18,19 +19,19 @@ pub mod ring;
 mod rotation;
 mod streams;
 pub mod waiting_metadata;
-
-use std::os::fd::BorrowedFd;
+pub mod waits;
 
 use baton_components::directory::Directory;
-use baton_components::keys::{ChunkKey, SessionKey, StreamKey};
+use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey, StreamKey};
+use baton_components::shares::Shortage;
 use baton_components::time::Now;
 use baton_components::wire::producer::SendIndex;
 use bevy_ecs::system::{Res, ResMut, SystemParam};
 
 use crate::agenda::Agenda;
 use crate::entities::Entities;
-use crate::facts::{Facts, ProducerGone, StreamsPublished};
-use crate::ports::{StorageError, StoragePort};
+use crate::facts::{Facts, MetadataGrew, ProducerGone, StreamsPublished};
+use crate::ports::{Arrived, StorageError, StoragePort};
 
 pub use streams::NewStream;
 
@@ -45,35 +46,35 @@ pub struct Recorder<'w> {
     pub facts: ResMut<'w, Facts>,
 }
 
-/// Why something was not recorded. Streams are named by their numbers in the log.
+/// The reason why data was not recorded. The log names the stream before it.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    #[error("stream {0} is in the middle of a packet that another connection brings")]
-    Arriving(u64),
-    #[error("stream {0} is a metadata stream")]
-    IsMetadata(u64),
-    #[error("stream {0} is not a metadata stream")]
-    NotMetadata(u64),
+    #[error("the stream is in the middle of a packet of another connection")]
+    Arriving,
+    #[error("the stream is a metadata stream")]
+    IsMetadata,
+    #[error("the stream is not a metadata stream")]
+    NotMetadata,
     #[error("the stream is closed")]
     Closed,
-    #[error("stream {0} writes to no file: it was moved to no chunk")]
-    NoFile(u64),
-    #[error("the session has no chunk to write to")]
+    #[error("the stream has no file: it was rotated to no chunk")]
+    NoFile,
+    #[error("the session has no chunk")]
     NoChunk,
-    #[error("stream {0} is being moved to another chunk already")]
-    Rotating(u64),
-    #[error("stream {0} has packets beyond the position at which it was to stop")]
-    WouldLose(u64),
-    #[error("stream {stream}: {half} of packet {sequence} has come already")]
-    Twice {
-        stream: u64,
-        sequence: u64,
-        half: &'static str,
-    },
-    #[error("stream {0}: too many packets wait for their other half")]
-    TooManyPending(u64),
-    #[error("more metadata waits for room on the disk than may: {0}")]
+    #[error("a stream is already being rotated to another chunk")]
+    Rotating,
+    #[error("a stream has packets beyond the position of the rotation")]
+    WouldLose,
+    #[error("{half} of packet {sequence} came before")]
+    Twice { sequence: u64, half: &'static str },
+    #[error("too many packets of the stream wait for their other half")]
+    TooManyPending,
+    #[error("metadata that waits for disk space exceeds its limit: {0}")]
     MetadataExcess(StorageError),
+    #[error("the session has {0} open streams, the maximum")]
+    TooManyStreams(usize),
+    #[error(transparent)]
+    Shortage(#[from] Shortage),
     #[error("the session is live: its metadata cannot be reset")]
     Live,
     #[error(transparent)]
@@ -81,8 +82,8 @@ pub enum RecordError {
 }
 
 impl Recorder<'_> {
-    /// Adds a stream to a session; its file exists, empty, and nobody sees it before
-    /// [`Recorder::publish`].
+    /// Adds a stream to a session; its empty file is created, and viewers do not see the
+    /// stream before [`Recorder::publish`].
     pub fn begin_stream(
         &mut self,
         session: SessionKey,
@@ -94,9 +95,11 @@ impl Recorder<'_> {
     /// Publishes all streams that were added to a session since the last time, together.
     pub fn publish(&mut self, session: SessionKey) {
         let Some(record) = self.entities.sessions.get_mut(session) else {
+            // A session that is over has no stream that could be published.
             return;
         };
         let streams = std::mem::take(&mut record.unpublished);
+        let streams: Vec<StreamKey> = streams.into_values().collect();
         for stream in &streams {
             if let Some(stream) = self.entities.streams.get_mut(*stream) {
                 stream.published = true;
@@ -107,30 +110,30 @@ impl Recorder<'_> {
         self.facts.published.push(published);
     }
 
-    /// The payload of a packet, `size` bytes, comes next. A disk that has no room for it
-    /// loses it, and is no error.
+    /// Begins a packet with `size` bytes of payload. If the disk is full the packet is
+    /// dropped, without an error.
     pub fn begin_packet(&mut self, stream: StreamKey, size: u32) -> Result<(), RecordError> {
         packets::begin(self, stream, size)
     }
 
     /// Writes the next bytes of the packet that is arriving.
-    pub fn append(&mut self, stream: StreamKey, bytes: &[u8]) -> Result<(), RecordError> {
+    pub fn append(&mut self, stream: StreamKey, bytes: Arrived<'_>) -> Result<(), RecordError> {
         packets::append(self, stream, bytes)
     }
 
-    /// Moves the next bytes of the packet that is arriving from where they come, `length`
-    /// at most; gives how many. None: they are to be read and appended.
+    /// Moves the next bytes of the packet that is arriving from its connection, `length` at
+    /// most; gives how many. None: they are to be received and appended.
     pub fn take(
         &mut self,
         stream: StreamKey,
         length: u64,
-        from: BorrowedFd<'_>,
+        from: ConnectionKey,
     ) -> Result<Option<u64>, RecordError> {
         packets::take(self, stream, length, from)
     }
 
-    /// All bytes of a packet have come; `padding` zeros follow it. Whatever waited for the
-    /// packet goes on.
+    /// Completes a packet; `padding` zeros follow it. Rotations and closes that waited for
+    /// the packet go on.
     pub fn end_packet(
         &mut self,
         stream: StreamKey,
@@ -140,12 +143,13 @@ impl Recorder<'_> {
         packets::end(self, stream, sequence, padding)
     }
 
-    /// The rest of the packet that is arriving will not come. Nothing else is lost.
-    pub fn cut_packet(&mut self, stream: StreamKey) {
-        packets::cut(self, stream);
+    /// Drops the packet that is arriving, since the rest of it will not come. `session`:
+    /// that of its connection.
+    pub fn cut_packet(&mut self, session: Option<SessionKey>, stream: StreamKey, sequence: u64) {
+        packets::cut(self, session, stream, sequence);
     }
 
-    /// Takes the description of a packet, or a live beacon.
+    /// Records the description of a packet, or a live beacon.
     pub fn describe(
         &mut self,
         stream: StreamKey,
@@ -154,7 +158,7 @@ impl Recorder<'_> {
         pairing::describe(self, stream, description)
     }
 
-    /// The stream moves to another chunk, or to none, before the packet `position`: now, or
+    /// Moves a stream to another chunk, or to none, before the packet `position`: now, or
     /// when the packets before it have come.
     pub fn rotate(
         &mut self,
@@ -177,23 +181,28 @@ impl Recorder<'_> {
         bytes: &[u8],
         padding: u32,
     ) -> Result<(), RecordError> {
-        metadata::append(self, stream, bytes, padding)
+        metadata::append(self, stream, bytes, padding)?;
+        self.facts.metadata.push(MetadataGrew {
+            stream,
+            bytes: bytes.len() as u64 + u64::from(padding),
+        });
+        Ok(())
     }
 
-    /// Begins the metadata anew: all of it comes again.
+    /// Restarts the metadata in a new file, since the producer sends all of it again.
     pub fn reset_metadata(&mut self, stream: StreamKey) -> Result<(), RecordError> {
         metadata::reset(self, stream)
     }
 
-    /// The producer of a session has gone: no stream is added, and nothing is described,
-    /// any more. Packets that were described are waited for, unless `is_broken`.
+    /// Ends the producer's part of a session, since its control connection has ended: no more
+    /// streams and descriptions come. Described packets are waited for, unless `is_broken`.
     pub fn end_producer(&mut self, session: SessionKey, is_broken: bool) {
         closing::end_producer(self, session, is_broken);
         self.facts.gone.push(ProducerGone(session));
     }
 
-    /// No packet of the session comes any more, unless by a new connection. What waits for
-    /// one goes on.
+    /// Stops waiting for packets of a session, unless a new connection brings some. Everything
+    /// that waits for a packet goes on.
     pub fn give_up(&mut self, session: SessionKey) {
         giving_up::give_up(self, session);
     }

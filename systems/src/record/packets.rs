@@ -1,36 +1,47 @@
-//! The bytes of packets: written to their stream's file as they come.
+//! The bytes of packets, appended to their stream's file as they arrive.
 
-use std::os::fd::BorrowedFd;
-
-use baton_components::index::PacketPlace;
-use baton_components::keys::{StreamKey, TraceFileKey};
-use baton_components::session::Session;
+use baton_components::hold::Held;
+use baton_components::index::PacketLocation;
+use baton_components::keys::{ConnectionKey, SessionKey, StreamKey, TraceFileKey};
 use baton_components::stream::Arriving;
+use baton_components::tally::Cause;
+use baton_components::totals::Written;
 
 use super::{
     RecordError, Recorder, closing, data_files, index_records, pairing, ring, rotation,
     waiting_metadata,
 };
-use crate::ports::StorageError;
+use crate::entities::Entities;
+use crate::facts::{PacketDropped, PacketKept, PacketTorn};
+use crate::named;
+use crate::ports::{Arrived, StorageError, StorageErrorKind};
 
 pub fn begin(recorder: &mut Recorder, key: StreamKey, size: u32) -> Result<(), RecordError> {
     let stream = recorder.entities.streams.get(key);
     let stream = stream.ok_or(RecordError::Closed)?;
     if stream.is_metadata() {
-        return Err(RecordError::IsMetadata(stream.number));
+        return Err(RecordError::IsMetadata);
     }
-    // The bytes of another packet would stand among those of the first.
+    // The bytes of a second packet would be mixed with those of the first.
     if stream.arriving.is_some() {
-        return Err(RecordError::Arriving(stream.number));
+        return Err(RecordError::Arriving);
     }
+    let metadata = waiting_metadata::check(&recorder.entities, stream);
     current_file(recorder, key)?;
     let Recorder {
         entities, storage, ..
     } = &mut *recorder;
-    let room = waiting_metadata::check(entities, key)
+    let is_metadata_there = metadata.is_ok();
+    let room = metadata
+        .and_then(|()| check_reserve(entities))
         .and_then(|()| ring::make_room(entities, storage, key, u64::from(size)));
     if let Err(error) = &room {
-        report_loss(recorder, key, error);
+        let cause = if is_metadata_there {
+            cause(error)
+        } else {
+            Cause::NoMetadata
+        };
+        report_loss(recorder, key, error, cause);
     }
     if let Some(stream) = recorder.entities.streams.get_mut(key) {
         let lost = room.is_err();
@@ -39,7 +50,24 @@ pub fn begin(recorder: &mut Recorder, key: StreamKey, size: u32) -> Result<(), R
     Ok(())
 }
 
-pub fn append(recorder: &mut Recorder, key: StreamKey, bytes: &[u8]) -> Result<(), RecordError> {
+/// Refuses a packet while less is free on the disk than is to stay free.
+fn check_reserve(entities: &Entities) -> Result<(), StorageError> {
+    if !entities.totals.is_reserve_reached {
+        return Ok(());
+    }
+    Err(StorageError {
+        kind: StorageErrorKind::Full,
+        action: "write to".into(),
+        path: "the disk".to_owned(),
+        reason: "less than --min-free is left on it".to_owned(),
+    })
+}
+
+pub fn append(
+    recorder: &mut Recorder,
+    key: StreamKey,
+    bytes: Arrived<'_>,
+) -> Result<(), RecordError> {
     let file = current_file(recorder, key)?;
     if is_lost(recorder, key) {
         return Ok(());
@@ -51,7 +79,7 @@ pub fn append(recorder: &mut Recorder, key: StreamKey, bytes: &[u8]) -> Result<(
         return Ok(());
     };
     let written =
-        data_files::write(storage, file, bytes).inspect_err(|_| data_files::cut(storage, file));
+        data_files::append(storage, file, bytes).inspect_err(|_| data_files::cut(storage, file));
     note(recorder, key, written);
     Ok(())
 }
@@ -60,7 +88,7 @@ pub fn take(
     recorder: &mut Recorder,
     key: StreamKey,
     length: u64,
-    from: BorrowedFd<'_>,
+    from: ConnectionKey,
 ) -> Result<Option<u64>, RecordError> {
     let file = current_file(recorder, key)?;
     if is_lost(recorder, key) {
@@ -82,10 +110,10 @@ pub fn take(
     Ok(Some(taken.bytes))
 }
 
-/// A packet of which a part cannot be written is lost: what still comes of it is dropped.
+/// After a failed write, marks the packet as lost: the rest of its bytes is dropped.
 fn note(recorder: &mut Recorder, key: StreamKey, written: Result<(), StorageError>) {
     if let Err(error) = written {
-        report_loss(recorder, key, &error);
+        report_loss(recorder, key, &error, cause(&error));
         let stream = recorder.entities.streams.get_mut(key);
         if let Some(arriving) = stream.and_then(|stream| stream.arriving.as_mut()) {
             arriving.lost = true;
@@ -99,7 +127,7 @@ fn is_lost(recorder: &Recorder, key: StreamKey) -> bool {
     arriving.is_none_or(|arriving| arriving.lost)
 }
 
-/// The packet meets its description.
+/// Completes the packet in its file, and pairs it with its description if that has come.
 pub fn end(
     recorder: &mut Recorder,
     key: StreamKey,
@@ -107,18 +135,25 @@ pub fn end(
     padding: u32,
 ) -> Result<(), RecordError> {
     let file = current_file(recorder, key)?;
-    let place = if is_lost(recorder, key) {
+    let location = if is_lost(recorder, key) {
         None
     } else {
         complete(recorder, key, file, padding)
-            .inspect_err(|error| report_loss(recorder, key, error))
+            .inspect_err(|error| report_loss(recorder, key, error, cause(error)))
             .ok()
     };
-    match place {
-        Some(place) => {
+    match location {
+        Some(location) => {
             report_recovery(recorder, key);
+            let file = recorder.entities.trace_files.get(location.file);
+            recorder.facts.kept.push(PacketKept {
+                stream: key,
+                file: file.map_or(0, |file| file.ordinal),
+                sequence,
+                bytes: location.size,
+            });
             if has_indexes(recorder, key) {
-                pairing::packet_came(recorder, key, sequence, place)?;
+                pairing::packet_came(recorder, key, sequence, location)?;
                 pairing::give_up_before(recorder, key, sequence);
             }
         }
@@ -136,13 +171,14 @@ pub fn end(
     Ok(())
 }
 
-/// Makes what was written of a packet a part of its file, which then has an index.
+/// Makes the written bytes the next complete packet of the file. Its index file is created
+/// before, so that no packet is complete without one.
 fn complete(
     recorder: &mut Recorder,
     stream: StreamKey,
     key: TraceFileKey,
     padding: u32,
-) -> Result<PacketPlace, StorageError> {
+) -> Result<PacketLocation, StorageError> {
     let is_indexed = has_indexes(recorder, stream);
     let Recorder {
         entities, storage, ..
@@ -160,57 +196,91 @@ fn complete(
     let offset = file.size;
     let size = data_files::complete(storage, file, padding)
         .inspect_err(|_| data_files::cut(storage, file))?;
-    Ok(PacketPlace {
+    Ok(PacketLocation {
         file: key,
         offset,
         size,
+        padding,
     })
 }
 
-/// The packet may come again, or the next one.
-pub fn cut(recorder: &mut Recorder, key: StreamKey) {
+/// Discards the packet that is arriving. The producer may send it again, or the next one.
+pub fn cut(recorder: &mut Recorder, session: Option<SessionKey>, key: StreamKey, sequence: u64) {
     let Recorder {
-        entities, storage, ..
+        entities,
+        storage,
+        facts,
+        ..
     } = recorder;
     let entities = &mut **entities;
-    let Some(stream) = entities.streams.get_mut(key) else {
+    let stream = entities.streams.get_mut(key);
+    let Some(stream) = stream.filter(|stream| !stream.closed) else {
+        // The stream has not waited for it, since it was not announced.
+        facts.dropped.extend(session.map(|session| PacketDropped {
+            session,
+            stream: key,
+            cause: Cause::Torn,
+        }));
         return;
     };
-    stream.arriving = None;
-    let file = stream.current_file();
-    if let Some(file) = file.and_then(|file| entities.trace_files.get_mut(file)) {
-        data_files::cut(storage, file);
+    if let Some(arriving) = stream.arriving.take() {
+        facts.torn.push(PacketTorn {
+            stream: key,
+            sequence,
+            is_dropped: arriving.lost,
+        });
+    }
+    if let Some(file) = stream.current_file() {
+        data_files::cut(storage, &mut entities.trace_files[file]);
     }
 }
 
-/// The file that the stream writes.
+/// The file to which the stream appends.
 fn current_file(recorder: &Recorder, key: StreamKey) -> Result<TraceFileKey, RecordError> {
     let entities = &recorder.entities;
     let stream = entities.streams.get(key).filter(|stream| !stream.closed);
     let stream = stream.ok_or(RecordError::Closed)?;
-    let is_open = |file: &TraceFileKey| {
-        let file = entities.trace_files.get(*file);
-        file.is_some_and(|file| !file.finished)
-    };
+    let is_open = |file: &&Held<TraceFileKey>| !entities.trace_files[*file].finished;
     let file = stream.current_file().filter(is_open);
-    file.ok_or(RecordError::NoFile(stream.number))
+    file.map(Held::key).ok_or(RecordError::NoFile)
 }
 
 fn has_indexes(recorder: &Recorder, key: StreamKey) -> bool {
     let entities = &recorder.entities;
-    let session = entities.streams.get(key).map(|stream| stream.session);
-    let session = session.and_then(|session| entities.sessions.get(session));
-    session.is_some_and(Session::has_indexes)
+    let stream = entities.streams.get(key);
+    stream.is_some_and(|stream| entities.sessions[&stream.session].has_indexes())
 }
 
-/// A packet cannot be written. Its producer cannot be told, and the next one may
-/// find room: said once for each run of losses.
-fn report_loss(recorder: &mut Recorder, key: StreamKey, error: &StorageError) {
-    if let Some(stream) = recorder.entities.streams.get_mut(key) {
-        if stream.lost == 0 {
-            tracing::error!("stream {}: packets are being lost: {error}", stream.number);
-        }
-        stream.lost += 1;
+/// Logs that packets cannot be written, once for each run of losses. The protocol has no
+/// message for the producer, and the next packet may find room.
+fn report_loss(recorder: &mut Recorder, key: StreamKey, error: &StorageError, cause: Cause) {
+    if let Some(stream) = recorder.entities.streams.get(key)
+        && stream.lost == 0
+    {
+        let name = named::stream(&recorder.entities, stream);
+        tracing::error!("stream {name}: packets are being lost: {error}");
+    }
+    let Entities {
+        streams, totals, ..
+    } = &mut *recorder.entities;
+    let Some(stream) = streams.get_mut(key) else {
+        return;
+    };
+    stream.lost += 1;
+    totals.fail(Written::Packet);
+    recorder.facts.dropped.push(PacketDropped {
+        session: stream.session.key(),
+        stream: key,
+        cause,
+    });
+}
+
+/// Why a packet is lost that the disk did not take.
+fn cause(error: &StorageError) -> Cause {
+    match error.kind {
+        StorageErrorKind::Full => Cause::DiskFull,
+        StorageErrorKind::Bound => Cause::Bound,
+        _ => Cause::DiskFailed,
     }
 }
 
@@ -219,9 +289,9 @@ fn report_recovery(recorder: &mut Recorder, key: StreamKey) {
         && stream.lost > 0
     {
         let lost = std::mem::take(&mut stream.lost);
-        tracing::warn!(
-            "stream {}: recording again, {lost} packets were lost",
-            stream.number
-        );
+        let name = recorder.entities.streams.get(key);
+        let name = name.map(|stream| named::stream(&recorder.entities, stream));
+        let name = name.unwrap_or_default();
+        tracing::warn!("stream {name}: recording again, {lost} packets were lost");
     }
 }

@@ -1,20 +1,23 @@
-//! Pairing: the two halves of a packet, its description and its bytes, come on two
-//! connections in any order. When they have met, the packet is complete.
+//! Pairing of the two halves of a packet: its description and its bytes come on two
+//! connections in any order. With both, the packet is complete.
 
 use std::time::Duration;
 
-use baton_components::index::{Half, Index, PacketPlace};
+use baton_components::chunk::CloseCommand;
+use baton_components::hold::Links;
+use baton_components::index::{Half, Index, PacketLocation};
 use baton_components::keys::{IndexKey, SessionKey, StreamKey};
-use baton_components::limits::{COMMIT_BYTES, PENDING_INDEXES_PER_STREAM};
+use baton_components::limits::{COMMIT_BYTES, HALF_BYTES, PENDING_INDEXES_PER_STREAM};
+use baton_components::shares::Asset;
 use baton_components::stream::{Described, LastIndex, reached};
 use baton_components::wire::ctf_index::IndexRecord;
-use baton_components::wire::producer::{NONE, SendIndex};
+use baton_components::wire::producer::SendIndex;
 
-use super::{RecordError, Recorder, index_records, rotation};
+use super::{RecordError, Recorder, index_records, ring, rotation};
 use crate::entities::Entities;
-use crate::facts::{BeaconMoved, PacketComplete};
+use crate::facts::{BeaconMoved, PacketComplete, PacketDescribed, PacketGivenUp};
 
-/// Takes the description of a packet, or a live beacon.
+/// Records the description of a packet, or a live beacon.
 pub fn describe(
     recorder: &mut Recorder,
     key: StreamKey,
@@ -26,7 +29,7 @@ pub fn describe(
         return Ok(());
     };
     if stream.is_metadata() {
-        return Err(RecordError::IsMetadata(stream.number));
+        return Err(RecordError::IsMetadata);
     }
     let described = stream.described.get_or_insert(Described {
         class: description.class,
@@ -34,8 +37,8 @@ pub fn describe(
         told: None,
     });
     if description.packet_size_bits == 0 {
-        // A beacon: nothing happens in this stream before that time, unless a packet
-        // is under way.
+        // A beacon: the stream has no events before that time. It is not valid while a
+        // half waits, since that packet's events are earlier.
         if stream.pending.is_empty() {
             set_beacon(described, now, hold_back, Some(description.timestamp_end));
             recorder.facts.beacons.push(BeaconMoved(key));
@@ -43,14 +46,14 @@ pub fn describe(
         return Ok(());
     }
     set_beacon(described, now, hold_back, None);
-    let session = stream.session;
+    let session = stream.session.key();
     description_came(recorder, key, session, description)
 }
 
-/// How long viewers are not told of what comes in a stream; none: not at all.
+/// The hold-back of a stream's session; none if there is no delay.
 fn hold_back(recorder: &Recorder, key: StreamKey) -> Option<Duration> {
     let stream = recorder.entities.streams.get(key)?;
-    let session = recorder.entities.sessions.get(stream.session)?;
+    let session = &recorder.entities.sessions[&stream.session];
     Some(session.hold_back).filter(|time| !time.is_zero())
 }
 
@@ -67,7 +70,7 @@ fn set_beacon(
     described.beacon = beacon;
 }
 
-/// The description of a packet has come: its record is complete, or it waits.
+/// Pairs a description with its packet if that has come; otherwise the description waits.
 fn description_came(
     recorder: &mut Recorder,
     key: StreamKey,
@@ -75,19 +78,23 @@ fn description_came(
     description: SendIndex,
 ) -> Result<(), RecordError> {
     let sequence = description.sequence;
+    note_described(recorder, key, &description);
     match meet(recorder, key, sequence) {
-        Meeting::With(Half::Packet(place)) => {
-            complete(recorder, key, place, &description);
+        Meeting::Packet(location) => {
+            complete(recorder, key, location, &description);
             rotation::try_rotate(recorder, key)
         }
-        Meeting::With(Half::Description(_)) => twice(recorder, key, sequence, "the description"),
-        // Its bytes were paired, or lost: it would wait for ever.
+        Meeting::Description(_) => Err(RecordError::Twice {
+            sequence,
+            half: "the description",
+        }),
+        // Its bytes were paired or lost before: it would wait for ever.
         Meeting::Alone { passed: true } => {
             account(recorder, key, &description);
             rotation::try_rotate(recorder, key)
         }
         Meeting::Alone { passed: false } => {
-            wait(recorder, key, sequence, Half::Description(description))?;
+            wait(recorder, key, sequence, |_| Half::Description(description))?;
             if recorder.has_given_up(session) {
                 give_up(recorder, key);
                 rotation::try_rotate(recorder, key)?;
@@ -97,22 +104,50 @@ fn description_came(
     }
 }
 
-/// The bytes of a packet are complete in the stream's current file.
+/// Tells of a description that is another one than the last.
+fn note_described(recorder: &mut Recorder, key: StreamKey, description: &SendIndex) {
+    let Recorder {
+        entities, facts, ..
+    } = recorder;
+    let stream = entities.streams.get(key);
+    let Some(stream) = stream.filter(|it| !reached(it.last_index(), description.sequence)) else {
+        return;
+    };
+    let packet_sequence = description.packet_sequence;
+    // The stream leaves a chunk that is to be deleted: the ring buffer was emptied, too.
+    let leaves = stream.rotation.as_ref();
+    let leaves = leaves.is_some_and(|it| packet_sequence >= it.position);
+    let chunk = stream.chunk.as_ref().filter(|_| leaves);
+    let close = chunk.and_then(|chunk| entities.chunks[chunk].close);
+    facts.described.push(PacketDescribed {
+        stream: key,
+        events_discarded: description.events_discarded,
+        packet_sequence,
+        begins_anew: close == Some(CloseCommand::Delete),
+        may_be_cleared: entities.sessions[&stream.session].closing_chunk.is_some(),
+    });
+}
+
+/// Pairs a complete packet with its description if that has come; otherwise the packet
+/// waits.
 pub fn packet_came(
     recorder: &mut Recorder,
     key: StreamKey,
     sequence: u64,
-    place: PacketPlace,
+    location: PacketLocation,
 ) -> Result<(), RecordError> {
     match meet(recorder, key, sequence) {
-        Meeting::With(Half::Description(description)) => {
-            complete(recorder, key, place, &description);
+        Meeting::Description(description) => {
+            complete(recorder, key, location, &description);
             Ok(())
         }
-        Meeting::With(Half::Packet(_)) => twice(recorder, key, sequence, "the data"),
+        Meeting::Packet(_) => Err(RecordError::Twice {
+            sequence,
+            half: "the data",
+        }),
         Meeting::Alone { .. } => {
-            wait(recorder, key, sequence, Half::Packet(place))?;
-            if let Some(file) = recorder.entities.trace_files.get_mut(place.file) {
+            wait(recorder, key, sequence, |links| Half::at(location, links))?;
+            if let Some(file) = recorder.entities.trace_files.get_mut(location.file) {
                 file.awaited += 1;
             }
             Ok(())
@@ -120,60 +155,62 @@ pub fn packet_came(
     }
 }
 
-/// The bytes of a packet could not be written: its description is not waited for, or
-/// waits for nothing.
+/// Drops the description of a packet that could not be written, if it has come.
 pub fn packet_was_lost(recorder: &mut Recorder, key: StreamKey, sequence: u64) {
-    if let Meeting::With(Half::Description(description)) = meet(recorder, key, sequence) {
+    if let Meeting::Description(description) = meet(recorder, key, sequence) {
         stop_waiting(recorder, key, sequence);
         account(recorder, key, &description);
     }
 }
 
-/// The packets of a stream come in order: those before `sequence` that were described and
-/// did not come will not.
+/// Drops descriptions of packets before `sequence` that did not come: the packets of a stream
+/// come in order, so they never will.
 pub fn give_up_before(recorder: &mut Recorder, key: StreamKey, sequence: u64) {
     while let Some(description) = oldest(recorder, key)
         && description.sequence != sequence
         && reached(Some(sequence), description.sequence)
     {
-        stop_waiting(recorder, key, description.sequence);
-        account(recorder, key, &description);
+        give_up_one(recorder, key, &description);
     }
 }
 
-/// No packet that was described will come.
+/// Drops all descriptions that wait: no more packets come.
 pub fn give_up(recorder: &mut Recorder, key: StreamKey) {
     let Some(stream) = recorder.entities.streams.get(key) else {
         return;
     };
     let halves = stream.pending.iter();
     let descriptions: Vec<SendIndex> = halves
-        .filter_map(
-            |(_, index)| match recorder.entities.indexes.get(*index)?.half {
-                Half::Description(description) => Some(description),
-                Half::Packet(_) => None,
-            },
-        )
+        .filter_map(|(_, index)| recorder.entities.indexes.get(*index)?.half.description())
         .collect();
     for description in descriptions {
-        stop_waiting(recorder, key, description.sequence);
-        account(recorder, key, &description);
+        give_up_one(recorder, key, &description);
     }
 }
 
-/// The half that waits for longest, if it is a description.
+fn give_up_one(recorder: &mut Recorder, key: StreamKey, description: &SendIndex) {
+    let sequence = description.sequence;
+    stop_waiting(recorder, key, sequence);
+    account(recorder, key, description);
+    let given_up = PacketGivenUp {
+        stream: key,
+        sequence,
+    };
+    recorder.facts.given_up.push(given_up);
+}
+
+/// The half with the lowest sequence number, if it is a description.
 fn oldest(recorder: &Recorder, key: StreamKey) -> Option<SendIndex> {
     let (_, index) = recorder.entities.streams.get(key)?.pending.front()?;
-    match recorder.entities.indexes.get(*index)?.half {
-        Half::Description(description) => Some(description),
-        Half::Packet(_) => None,
-    }
+    recorder.entities.indexes.get(*index)?.half.description()
 }
 
 /// The result of looking for the other half of a packet.
 enum Meeting {
-    With(Half),
-    /// No half waits. `passed`: the packet's bytes have come before.
+    Packet(PacketLocation),
+    Description(SendIndex),
+    /// The other half is not there. `passed`: a packet of this or a later number has come,
+    /// so this one never will.
     Alone {
         passed: bool,
     },
@@ -187,30 +224,17 @@ fn meet(recorder: &Recorder, key: StreamKey, sequence: u64) -> Meeting {
         .find_pending(sequence)
         .ok()
         .map(|at| stream.pending[at].1);
-    match waiting.and_then(|index| recorder.entities.indexes.get(index)) {
-        Some(index) => Meeting::With(index.half),
-        None => Meeting::Alone {
+    let half = waiting.and_then(|index| recorder.entities.indexes.get(index));
+    let half = half.map(|index| &index.half);
+    if let Some(location) = half.and_then(Half::location) {
+        Meeting::Packet(location)
+    } else if let Some(description) = half.and_then(Half::description) {
+        Meeting::Description(description)
+    } else {
+        Meeting::Alone {
             passed: reached(stream.last_data, sequence),
-        },
+        }
     }
-}
-
-fn twice(
-    recorder: &Recorder,
-    key: StreamKey,
-    sequence: u64,
-    half: &'static str,
-) -> Result<(), RecordError> {
-    let stream = recorder
-        .entities
-        .streams
-        .get(key)
-        .map_or(NONE, |stream| stream.number);
-    Err(RecordError::Twice {
-        stream,
-        sequence,
-        half,
-    })
 }
 
 /// Keeps a half until the other comes.
@@ -218,15 +242,22 @@ fn wait(
     recorder: &mut Recorder,
     key: StreamKey,
     sequence: u64,
-    half: Half,
+    half: impl FnOnce(&Links) -> Half,
 ) -> Result<(), RecordError> {
     let Some(stream) = recorder.entities.streams.get(key) else {
         return Ok(());
     };
     if stream.pending.len() >= PENDING_INDEXES_PER_STREAM {
-        return Err(RecordError::TooManyPending(stream.number));
+        return Err(RecordError::TooManyPending);
     }
-    let index = recorder.entities.insert(Index { stream: key, half });
+    let address = recorder.entities.sessions[&stream.session].address;
+    let shares = &mut recorder.entities.shares;
+    shares.check(address, Asset::Memory, HALF_BYTES)?;
+    shares.add(address, Asset::Memory, HALF_BYTES);
+    let index = recorder.entities.insert(|links| Index {
+        stream: links.hold(key),
+        half: half(links),
+    });
     if let Some(stream) = recorder.entities.streams.get_mut(key)
         && let Err(at) = stream.find_pending(sequence)
     {
@@ -235,13 +266,18 @@ fn wait(
     Ok(())
 }
 
-/// Both halves are there: the record goes to the index of the file that the bytes
-/// are in, and is written with those that follow soon.
-fn complete(recorder: &mut Recorder, key: StreamKey, place: PacketPlace, description: &SendIndex) {
+/// Both halves are there: queues the index record for the file that has the bytes. It is
+/// written by the next group commit, or now if many records are queued.
+fn complete(
+    recorder: &mut Recorder,
+    key: StreamKey,
+    location: PacketLocation,
+    description: &SendIndex,
+) {
     stop_waiting(recorder, key, description.sequence);
     account(recorder, key, description);
     let record = IndexRecord {
-        offset_bytes: place.offset,
+        offset_bytes: location.offset,
         packet_size_bits: description.packet_size_bits,
         content_size_bits: description.content_size_bits,
         timestamp_begin: description.timestamp_begin,
@@ -252,11 +288,11 @@ fn complete(recorder: &mut Recorder, key: StreamKey, place: PacketPlace, descrip
         packet_sequence: description.packet_sequence,
     };
     let hold_back = hold_back(recorder, key);
-    let Some(file) = recorder.entities.trace_files.get_mut(place.file) else {
+    let Some(file) = recorder.entities.trace_files.get_mut(location.file) else {
         return;
     };
     if !file.has_unwritten() {
-        recorder.agenda.indexed.push(place.file);
+        recorder.agenda.indexed.push(location.file);
         recorder.agenda.expect_commit(recorder.now.monotonic);
     }
     let waiting = index_records::add(file, &record);
@@ -267,10 +303,11 @@ fn complete(recorder: &mut Recorder, key: StreamKey, place: PacketPlace, descrip
         // If this fails, `commit` says so and tries again.
         let _ = index_records::flush(&mut recorder.storage, file);
     }
+    ring::note_complete(&mut recorder.entities, key, location.file, description);
     recorder.facts.packets.push(PacketComplete(key));
 }
 
-/// The half of a packet that waits has met the other, or never will.
+/// Frees a half that was paired, or never will be.
 fn stop_waiting(recorder: &mut Recorder, key: StreamKey, sequence: u64) {
     let Recorder { entities, .. } = recorder;
     let Some(stream) = entities.streams.get_mut(key) else {
@@ -282,7 +319,8 @@ fn stop_waiting(recorder: &mut Recorder, key: StreamKey, sequence: u64) {
     }
 }
 
-/// The packet is done with: rotations and questions about pending data count on it.
+/// Advances the stream's last index, from which rotations and questions about pending data
+/// see that a packet is done.
 fn account(recorder: &mut Recorder, key: StreamKey, description: &SendIndex) {
     if let Some(stream) = recorder.entities.streams.get_mut(key)
         && !reached(stream.last_index(), description.sequence)
@@ -294,15 +332,13 @@ fn account(recorder: &mut Recorder, key: StreamKey, description: &SendIndex) {
     }
 }
 
-/// A half does not wait any more: its file may be complete now.
+/// Ends the wait of a half: its file does not await a description for it any more.
 pub fn end_half(entities: &mut Entities, key: IndexKey) {
-    if let Some(Index {
-        half: Half::Packet(place),
-        ..
-    }) = entities.indexes.get(key)
-        && let Some(file) = entities.trace_files.get_mut(place.file)
-    {
-        file.awaited -= 1;
+    let half = entities.indexes.get(key).map(|index| &index.half);
+    if let Some(Half::Packet { file, .. }) = half {
+        entities.trace_files[file].awaited -= 1;
+        let file = file.key();
+        ring::note_awaited(entities, file);
     }
     entities.disown::<Index>(key);
 }

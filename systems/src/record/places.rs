@@ -1,8 +1,8 @@
-//! Places: which directory a session gets, and how it becomes its own.
+//! Places: a session claims its directory.
 //!
-//! Nothing is written, removed or renamed that the session did not make itself. That
-//! begins here: a directory of a session is made newly, and does not lie in another's.
-//! Directories on the way to it, such as those of a host, are nobody's.
+//! A session writes, removes and renames only files that it created. So its directory must
+//! be new, and not inside another session's. Parent directories, such as that of a host,
+//! have no owner.
 
 use baton_components::chunk;
 use baton_components::directory::Directory;
@@ -10,44 +10,63 @@ use baton_components::path::{NAME_BYTES_MAX, RelativePath, shortened};
 use baton_components::places::Owner;
 use baton_components::session::Session;
 
-use crate::ports::{StorageError, StoragePort};
+use crate::ports::{StorageError, StorageErrorKind, StoragePort};
 
-/// Takes a directory for a session, and makes it if its owner has not done so yet. Where
-/// something is in the way that name gets the first number that is free.
+/// Claims a directory for a session, and makes it if its owner has not made it yet. A name
+/// that exists gets a number that is free.
 pub fn occupy(
     directory: &mut Directory,
     storage: &mut StoragePort,
     wanted: &RelativePath,
     owner: Owner,
 ) -> Result<RelativePath, StorageError> {
-    let mut path = RelativePath::root();
-    let mut names = wanted.components().peekable();
-    while let Some(name) = names.next() {
-        let is_last = names.peek().is_none();
-        path = first_number(&path, name, |path| match directory.places.owner(path) {
-            Some(known) if is_last && *known == owner => {
-                storage.create_directory(path).map(|()| true)
-            }
-            Some(_) => Ok(false),
-            // Its owner's own place may look like a recording from above.
-            None if !is_last => {
-                Ok(!is_recording(storage, path)? || directory.places.has_below(path, &owner))
-            }
-            None if directory.places.is_above_some(path) => Ok(false),
-            None => storage.claim_directory(path),
-        })?;
-    }
+    let path = match directory.places.of(&owner, wanted).cloned() {
+        Some(own) => {
+            storage.create_directory(&own)?;
+            own
+        }
+        None => find_free(directory, storage, wanted, &owner)?,
+    };
     if path != *wanted {
-        tracing::warn!("{wanted} is another session's: writing to {path} instead");
+        tracing::warn!("{wanted} belongs to another session: writing to {path} instead");
     }
-    directory.places.enter(&path, owner);
+    directory.places.enter(wanted, &path, owner);
     storage.begin_recording(&path);
     Ok(path)
 }
 
+fn find_free(
+    directory: &Directory,
+    storage: &mut StoragePort,
+    wanted: &RelativePath,
+    owner: &Owner,
+) -> Result<RelativePath, StorageError> {
+    let places = &directory.places;
+    let mut path = RelativePath::root();
+    let mut names = wanted.components().peekable();
+    while let Some(name) = names.next() {
+        path = if names.peek().is_some() {
+            // Its owner's own place may look like a recording from above.
+            first_free(&path, name, |path, _| {
+                let is_free = places.owner(path).is_none()
+                    && (!is_recording(storage, path)? || places.has_below(path, owner));
+                Ok(is_free)
+            })?
+        } else {
+            first_free(&path, name, |path, take| match places.owner(path) {
+                Some(known) if known == owner => storage.create_directory(path).map(|()| true),
+                Some(_) => Ok(false),
+                None if places.is_above_some(path) => Ok(false),
+                None => claim_or_look(storage, path, take),
+            })?
+        };
+    }
+    Ok(path)
+}
+
 /// Takes a directory for a trace of a producer before 2.11, which names the whole path:
-/// `HOST/SESSION-TIME/ust/…`. What stands before `ust` or `kernel` is shared by sessions
-/// of the same name and host that live at the same time.
+/// `HOST/SESSION-TIME/ust/…`. Sessions of the same name and host that live at the same time
+/// share the directories above `ust` or `kernel`.
 pub fn occupy_trace(
     directory: &mut Directory,
     storage: &mut StoragePort,
@@ -76,7 +95,7 @@ pub fn occupy_trace(
         }
         if is_place && session.places.insert(path.clone()) {
             let owner = if is_home { namesakes } else { own };
-            directory.places.enter(&path, owner);
+            directory.places.enter(&path, &path, owner);
             storage.begin_recording(&path);
         }
     }
@@ -104,20 +123,23 @@ pub fn make_own(storage: &mut StoragePort, path: &RelativePath) -> Result<(), St
 
 fn foreign(path: &RelativePath) -> StorageError {
     StorageError {
-        action: "make directory",
+        kind: StorageErrorKind::InTheWay,
+        action: "make directory".into(),
         path: path.to_string(),
         reason: "it is another's, and nothing is added to it".to_owned(),
     }
 }
 
-/// Makes a directory of a session's in another of its own: of that name, or with the
-/// first number that is free.
+/// Makes a directory of a session's in another of its own: of that name, or with a number
+/// that is free.
 pub fn claim(
     storage: &mut StoragePort,
     directory: &RelativePath,
     name: &[u8],
 ) -> Result<RelativePath, StorageError> {
-    first_number(directory, name, |path| storage.claim_directory(path))
+    first_free(directory, name, |path, take| {
+        claim_or_look(storage, path, take)
+    })
 }
 
 /// `directory/name`, or `directory/name-2` and so on if that is taken.
@@ -126,25 +148,71 @@ pub fn free_name(
     directory: &RelativePath,
     name: &[u8],
 ) -> Result<RelativePath, StorageError> {
-    first_number(directory, name, |path| Ok(!storage.exists(path)?))
+    first_free(directory, name, |path, _| Ok(!storage.exists(path)?))
 }
 
-fn first_number(
+/// Whether a directory was free, and is made now; or is only looked at.
+fn claim_or_look(
+    storage: &mut StoragePort,
+    path: &RelativePath,
+    take: Take,
+) -> Result<bool, StorageError> {
+    match take {
+        Take::Now => storage.claim_directory(path),
+        Take::Not => Ok(!storage.exists(path)?),
+    }
+}
+
+/// Whether a name that is free is to be taken with the question.
+#[derive(Clone, Copy)]
+enum Take {
+    Now,
+    Not,
+}
+
+/// The name, or the name with a number that is free after one that is not.
+fn first_free(
     directory: &RelativePath,
     name: &[u8],
-    mut is_free: impl FnMut(&RelativePath) -> Result<bool, StorageError>,
+    mut is_free: impl FnMut(&RelativePath, Take) -> Result<bool, StorageError>,
 ) -> Result<RelativePath, StorageError> {
     let mut number = 1;
     loop {
         let path = numbered(directory, name, number);
-        if is_free(&path)? {
+        if is_free(&path, Take::Now)? {
             return Ok(path);
         }
-        number += 1;
+        number = free_after(number, |number| {
+            is_free(&numbered(directory, name, number), Take::Not)
+        })?;
     }
 }
 
-fn numbered(directory: &RelativePath, name: &[u8], number: u32) -> RelativePath {
+/// A free number after one that is taken. Where they are taken without a gap it is the
+/// first: the steps double until one is free, and then halve, so of many numbers few are
+/// asked about.
+pub fn free_after<E>(
+    taken: u64,
+    mut is_free: impl FnMut(u64) -> Result<bool, E>,
+) -> Result<u64, E> {
+    let (mut taken, mut step) = (taken, 1);
+    while !is_free(taken + step)? {
+        taken += step;
+        step *= 2;
+    }
+    while step > 1 {
+        let half = step / 2;
+        if is_free(taken + half)? {
+            step = half;
+        } else {
+            taken += half;
+            step -= half;
+        }
+    }
+    Ok(taken + 1)
+}
+
+fn numbered(directory: &RelativePath, name: &[u8], number: u64) -> RelativePath {
     let path = match number {
         1 => directory.child(name),
         number => {
@@ -156,9 +224,10 @@ fn numbered(directory: &RelativePath, name: &[u8], number: u32) -> RelativePath 
     path.expect("law: the names of paths, and of chunks, were checked or made here")
 }
 
-/// Whether somebody recorded in that directory, perhaps in another life of the relay:
-/// it is that of a trace, of a session, or of its archives. A host's directory, or that of
-/// a session's name, may have very many names; neither chunks are in it, nor is it listed.
+/// Whether a session was recorded in that directory, perhaps by an earlier relay: it is the
+/// directory of a trace, of a session, or of its archives. The directory of a host, or of a
+/// session's name, may have very many names; it has no chunks, and it is not listed in
+/// full.
 fn is_recording(storage: &mut StoragePort, directory: &RelativePath) -> Result<bool, StorageError> {
     let below = |name: &[u8]| numbered(directory, name, 1);
     let is_session = directory.components().nth(1).is_some();
@@ -186,12 +255,27 @@ const METADATA: &[u8] = b"metadata";
 
 const USER_SPACE: &[u8] = b"ust";
 const KERNEL: &[u8] = b"kernel";
-/// Where the paths of streams begin, in the directory of their session.
+/// First names of the paths of streams, in the directory of their session.
 const DOMAINS: [&[u8]; 2] = [USER_SPACE, KERNEL];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_numbers_few_are_asked_about() {
+        for taken in [1, 2, 3, 4, 7, 8, 100, 100_000] {
+            let mut asked = 0;
+            let free = free_after(1, |number| {
+                asked += 1;
+                Ok::<_, ()>(number > taken)
+            });
+            assert_eq!(free, Ok(taken + 1));
+            assert!(asked <= 2 * taken.ilog2() + 2, "{asked} for {taken}");
+        }
+        // A gap is as good as the end.
+        assert_eq!(free_after(1, |number| Ok::<_, ()>(number != 2)), Ok(3));
+    }
 
     #[test]
     fn the_home_of_a_trace_stands_before_its_domain() {

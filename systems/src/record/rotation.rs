@@ -1,57 +1,69 @@
-//! Rotation: a stream moves on to another chunk, or to none.
+//! Rotation: a stream moves to another chunk, or to none.
 //!
 //! A data stream moves when the last packet of its old chunk has its index. By then
 //! the data connection may have brought packets of the new chunk, which stand in the
-//! old file: they are *excess*, and move with the stream.
+//! old file: they are *excess*, and move with the stream. Their padding does not: it is made
+//! anew, as a hole.
 
-use baton_components::index::{Half, Index, PacketPlace};
+use std::ops::Range;
+
+use baton_components::hold::Held;
+use baton_components::index::{Half, Index, PacketLocation};
 use baton_components::keys::{ChunkKey, IndexKey, StreamKey, TraceFileKey};
-use baton_components::limits::COPY_SLICE_BYTES;
 use baton_components::stream::{Rotation, Stream};
 
 use super::{RecordError, Recorder, data_files, index_records, ring};
+use crate::entities::Entities;
 
-/// Moves the stream to its new chunk if the time has come.
+/// Moves the stream to its new chunk if it is due to rotate.
 pub fn try_rotate(recorder: &mut Recorder, key: StreamKey) -> Result<(), RecordError> {
     let Some(stream) = recorder.entities.streams.get(key) else {
+        // The stream is gone, and has left its chunk.
         return Ok(());
     };
-    let Some(rotation) = stream.rotation.as_deref().copied().filter(|rotation| {
-        is_due(stream, rotation.position) || recorder.has_given_up(stream.session)
+    let Some(rotation) = stream.rotation.as_deref().filter(|rotation| {
+        is_due(stream, rotation.position) || recorder.entities.sessions[&stream.session].given_up
     }) else {
+        // No rotation is due, or the last packet before it has not come.
         return Ok(());
     };
     let excess = excess(recorder, stream);
     if rotation.target.is_none() && !excess.is_empty() {
-        return Err(RecordError::WouldLose(stream.number));
+        return Err(RecordError::WouldLose);
     }
-    move_to(recorder, key, rotation.target, &excess)
+    go(recorder, key, &excess)
 }
 
-/// The stream is to move to another chunk, or to none, before the packet `position`.
+/// Requests the move of a stream to another chunk, or to none, before the packet `position`.
 pub fn rotate(
     recorder: &mut Recorder,
     key: StreamKey,
     target: Option<ChunkKey>,
     position: u64,
 ) -> Result<(), RecordError> {
-    let Some(stream) = recorder.entities.streams.get(key) else {
-        return Ok(());
-    };
+    let stream = recorder.entities.streams.get(key);
+    let stream = stream.ok_or(RecordError::Closed)?;
     if stream.rotation.is_some() {
-        return Err(RecordError::Rotating(stream.number));
+        return Err(RecordError::Rotating);
     }
-    if stream.chunk == target {
+    if stream.chunk.as_ref().map(Held::key) == target {
         // It was added after that chunk was opened: it is there.
         return Ok(());
     }
-    if stream.is_metadata() {
-        // Metadata has no packets to wait for: all of it comes again.
-        return move_to(recorder, key, target, &[]);
+    // Metadata has no packets to wait for: all of it comes again.
+    let position = if stream.is_metadata() { 0 } else { position };
+    let entities = &mut recorder.entities;
+    let rotation = |target| Some(Box::new(Rotation { target, position }));
+    match target {
+        Some(target) => entities.link(key, target, |stream: &mut Stream, target| {
+            stream.rotation = rotation(Some(target));
+        }),
+        None => {
+            if let Some(stream) = entities.streams.get_mut(key) {
+                stream.rotation = rotation(None);
+            }
+        }
     }
-    recorder.entities.relink(key, |stream: &mut Stream| {
-        stream.rotation = Some(Box::new(Rotation { target, position }));
-    });
     try_rotate(recorder, key)
 }
 
@@ -66,7 +78,7 @@ fn is_due(stream: &Stream, position: u64) -> bool {
 
 /// The complete packets after the last one with an index, in the order in which they
 /// came.
-fn excess(recorder: &Recorder, stream: &Stream) -> Vec<(IndexKey, PacketPlace)> {
+fn excess(recorder: &Recorder, stream: &Stream) -> Vec<(IndexKey, PacketLocation)> {
     let pivot = stream.last_index();
     let is_after =
         |sequence: u64| pivot.is_none_or(|pivot| sequence.wrapping_sub(pivot).cast_signed() > 0);
@@ -74,99 +86,124 @@ fn excess(recorder: &Recorder, stream: &Stream) -> Vec<(IndexKey, PacketPlace)> 
         .pending
         .iter()
         .filter(|(sequence, _)| is_after(*sequence))
-        .filter_map(|(_, key)| match recorder.entities.indexes.get(*key)?.half {
-            Half::Packet(place) => Some((*key, place)),
-            Half::Description(_) => None,
+        .filter_map(|(_, key)| {
+            let location = recorder.entities.indexes.get(*key)?.half.location()?;
+            Some((*key, location))
         })
         .collect()
 }
 
-/// The stream leaves its chunk, with its excess packets and the part of a packet
-/// that has come.
-fn move_to(
+/// Moves a stream to the target of its rotation, with its excess packets and the part of a
+/// packet that has come.
+fn go(
     recorder: &mut Recorder,
     key: StreamKey,
-    target: Option<ChunkKey>,
-    excess: &[(IndexKey, PacketPlace)],
+    excess: &[(IndexKey, PacketLocation)],
 ) -> Result<(), RecordError> {
-    let Some(stream) = recorder.entities.streams.get(key) else {
-        return Ok(());
-    };
-    let old = files_left(recorder, stream, excess);
-    let torn = stream.current_file().and_then(|key| {
-        let file = recorder.entities.trace_files.get(key)?;
-        Some((key, file.size, file.written)).filter(|_| !file.finished)
+    let stream = recorder.entities.streams.get(key);
+    let stream = stream.ok_or(RecordError::Closed)?;
+    let torn = stream.current_file().and_then(|held| {
+        let file = &recorder.entities.trace_files[held];
+        Some((held.key(), file.size..file.written)).filter(|_| !file.finished)
     });
-    recorder.entities.relink(key, |stream: &mut Stream| {
-        stream.chunk = target;
-        stream.rotation = None;
+    let left = files_left(&mut recorder.entities, key, excess);
+    recorder.entities.unlink(key, |stream: &mut Stream| {
+        let rotation = stream.rotation.take();
+        let target = rotation.and_then(|rotation| rotation.target);
+        stream.namesake = 1;
         if let Some(limit) = &mut stream.limit {
             limit.file_number = 0;
         }
-        stream.files = old.iter().copied().collect();
         if target.is_some() {
             stream.chunk_ordinal = stream.next_ordinal;
         }
+        std::mem::replace(&mut stream.chunk, target)
     });
-    data_files::begin(&mut recorder.entities, &mut recorder.storage, key)?;
-    for (index, place) in excess {
-        let moved = copy_packet(recorder, key, *place)?;
-        repoint(recorder, *index, *place, moved);
+    let moved = move_excess(recorder, key, excess, torn);
+    // Nothing reads the old files any more: they end with the packets that stay.
+    for file in &left {
+        ring::finish(&mut recorder.entities, &mut recorder.storage, *file);
     }
-    if let Some((file, from, to)) = torn.filter(|_| target.is_some()) {
-        let stream = recorder.entities.streams.get(key);
-        if let Some(arriving) = stream.and_then(|stream| stream.arriving) {
+    ring::forget_passed(&mut recorder.entities, key);
+    moved
+}
+
+/// Moves complete packets, and the part of one that has come, to the stream's new chunk.
+fn move_excess(
+    recorder: &mut Recorder,
+    key: StreamKey,
+    excess: &[(IndexKey, PacketLocation)],
+    torn: Option<(TraceFileKey, Range<u64>)>,
+) -> Result<(), RecordError> {
+    data_files::begin(&mut recorder.entities, &mut recorder.storage, key)?;
+    for (index, location) in excess {
+        let moved = move_packet(recorder, key, *location)?;
+        repoint(recorder, *index, *location, moved);
+    }
+    let stream = recorder.entities.streams.get(key);
+    let stream = stream.ok_or(RecordError::Closed)?;
+    if let Some((file, range)) = torn.filter(|_| stream.chunk.is_some()) {
+        if let Some(arriving) = stream.arriving {
             let Recorder {
                 entities, storage, ..
             } = &mut *recorder;
             ring::make_room(entities, storage, key, u64::from(arriving.size))?;
         }
-        copy_to_current(recorder, key, file, from, to)?;
+        move_to_current(recorder, key, file, range)?;
     }
-    for (_, place) in excess {
-        if let Some(file) = recorder.entities.trace_files.get_mut(place.file) {
-            file.size = file.size.min(place.offset);
+    for (_, location) in excess {
+        if let Some(file) = recorder.entities.trace_files.get_mut(location.file) {
+            file.size = file.size.min(location.offset);
         }
     }
-    // Nothing reads the old files any more: they end with the packets that stay.
-    for file in &old {
-        ring::finish(&mut recorder.entities, &mut recorder.storage, *file);
-    }
-    ring::forget_passed(&mut recorder.entities, key);
     Ok(())
 }
 
-/// The files that a stream leaves behind, oldest first: those of the packets that
-/// move may not be among the stream's own any more.
+/// The files that end with a rotation, of the packets that move and of the one that is
+/// arriving. They may not be among the stream's own any more, and are again until they have
+/// ended.
 fn files_left(
-    recorder: &Recorder,
-    stream: &Stream,
-    excess: &[(IndexKey, PacketPlace)],
+    entities: &mut Entities,
+    key: StreamKey,
+    excess: &[(IndexKey, PacketLocation)],
 ) -> Vec<TraceFileKey> {
-    let moving = excess.iter().map(|(_, place)| place.file);
-    let mut files: Vec<TraceFileKey> = stream.files.iter().copied().chain(moving).collect();
-    files.sort_by_key(|file| {
-        let file = recorder.entities.trace_files.get(*file);
-        file.map(|file| file.ordinal)
-    });
-    files.dedup();
-    files
+    let stream = entities.streams.get(key);
+    let current = stream.and_then(Stream::current_file).map(Held::key);
+    let mut left: Vec<TraceFileKey> = excess.iter().map(|(_, location)| location.file).collect();
+    left.extend(current);
+    left.dedup();
+    for file in &left {
+        let (Some(stream), Some(record)) =
+            (entities.streams.get(key), entities.trace_files.get(*file))
+        else {
+            continue;
+        };
+        let is_before =
+            |other: &Held<TraceFileKey>| entities.trace_files[other].ordinal < record.ordinal;
+        let at = stream.files.partition_point(is_before);
+        if stream.files.get(at).is_none_or(|there| *there != *file) {
+            entities.link(key, *file, |stream: &mut Stream, file| {
+                stream.files.insert(at, file);
+            });
+        }
+    }
+    left
 }
 
 /// Lays a complete packet out again in the stream's new chunk; gives its new place.
-fn copy_packet(
+fn move_packet(
     recorder: &mut Recorder,
     key: StreamKey,
-    place: PacketPlace,
-) -> Result<PacketPlace, RecordError> {
+    location: PacketLocation,
+) -> Result<PacketLocation, RecordError> {
     ring::make_room(
         &mut recorder.entities,
         &mut recorder.storage,
         key,
-        place.size,
+        location.size,
     )?;
-    let end = place.offset + place.size;
-    let file = copy_to_current(recorder, key, place.file, place.offset, end)?;
+    let range = location.offset..location.offset + location.size - u64::from(location.padding);
+    let file = move_to_current(recorder, key, location.file, range)?;
     let Recorder {
         entities, storage, ..
     } = &mut *recorder;
@@ -176,52 +213,48 @@ fn copy_packet(
         .get_mut(file)
         .expect("law of holds: a stream holds the file that it writes");
     let offset = new.size;
-    data_files::complete(storage, new, 0)?;
-    Ok(PacketPlace {
+    data_files::complete(storage, new, location.padding)?;
+    Ok(PacketLocation {
         file,
         offset,
-        size: place.size,
+        ..location
     })
 }
 
-/// A packet stands elsewhere: its description is awaited for that file.
-fn repoint(recorder: &mut Recorder, index: IndexKey, from: PacketPlace, to: PacketPlace) {
+/// Updates the location of a moved packet whose description has not come.
+fn repoint(recorder: &mut Recorder, index: IndexKey, from: PacketLocation, to: PacketLocation) {
     let entities = &mut recorder.entities;
     if let Some(file) = entities.trace_files.get_mut(from.file) {
         file.awaited -= 1;
     }
+    ring::note_awaited(entities, from.file);
     if let Some(file) = entities.trace_files.get_mut(to.file) {
         file.awaited += 1;
     }
-    entities.relink(index, |index: &mut Index| index.half = Half::Packet(to));
+    entities.relink(index, |index: &mut Index, links| {
+        index.half = Half::at(to, links);
+    });
 }
 
-/// Copies a range of a file to the end of the stream's current one, which it gives.
-fn copy_to_current(
+/// Moves a range of a file to the end of the stream's current one, which it gives.
+fn move_to_current(
     recorder: &mut Recorder,
     key: StreamKey,
     from: TraceFileKey,
-    start: u64,
-    end: u64,
+    range: Range<u64>,
 ) -> Result<TraceFileKey, RecordError> {
     let Recorder {
         entities, storage, ..
     } = recorder;
-    let source = entities.trace_files.get(from).map(|file| file.data);
+    let source = entities.trace_files.get(from).map(|file| file.data.key());
     let source = source.expect("law of holds: a stream and its packets hold their files");
-    let to = entities.streams.get(key).and_then(Stream::current_file);
+    let Entities {
+        streams,
+        trace_files,
+        ..
+    } = &mut **entities;
+    let to = streams.get(key).and_then(Stream::current_file);
     let to = to.expect("law: a stream with a chunk has a current file");
-    let file = entities
-        .trace_files
-        .get_mut(to)
-        .expect("law of holds: a stream holds the file that it writes");
-    let mut slice = vec![0; COPY_SLICE_BYTES.min(end - start) as usize];
-    let mut at = start;
-    while at < end {
-        let size = slice.len().min((end - at) as usize);
-        storage.read(source, at, &mut slice[..size])?;
-        data_files::write(storage, file, &slice[..size])?;
-        at += size as u64;
-    }
-    Ok(to)
+    data_files::move_in(storage, &mut trace_files[to], source, range)?;
+    Ok(to.key())
 }

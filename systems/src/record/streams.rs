@@ -1,10 +1,12 @@
-//! Streams: how they begin.
+//! Creation and publication of streams.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use baton_components::keys::{ChunkKey, SessionKey, StreamKey, TraceKey};
 use baton_components::path::RelativePath;
-use baton_components::stream::{FileLimit, Kind, Stream, TraceFiles};
+use baton_components::shares::Asset;
+use baton_components::stream::{FileLimit, Stream, StreamKind, TraceFiles};
+use baton_components::tally::StreamTally;
 use baton_components::trace::Trace;
 use smallvec::SmallVec;
 
@@ -13,24 +15,30 @@ use super::{RecordError, Recorder, data_files, places};
 /// A stream that is to be recorded.
 #[derive(Debug)]
 pub struct NewStream {
-    /// Its id for producers: no open stream has it.
+    /// Its id for producers, which no open stream has.
     pub handle: u64,
     pub viewer_id: u64,
     /// The directory of its trace, below that of its session's chunk.
     pub path: RelativePath,
     pub channel: SmallVec<[u8; 16]>,
-    pub kind: Kind,
+    pub kind: StreamKind,
     pub limit: Option<Box<FileLimit>>,
 }
 
+// Long because: a stream has many fields, and each begins here.
 pub fn begin(
     recorder: &mut Recorder,
     own: SessionKey,
     new: NewStream,
 ) -> Result<StreamKey, RecordError> {
     let session = recorder.entities.sessions.get(own);
-    let chunk = session.and_then(|session| session.chunk);
-    let chunk = chunk.ok_or(RecordError::NoChunk)?;
+    let session = session.ok_or(RecordError::NoChunk)?;
+    let chunk = session.chunk.as_ref().ok_or(RecordError::NoChunk)?.key();
+    let (address, count) = (session.address, session.open_streams.len());
+    if count as u64 >= recorder.entities.shares.limit(Asset::StreamsOfSession) {
+        return Err(RecordError::TooManyStreams(count));
+    }
+    recorder.entities.shares.check(address, Asset::Streams, 1)?;
     occupy(recorder, own, chunk, &new.path)?;
     let trace = find_or_make_trace(recorder, own, new.path);
     let Recorder {
@@ -40,19 +48,22 @@ pub fn begin(
         ..
     } = recorder;
     let handle = new.handle;
-    let key = entities.insert(Stream {
-        number: directory.stream_numbers.draw(),
+    let number = directory.stream_numbers.draw();
+    let key = entities.insert(|links| Stream {
+        number,
         handle,
         viewer_id: new.viewer_id,
-        trace,
-        session: own,
+        trace: links.hold(trace),
+        session: links.hold(own),
         channel: new.channel,
         kind: new.kind,
-        chunk: Some(chunk),
+        chunk: Some(links.hold(chunk)),
         rotation: None,
         files: TraceFiles::new(),
         limit: new.limit,
+        awaited_files: 0,
         next_ordinal: 0,
+        namesake: 1,
         chunk_ordinal: 0,
         last_data: None,
         last_index: None,
@@ -60,25 +71,28 @@ pub fn begin(
         pending: VecDeque::new(),
         described: None,
         lost: 0,
+        tally: StreamTally::default(),
         published: false,
         unheard: false,
         closing: None,
         closed: false,
         checked_round: 0,
-        viewers: Vec::new(),
+        viewers: BTreeSet::new(),
     });
+    entities.shares.add(address, Asset::Streams, 1);
     // The stream has its trace now.
     entities.disown::<Trace>(trace);
     if let Some(session) = entities.sessions.get_mut(own) {
         session.stream_count += 1;
+        session.streams_added += 1;
     }
     if let Err(error) = data_files::begin(entities, storage, key) {
         entities.disown::<Stream>(key);
         return Err(error.into());
     }
     if let Some(session) = entities.sessions.get_mut(own) {
-        session.open_streams.push_back(key);
-        session.unpublished.push(key);
+        session.open_streams.insert(number, key);
+        session.unpublished.insert(number, key);
         session.unchecked += 1;
     }
     directory.streams.insert(handle, key);
@@ -105,6 +119,7 @@ fn occupy(
         entities.sessions.get_mut(own),
         entities.chunks.get_mut(chunk),
     ) else {
+        // `begin` has found both; without them there is nothing to occupy.
         return Ok(());
     };
     if chunk.id.is_some() || chunk.directories.contains(trace) {
@@ -123,13 +138,12 @@ fn find_or_make_trace(recorder: &mut Recorder, own: SessionKey, path: RelativePa
         return trace;
     }
     let id = recorder.directory.trace_ids.draw();
-    let trace = Trace {
+    let trace = recorder.entities.insert(|links| Trace {
         id,
-        session: own,
+        session: links.hold(own),
         path: name.1.clone(),
         waiting: None,
-    };
-    let trace = recorder.entities.insert(trace);
+    });
     recorder.directory.traces.insert(name, trace);
     trace
 }

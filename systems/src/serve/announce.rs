@@ -1,4 +1,4 @@
-//! Which streams a viewer is told of, and when.
+//! Announcing streams to viewers.
 //!
 //! Rules that clients depend on:
 //! - a trace's metadata stream and its first data streams come in one reply; either
@@ -8,14 +8,26 @@
 //!   it away with the last data stream;
 //! - a stream that was published is announced although it has closed since.
 
-use baton_components::keys::{SessionKey, StreamKey, TraceKey, ViewerSessionKey, ViewerStreamKey};
+use baton_components::arena::Arena;
+use baton_components::hold::Held;
+use baton_components::keys::{
+    ConnectionKey, SessionKey, StreamKey, TraceFileKey, ViewerSessionKey, ViewerStreamKey,
+};
+use baton_components::limits::VIEWER_STREAM_BYTES;
+use baton_components::shares::{Asset, Shortage};
+use baton_components::stream::Stream;
+use baton_components::time::Now;
+use baton_components::trace_file::TraceFile;
+use baton_components::viewer_session::KnownTrace;
 use baton_components::viewer_stream::{MetadataPosition, PacketPosition, Position, ViewerStream};
 use baton_components::wire::viewer::StreamEntry;
 
+use crate::agenda::Agenda;
 use crate::entities::Entities;
 use crate::facts::{Facts, StreamsPublished};
+use crate::peers::waiting;
 
-/// Where a viewer begins in streams that it finds when it attaches.
+/// The position of a viewer in streams that exist when it attaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seek {
     /// At the oldest packet that can be read.
@@ -24,16 +36,37 @@ pub enum Seek {
     Last,
 }
 
-/// Viewers of a session get viewer streams for what was published now, so that a stream
-/// that closes before they ask is not lost to them.
-pub(super) fn hear(entities: &mut Entities, facts: &Facts) {
+/// Makes viewer streams for streams that were just published, so that viewers can read a
+/// stream that closes before they ask for it.
+pub(super) fn hear(entities: &mut Entities, agenda: &mut Agenda, now: &Now, facts: &Facts) {
     for StreamsPublished { session, streams } in &facts.published {
         let record = entities.sessions.get(*session);
         let viewers = record.map(|session| session.viewers.clone());
         for viewer in viewers.into_iter().flatten() {
-            prepare(entities, viewer, *session, streams, Seek::Beginning);
+            match check_room(entities, viewer, streams.len()) {
+                Ok(()) => prepare(entities, viewer, *session, streams, Seek::Beginning),
+                Err(shortage) => {
+                    let record = entities.viewer_sessions.get(viewer);
+                    let connection = record.map_or_else(ConnectionKey::default, |it| it.connection);
+                    waiting::refuse(entities, agenda, now, connection, &shortage);
+                }
+            }
         }
     }
+}
+
+/// Whether a viewer may have so many more viewer streams: each takes memory.
+pub fn check_room(
+    entities: &Entities,
+    viewer: ViewerSessionKey,
+    streams: usize,
+) -> Result<(), Shortage> {
+    let Some(viewer) = entities.viewer_sessions.get(viewer) else {
+        // It is gone, and takes none.
+        return Ok(());
+    };
+    let bytes = streams as u64 * VIEWER_STREAM_BYTES;
+    entities.shares.check(viewer.address, Asset::Memory, bytes)
 }
 
 /// Gives a viewer session viewer streams for those of `streams` that are published.
@@ -45,130 +78,181 @@ pub fn prepare(
     seek: Seek,
 ) {
     let Some(id) = entities.sessions.get(session).map(|session| session.id) else {
+        // A session that is over has no stream.
+        return;
+    };
+    let Some(address) = entities.viewer_sessions.get(viewer).map(|it| it.address) else {
+        // It is gone, and nothing is announced to it.
         return;
     };
     for key in streams {
         let Some(stream) = entities.streams.get(*key).filter(|stream| stream.published) else {
             continue;
         };
-        let id_for_viewers = stream.viewer_id;
-        let position = if stream.is_metadata() {
+        let is_metadata = stream.is_metadata();
+        let (file, record) = if is_metadata {
             // Metadata is read from its first byte whatever was asked.
-            let file = stream.current_file();
-            Position::Metadata(MetadataPosition { file, sent: 0 })
+            (stream.current_file(), 0)
         } else {
-            Position::Packets(position(entities, *key, seek))
+            position(&entities.trace_files, stream, seek)
         };
-        let trace = stream.trace;
-        let viewer_stream = entities.insert(ViewerStream {
-            viewer_session: viewer,
-            stream: *key,
-            trace,
-            announced: false,
-            position,
-        });
-        if let Some(stream) = entities.streams.get_mut(*key) {
-            stream.viewers.push(viewer_stream);
-        }
-        if let Some(viewer) = entities.viewer_sessions.get_mut(viewer) {
-            viewer.streams.insert(id_for_viewers, viewer_stream);
-            if let Some(attachment) = viewer.attached.get_mut(&id) {
-                attachment.unannounced.push(viewer_stream);
-                attachment.new_streams = true;
+        let ordinal = file.filter(|_| !is_metadata);
+        let ordinal = ordinal.map_or(0, |file| entities.trace_files[file].ordinal);
+        let (file, trace) = (file.map(Held::key), stream.trace.key());
+        let viewer_stream = entities.insert(|links| {
+            let file = file.map(|file| links.hold(file));
+            let position = if is_metadata {
+                Position::Metadata(MetadataPosition { file, sent: 0 })
+            } else {
+                Position::Packets(PacketPosition {
+                    file,
+                    record,
+                    readable: None,
+                })
+            };
+            ViewerStream {
+                viewer_session: viewer,
+                stream: links.hold(*key),
+                trace,
+                address,
+                announced: false,
+                position,
             }
+        });
+        let shares = &mut entities.shares;
+        shares.add(address, Asset::Memory, VIEWER_STREAM_BYTES);
+        if let Some(stream) = entities.streams.get_mut(*key) {
+            stream.viewers.insert((ordinal, viewer_stream));
         }
+        enlist(entities, id, viewer_stream);
     }
 }
 
-/// Where a viewer begins: nowhere yet, if the stream has no file.
-fn position(entities: &Entities, key: StreamKey, seek: Seek) -> PacketPosition {
-    let Some(stream) = entities.streams.get(key) else {
-        return PacketPosition::default();
+/// Lists a new viewer stream of an attached session, to be announced.
+fn enlist(entities: &mut Entities, session: u64, key: ViewerStreamKey) {
+    let Some(viewer_stream) = entities.viewer_streams.get(key) else {
+        return;
     };
-    let mut files = stream.files.iter().filter_map(|key| {
-        let file = entities.trace_files.get(*key)?;
-        (file.ordinal >= stream.chunk_ordinal).then_some((*key, file))
-    });
-    let (file, record) = match seek {
-        Seek::Beginning => (files.next(), 0),
+    let stream = &entities.streams[&viewer_stream.stream];
+    let trace = viewer_stream.trace;
+    let Some(viewer) = entities
+        .viewer_sessions
+        .get_mut(viewer_stream.viewer_session)
+    else {
+        // It is gone, and nothing is announced to it.
+        return;
+    };
+    viewer.streams.insert(stream.viewer_id, key);
+    let Some(attachment) = viewer.attached.get_mut(&session) else {
+        return;
+    };
+    viewer.with_news.insert(session);
+    attachment.streams.insert(stream.viewer_id);
+    let trace_id = entities.traces[&stream.trace].id;
+    attachment.touched.insert(trace_id, trace);
+    let known = attachment.traces.entry(trace).or_default();
+    let waiting = if stream.is_metadata() {
+        &mut known.waiting_metadata
+    } else {
+        &mut known.waiting_data
+    };
+    waiting.insert(stream.number, key);
+}
+
+/// The first position of a viewer, a file and a record; no file if the stream has none yet.
+fn position<'a>(
+    files: &Arena<TraceFileKey, TraceFile>,
+    stream: &'a Stream,
+    seek: Seek,
+) -> (Option<&'a Held<TraceFileKey>>, u64) {
+    let is_of_before = |file: &Held<TraceFileKey>| files[file].ordinal < stream.chunk_ordinal;
+    let before = stream.files.partition_point(is_of_before);
+    let mut current = stream.files.range(before..);
+    match seek {
+        Seek::Beginning => (current.next(), 0),
         Seek::Last => {
             // Packets may still become complete in a file that is not written any more.
-            let file = files.find(|(_, file)| !file.is_settled());
-            (file, file.map_or(0, |(_, file)| file.records()))
+            let file = current.find(|file| !files[*file].is_settled());
+            (file, file.map_or(0, |file| files[file].records()))
         }
-    };
-    let file = file.map(|(key, _)| key);
-    PacketPosition {
-        file,
-        record,
-        readable: None,
     }
 }
 
-/// Takes the streams that can be announced now out of those that wait; gives them in
-/// the order in which they were published.
+/// Removes the streams that can be announced now from the waiting ones, and returns them
+/// trace by trace, in the order in which they were published. Only traces that got streams
+/// since the last time are looked at: no other change makes streams announceable.
 pub fn announce(
     entities: &mut Entities,
     viewer: ViewerSessionKey,
     session: u64,
 ) -> Vec<ViewerStreamKey> {
-    let waiting = match entities.viewer_sessions.get_mut(viewer) {
-        Some(record) => match record.attached.get_mut(&session) {
-            Some(attachment) => {
-                attachment.new_streams = false;
-                std::mem::take(&mut attachment.unannounced)
-            }
-            None => return Vec::new(),
-        },
-        None => return Vec::new(),
+    let Entities {
+        viewer_sessions,
+        viewer_streams,
+        ..
+    } = &mut *entities;
+    let Some(record) = viewer_sessions.get_mut(viewer) else {
+        return Vec::new();
     };
-    let mut announced = Vec::new();
-    let mut kept = Vec::new();
-    for trace in traces_of(entities, &waiting) {
-        let (metadata, data): (Vec<_>, Vec<_>) = waiting
-            .iter()
-            .copied()
-            .filter(|key| {
-                entities
-                    .viewer_streams
-                    .get(*key)
-                    .is_some_and(|s| s.trace == trace)
-            })
-            .partition(|key| {
-                entities
-                    .viewer_streams
-                    .get(*key)
-                    .is_some_and(|s| s.metadata().is_some())
-            });
-        let known = known_metadata(entities, viewer, trace);
-        let open_data = open_data(entities, viewer, trace);
-        let has_metadata = known.is_some() || open_data > 0 || !metadata.is_empty();
-        if !data.is_empty() && has_metadata {
-            if open_data == 0
-                && let Some(again) = known.filter(|_| metadata.is_empty())
-            {
-                rewind_metadata(entities, again);
-                announced.push(again);
-            }
-            announced.extend(metadata);
-            announced.extend(data);
-        } else if open_data > 0 {
-            announced.extend(metadata);
-            kept.extend(data);
-        } else {
-            kept.extend(metadata);
-            kept.extend(data);
+    record.with_news.remove(&session);
+    let Some(attachment) = record.attached.get_mut(&session) else {
+        return Vec::new();
+    };
+    let mut ready = Ready::default();
+    for trace in std::mem::take(&mut attachment.touched).into_values() {
+        if let Some(known) = attachment.traces.get_mut(&trace) {
+            attachment.open_data += ready.take_from(known, viewer_streams);
         }
     }
-    for key in &announced {
-        mark_announced(entities, viewer, session, *key);
+    for key in ready.again {
+        rewind_metadata(entities, key);
     }
-    if let Some(record) = entities.viewer_sessions.get_mut(viewer)
-        && let Some(attachment) = record.attached.get_mut(&session)
-    {
-        attachment.unannounced = kept;
+    ready.streams
+}
+
+/// Viewer streams that can be announced.
+#[derive(Default)]
+struct Ready {
+    streams: Vec<ViewerStreamKey>,
+    /// Metadata streams among them that the viewer knows: it is sent them from their first
+    /// byte.
+    again: Vec<ViewerStreamKey>,
+}
+
+impl Ready {
+    /// Takes what waits of a trace, unless its metadata or its first data stream is missing.
+    /// Gives the number of data streams.
+    fn take_from(
+        &mut self,
+        known: &mut KnownTrace,
+        viewer_streams: &mut Arena<ViewerStreamKey, ViewerStream>,
+    ) -> u32 {
+        let is_there = |key: &ViewerStreamKey| viewer_streams.contains(*key);
+        let told = known.metadata.filter(is_there);
+        let is_read = known.open_data > 0;
+        let has_metadata = told.is_some() || is_read || !known.waiting_metadata.is_empty();
+        let has_data = is_read || !known.waiting_data.is_empty();
+        if !has_metadata || !has_data {
+            return 0;
+        }
+        if let Some(told) = told.filter(|_| !is_read && known.waiting_metadata.is_empty()) {
+            self.again.push(told);
+            self.streams.push(told);
+        }
+        let metadata = std::mem::take(&mut known.waiting_metadata);
+        let data = std::mem::take(&mut known.waiting_data);
+        let data_count = data.len() as u32;
+        known.metadata = metadata.values().next_back().copied().or(known.metadata);
+        known.open_data += data_count;
+        let first = self.streams.len();
+        self.streams.extend(metadata.values().chain(data.values()));
+        for key in &self.streams[first..] {
+            if let Some(viewer_stream) = viewer_streams.get_mut(*key) {
+                viewer_stream.announced = true;
+            }
+        }
+        data_count
     }
-    announced
 }
 
 /// The wire entries of announced streams.
@@ -177,8 +261,8 @@ pub fn entries<'a>(entities: &'a Entities, announced: &[ViewerStreamKey]) -> Vec
         .iter()
         .filter_map(|key| {
             let viewer_stream = entities.viewer_streams.get(*key)?;
-            let stream = entities.streams.get(viewer_stream.stream)?;
-            let trace = entities.traces.get(viewer_stream.trace)?;
+            let stream = &entities.streams[&viewer_stream.stream];
+            let trace = &entities.traces[&stream.trace];
             Some(StreamEntry {
                 stream: stream.viewer_id,
                 trace: trace.id,
@@ -190,106 +274,48 @@ pub fn entries<'a>(entities: &'a Entities, announced: &[ViewerStreamKey]) -> Vec
         .collect()
 }
 
-/// Whether data streams of its trace wait to be announced: they need its metadata.
+/// Whether streams of its trace wait to be announced, which need its metadata.
 pub fn is_needed(entities: &Entities, metadata: &ViewerStream) -> bool {
+    let stream = &entities.streams[&metadata.stream];
+    let session = entities.sessions[&stream.session].id;
     let viewer = entities.viewer_sessions.get(metadata.viewer_session);
-    let mut waiting = viewer
-        .into_iter()
-        .flat_map(|viewer| viewer.attached.values())
-        .flat_map(|attachment| &attachment.unannounced);
-    waiting.any(|key| {
-        let waiting = entities.viewer_streams.get(*key);
-        waiting.is_some_and(|waiting| waiting.trace == metadata.trace)
-    })
+    let attachment = viewer.and_then(|viewer| viewer.attached.get(&session));
+    let known = attachment.and_then(|attachment| attachment.traces.get(&metadata.trace));
+    known.is_some_and(KnownTrace::has_waiting)
 }
 
-/// A viewer was told that a stream is over: its viewer stream ends.
+/// Ends a viewer stream, after the viewer got HUP or the end of metadata.
 pub fn end(entities: &mut Entities, key: ViewerStreamKey) {
     let Some(viewer_stream) = entities.viewer_streams.get(key) else {
+        // It has ended already.
         return;
     };
     let viewer = viewer_stream.viewer_session;
     let trace = viewer_stream.trace;
     let counted = viewer_stream.announced && viewer_stream.packets().is_some();
-    let stream = entities.streams.get(viewer_stream.stream);
-    let id_for_viewers = stream.map(|stream| stream.viewer_id);
-    let session = stream.and_then(|stream| entities.sessions.get(stream.session));
-    let session = session.map(|session| session.id);
+    let stream = &entities.streams[&viewer_stream.stream];
+    let session = entities.sessions[&stream.session].id;
     if let Some(viewer) = entities.viewer_sessions.get_mut(viewer) {
-        if let Some(id) = id_for_viewers {
-            viewer.streams.remove(&id);
-        }
-        if counted {
-            if let Some(known) = viewer.traces.get_mut(&trace) {
-                known.open_data -= 1;
-            }
-            if let Some(attachment) = session.and_then(|id| viewer.attached.get_mut(&id)) {
-                attachment.open_data -= 1;
+        viewer.streams.remove(&stream.viewer_id);
+        if let Some(attachment) = viewer.attached.get_mut(&session) {
+            attachment.streams.remove(&stream.viewer_id);
+            attachment.open_data -= u32::from(counted);
+            if let Some(known) = attachment.traces.get_mut(&trace) {
+                known.open_data -= u32::from(counted);
+                known.metadata.take_if(|known| *known == key);
+                known.waiting_metadata.remove(&stream.number);
+                known.waiting_data.remove(&stream.number);
+                if known.is_over() {
+                    attachment.traces.remove(&trace);
+                }
             }
         }
     }
     entities.disown::<ViewerStream>(key);
 }
 
-/// The traces of these viewer streams, each once, in the order of their ids.
-fn traces_of(entities: &Entities, waiting: &[ViewerStreamKey]) -> Vec<TraceKey> {
-    let mut traces: Vec<(u64, TraceKey)> = waiting
-        .iter()
-        .filter_map(|key| entities.viewer_streams.get(*key))
-        .filter_map(|stream| Some((entities.traces.get(stream.trace)?.id, stream.trace)))
-        .collect();
-    traces.sort_unstable();
-    traces.dedup();
-    traces.into_iter().map(|(_, key)| key).collect()
-}
-
-fn known_metadata(
-    entities: &Entities,
-    viewer: ViewerSessionKey,
-    trace: TraceKey,
-) -> Option<ViewerStreamKey> {
-    let known = entities
-        .viewer_sessions
-        .get(viewer)?
-        .traces
-        .get(&trace)?
-        .metadata?;
-    entities.viewer_streams.contains(known).then_some(known)
-}
-
-fn open_data(entities: &Entities, viewer: ViewerSessionKey, trace: TraceKey) -> u32 {
-    let viewer = entities.viewer_sessions.get(viewer);
-    viewer
-        .and_then(|viewer| viewer.traces.get(&trace))
-        .map_or(0, |known| known.open_data)
-}
-
 fn rewind_metadata(entities: &mut Entities, key: ViewerStreamKey) {
-    entities.relink(key, |stream: &mut ViewerStream| {
+    entities.relink(key, |stream: &mut ViewerStream, _| {
         stream.position = Position::Metadata(MetadataPosition::default());
     });
-}
-
-fn mark_announced(
-    entities: &mut Entities,
-    viewer: ViewerSessionKey,
-    session: u64,
-    key: ViewerStreamKey,
-) {
-    let Some(viewer_stream) = entities.viewer_streams.get_mut(key) else {
-        return;
-    };
-    let Some(viewer) = entities.viewer_sessions.get_mut(viewer) else {
-        return;
-    };
-    let known = viewer.traces.entry(viewer_stream.trace).or_default();
-    if viewer_stream.metadata().is_some() {
-        known.metadata = Some(key);
-    } else {
-        known.open_data += 1;
-        if let Some(attachment) = viewer.attached.get_mut(&session) {
-            attachment.open_data += 1;
-        }
-    }
-    viewer_stream.announced = true;
 }

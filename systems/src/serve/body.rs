@@ -1,39 +1,53 @@
 //! The part of a reply that comes from a file: a packet, or metadata.
 //!
-//! A small one is read here and leaves with its reply. A large one is sent by
-//! `transmit` as the viewer takes it, and the viewer's next request waits until then.
+//! A small one is read here and sent with its reply. A large one is sent by `transmit` as
+//! the viewer reads it, and the viewer's next request waits until then.
 
 use baton_components::connection::{Body, Connection};
-use baton_components::keys::ConnectionKey;
+use baton_components::keys::{ConnectionKey, FileKey};
 use baton_components::limits::BODY_COPIED_BYTES_MAX;
 
 use super::Serve;
 use crate::ports::StorageError;
 
-/// The reply whose head `head` writes goes on with these bytes.
+/// A range of a file, in bytes.
+pub struct Extent {
+    /// Weak.
+    pub file: FileKey,
+    pub offset: u64,
+    pub size: u64,
+}
+
+/// Adds these bytes to the reply whose head `head` writes.
 pub fn reply(
     serve: &mut Serve,
     key: ConnectionKey,
-    body: Body,
+    body: &Extent,
     replies: &mut Vec<u8>,
     head: impl FnOnce(&mut Vec<u8>),
 ) -> Result<(), StorageError> {
-    if body.remaining > BODY_COPIED_BYTES_MAX {
-        serve.entities.relink(key, |connection: &mut Connection| {
-            if let Some(viewer) = connection.viewer_mut() {
-                viewer.body = Some(body);
-            }
-        });
+    if body.size > BODY_COPIED_BYTES_MAX {
+        serve
+            .entities
+            .relink(key, |connection: &mut Connection, links| {
+                if let Some(viewer) = connection.viewer_mut() {
+                    viewer.body = Some(Body {
+                        file: links.hold(body.file),
+                        offset: body.offset,
+                        remaining: body.size,
+                    });
+                }
+            });
         head(replies);
         return Ok(());
     }
     let start = replies.len();
     head(replies);
     let end_of_head = replies.len();
-    replies.resize(end_of_head + body.remaining as usize, 0);
+    replies.resize(end_of_head + body.size as usize, 0);
     let read = serve
         .storage
         .read(body.file, body.offset, &mut replies[end_of_head..]);
-    // What cannot be read is not promised.
+    // If the read fails, the reply's head is removed again.
     read.inspect_err(|_| replies.truncate(start))
 }

@@ -1,19 +1,22 @@
-//! CONNECT and CREATE_SESSION: how a viewer begins.
+//! CONNECT and CREATE_SESSION: the first requests of a viewer's connection.
 
 use baton_components::connection::Connection;
 use baton_components::directory::Lot;
 use baton_components::keys::ConnectionKey;
+use baton_components::shares::AddressKey;
 use baton_components::viewer_session::ViewerSession;
 use baton_components::wire::viewer::reply::{self, ConnectReply};
 use baton_components::wire::viewer::{
     CreateSessionStatus, KIND_COMMAND, KIND_NOTIFICATION, MAJOR, MINOR,
 };
 
-use super::viewer::Reason;
+use super::fault::Rejection;
 use super::{Caller, Serve};
 use crate::chance;
+use crate::entities::Entities;
+use crate::reclaim::leave_session;
 
-/// The reply tells our own minor; both sides then use the lower one.
+/// The reply has Baton's minor; both sides then use the lower one.
 pub fn connect(
     serve: &mut Serve,
     key: ConnectionKey,
@@ -21,14 +24,14 @@ pub fn connect(
     minor: u32,
     kind: u32,
     replies: &mut Vec<u8>,
-) -> Result<(), Reason> {
+) -> Result<(), Rejection> {
     if major != MAJOR {
-        return Err(Reason::Major(major));
+        return Err(Rejection::Major(major));
     }
     let id = match kind {
         KIND_COMMAND => chance::id(&mut serve.chance, Lot::Viewer),
         KIND_NOTIFICATION => 0,
-        _ => return Err(Reason::Type(kind)),
+        _ => return Err(Rejection::Type(kind)),
     };
     let connection = serve.entities.connections.get_mut(key);
     if let Some(viewer) = connection.and_then(Connection::viewer_mut) {
@@ -38,15 +41,36 @@ pub fn connect(
     Ok(())
 }
 
-/// Gives the connection an empty viewer session. One that it had goes, with all that
-/// it had attached: some viewers do this again and again.
+/// Makes an empty viewer session for the connection, and drops its previous one with
+/// everything attached: some viewers repeat this request.
 pub fn create_session(serve: &mut Serve, caller: Caller, replies: &mut Vec<u8>) {
-    let session = serve.entities.insert(ViewerSession::default());
+    let Entities {
+        viewer_sessions,
+        sessions,
+        ..
+    } = &mut *serve.entities;
+    let before = caller
+        .session
+        .and_then(|key| Some((key, viewer_sessions.get(key)?)));
+    if let Some((key, before)) = before {
+        // Lists do not count it any more.
+        for attachment in before.attached.values() {
+            leave_session(sessions, key, &attachment.session);
+        }
+    }
+    let connection = caller.connection;
+    let address = serve.entities.connections.get(connection);
+    let address = address.map_or_else(AddressKey::default, |connection| connection.address);
+    let session = serve.entities.insert(|_| ViewerSession {
+        connection,
+        address,
+        ..ViewerSession::default()
+    });
     serve
         .entities
-        .relink(caller.connection, |connection: &mut Connection| {
+        .relink(caller.connection, |connection: &mut Connection, links| {
             if let Some(viewer) = connection.viewer_mut() {
-                viewer.session = Some(session);
+                viewer.session = Some(links.hold(session));
             }
         });
     // From here on its connection has it.

@@ -3,30 +3,36 @@
 
 use std::borrow::Cow;
 
+use baton_components::connection::Connection;
 use baton_components::session::Session;
 use baton_components::wire::TraceFormat;
 use baton_components::wire::viewer::{SessionEntry, reply};
 
 use super::{Caller, Serve};
-use crate::entities::Entities;
 
 /// The minor since which viewers know CTF 2.
 const CTF2_MINOR: u32 = 15;
 
-pub fn list(serve: &Serve, caller: Caller, replies: &mut Vec<u8>) {
+pub fn list(serve: &mut Serve, caller: Caller, replies: &mut Vec<u8>) {
+    let has_attached = serve
+        .viewer_session(caller)
+        .is_some_and(|viewer| !viewer.attached.is_empty());
+    let connection = serve.entities.connections.get_mut(caller.connection);
+    if let Some(viewer) = connection.and_then(Connection::viewer_mut) {
+        viewer.has_only_listed = !has_attached;
+    }
     let sessions = &serve.entities.sessions;
     let listed: Vec<(&Session, Cow<[u8]>)> = serve
         .directory
-        .sessions
+        .listed
         .values()
-        .filter_map(|key| Some((*key, sessions.get(*key)?)))
-        .filter(|(key, session)| !session.producer_gone || sessions.is_owned(*key))
-        .filter(|(_, session)| is_readable(session, caller.minor))
-        .map(|(_, session)| (session, name(serve, session)))
+        .filter_map(|key| sessions.get(*key))
+        .filter(|session| is_readable(session, caller.minor) && serve.may_see(caller, session))
+        .map(|session| (session, name(serve, session)))
         .collect();
     let entries: Vec<SessionEntry> = listed
         .iter()
-        .map(|(session, name)| entry(&serve.entities, session, name))
+        .map(|(session, name)| entry(session, name))
         .collect();
     reply::session_list(replies, caller.minor, &entries);
 }
@@ -34,12 +40,15 @@ pub fn list(serve: &Serve, caller: Caller, replies: &mut Vec<u8>) {
 /// Viewers attach every session of the name that they look for: the running one has
 /// it, one that is over has its start time added.
 fn name<'a>(serve: &Serve, session: &'a Session) -> Cow<'a, [u8]> {
+    if !session.is_producer_gone() {
+        return Cow::Borrowed(&session.name);
+    }
     match serve.clock.civil(session.created_s) {
-        Some(time) if session.producer_gone => {
+        Some(time) => {
             let stamp = time.session_stamp();
             Cow::Owned([&session.name, b"-".as_slice(), stamp.as_bytes()].concat())
         }
-        _ => Cow::Borrowed(&session.name),
+        None => Cow::Borrowed(&session.name),
     }
 }
 
@@ -48,15 +57,11 @@ pub fn is_readable(session: &Session, minor: u32) -> bool {
     session.trace_format == TraceFormat::Ctf1 || minor >= CTF2_MINOR
 }
 
-fn entry<'a>(entities: &Entities, session: &'a Session, name: &'a [u8]) -> SessionEntry<'a> {
-    let viewers = session
-        .viewers
-        .iter()
-        .filter(|key| entities.viewer_sessions.contains(**key));
+fn entry<'a>(session: &'a Session, name: &'a [u8]) -> SessionEntry<'a> {
     SessionEntry {
         session: session.id,
         live_timer_us: session.live_timer_us,
-        clients: viewers.count() as u32,
+        clients: session.viewers.len() as u32,
         streams: session.stream_count,
         host: &session.host,
         name,

@@ -1,11 +1,12 @@
 //! GET_METADATA: all metadata that the viewer does not have, in one reply.
 
-use baton_components::connection::Body;
+use baton_components::hold::Held;
 use baton_components::keys::{TraceFileKey, ViewerStreamKey};
 use baton_components::viewer_stream::ViewerStream;
 use baton_components::wire::viewer::MetadataStatus;
 use baton_components::wire::viewer::reply::MetadataReply;
 
+use super::body::Extent;
 use super::{Caller, Serve, announce, body};
 use crate::entities::Entities;
 use crate::record::ring;
@@ -14,7 +15,7 @@ use crate::record::ring;
 /// not be parsed.
 pub struct Unread {
     file: TraceFileKey,
-    body: Body,
+    body: Extent,
 }
 
 pub fn answer(serve: &mut Serve, caller: Caller, handle: u64, replies: &mut Vec<u8>) {
@@ -27,71 +28,76 @@ pub fn answer(serve: &mut Serve, caller: Caller, handle: u64, replies: &mut Vec<
     };
     let Some(unread) = unread(&serve.entities, key) else {
         MetadataReply::without_bytes(MetadataStatus::NoNew).encode(replies);
-        return end_if_over(&mut serve.entities, key);
+        let is_past_waiting = serve.is_past_waiting(key);
+        return end_if_over(&mut serve.entities, key, is_past_waiting);
     };
-    let head = |out: &mut Vec<u8>| MetadataReply::ok(unread.body.remaining).encode(out);
-    if let Err(error) = body::reply(serve, caller.connection, unread.body, replies, head) {
+    let head = |out: &mut Vec<u8>| MetadataReply::ok(unread.body.size).encode(out);
+    if let Err(error) = body::reply(serve, caller.connection, &unread.body, replies, head) {
         tracing::error!("metadata cannot be served: {error}");
         return MetadataReply::without_bytes(MetadataStatus::Error).encode(replies);
     }
     advance(&mut serve.entities, key, &unread);
 }
 
-/// What is in the file that the viewer was in, or else in one that follows it.
+/// The rest of the viewer's current metadata file, or of the file after it.
 pub fn unread(entities: &Entities, key: ViewerStreamKey) -> Option<Unread> {
     let viewer_stream = entities.viewer_streams.get(key)?;
     let position = viewer_stream.metadata()?;
-    let stream = entities.streams.get(viewer_stream.stream)?;
-    let here = position
-        .file
-        .and_then(|file| entities.trace_files.get(file));
-    let ordinal = here.map(|file| file.ordinal);
-    let later = stream.files.iter().copied().filter(|file| {
-        let file = entities.trace_files.get(*file);
-        file.is_some_and(|file| ordinal.is_none_or(|ordinal| file.ordinal > ordinal))
-    });
-    position.file.into_iter().chain(later).find_map(|key| {
-        let file = entities.trace_files.get(key).filter(|file| !file.cleared)?;
-        let remaining = file
+    let stream = &entities.streams[&viewer_stream.stream];
+    let files = &entities.trace_files;
+    let here = position.file.as_ref();
+    let ordinal = here.map(|file| files[file].ordinal);
+    let is_passed =
+        |file: &Held<TraceFileKey>| ordinal.is_some_and(|ordinal| files[file].ordinal <= ordinal);
+    let later = stream
+        .files
+        .range(stream.files.partition_point(is_passed)..);
+    let mut readable = here
+        .into_iter()
+        .chain(later)
+        .filter(|file| !files[*file].cleared);
+    readable.find_map(|held| {
+        let file = &files[held];
+        let size = file
             .size
             .checked_sub(position.sent)
             .filter(|bytes| *bytes > 0)?;
-        let body = Body {
-            file: file.data,
+        let body = Extent {
+            file: file.data.key(),
             offset: position.sent,
-            remaining,
+            size,
         };
-        Some(Unread { file: key, body })
+        let file = held.key();
+        Some(Unread { file, body })
     })
 }
 
 fn advance(entities: &mut Entities, key: ViewerStreamKey, unread: &Unread) {
-    entities.relink(key, |stream: &mut ViewerStream| {
+    entities.relink(key, |stream: &mut ViewerStream, links| {
         if let Some(position) = stream.metadata_mut() {
-            position.file = Some(unread.file);
-            position.sent += unread.body.remaining;
+            position.file = Some(links.hold(unread.file));
+            position.sent += unread.body.size;
         }
     });
-    if let Some(stream) = entities.viewer_streams.get(key).map(|viewer| viewer.stream) {
-        ring::forget_passed(entities, stream);
+    if let Some(viewer_stream) = entities.viewer_streams.get(key) {
+        ring::forget_passed(entities, viewer_stream.stream.key());
     }
 }
 
-/// Once told that there is no more, the viewer does not hear of a closed stream again;
-/// unless data streams are to come that need what it has. A stream of which nothing is
-/// left to send, such as one that was cleared, is over as well: some viewers ask until
-/// they get bytes or are told so.
-fn end_if_over(entities: &mut Entities, key: ViewerStreamKey) {
+/// After NO_NEW for a closed metadata stream, ends its viewer stream, so that the next reply
+/// is ERR; unless data streams are to be announced that need the metadata. This includes
+/// streams without any bytes, such as those that were cleared: some viewers ask until they
+/// get bytes or ERR.
+fn end_if_over(entities: &mut Entities, key: ViewerStreamKey, is_past_waiting: bool) {
     let Some(viewer_stream) = entities.viewer_streams.get(key) else {
+        // It has ended already.
         return;
     };
-    let stream = entities.streams.get(viewer_stream.stream);
-    let closed = stream.is_none_or(|stream| stream.closed);
+    let closed = entities.streams[&viewer_stream.stream].closed;
     let sent = viewer_stream.metadata().map_or(0, |position| position.sent);
-    let file = viewer_stream
-        .file()
-        .and_then(|file| entities.trace_files.get(file));
-    let waits = file.is_some_and(|file| file.waiting.is_some());
+    let file = viewer_stream.file();
+    let waits = file.is_some_and(|file| entities.trace_files[file].waiting.is_some());
+    let waits = waits && !is_past_waiting;
     let is_needed = sent > 0 && announce::is_needed(entities, viewer_stream);
     if closed && !waits && !is_needed {
         announce::end(entities, key);

@@ -1,23 +1,27 @@
-//! Serve: viewers ask, and get what is committed.
+//! Serve: the viewers' (live) protocol.
 //!
-//! One file for each theme of the live protocol. A request is answered from what is
-//! complete when it is read; a packet is told of when its record is on disk. Nothing that a
-//! viewer does or leaves undone reaches a producer.
+//! One file for each theme of the protocol. A reply shows the state at the time of its
+//! request; a packet is visible when its index record is on disk. A viewer cannot delay a
+//! producer, whatever it does.
 
 mod announce;
 mod attach;
 mod body;
 mod connect;
+mod fault;
 mod list;
 mod metadata;
 mod new_streams;
 mod next_index;
 mod packet;
 mod question;
+mod told;
 mod viewer;
 
 use baton_components::directory::Directory;
 use baton_components::keys::{ConnectionKey, ViewerSessionKey, ViewerStreamKey};
+use baton_components::limits::DISK_PATIENCE;
+use baton_components::session::Session;
 use baton_components::time::Now;
 use bevy_ecs::system::{Res, ResMut, SystemParam};
 
@@ -27,15 +31,21 @@ use crate::agenda::Agenda;
 use crate::entities::Entities;
 use crate::facts::Facts;
 use crate::ports::{ChancePort, ClockPort, StoragePort};
+use crate::settings::Settings;
 use baton_components::viewer_session::{Question, ViewerSession};
 
-/// Hears what happened, before viewers are served.
-pub fn listen(mut entities: ResMut<Entities>, mut agenda: ResMut<Agenda>, facts: Res<Facts>) {
-    announce::hear(&mut entities, &facts);
+/// Reads the facts, before viewers are served.
+pub fn listen(
+    mut entities: ResMut<Entities>,
+    mut agenda: ResMut<Agenda>,
+    now: Res<Now>,
+    facts: Res<Facts>,
+) {
+    announce::hear(&mut entities, &mut agenda, &now, &facts);
     question::hear(&mut entities, &mut agenda, &facts);
 }
 
-/// What viewers' requests act on.
+/// The resources that viewers' requests act on.
 #[derive(SystemParam)]
 pub struct Serve<'w> {
     pub entities: ResMut<'w, Entities>,
@@ -45,6 +55,7 @@ pub struct Serve<'w> {
     chance: ResMut<'w, ChancePort>,
     agenda: ResMut<'w, Agenda>,
     now: Res<'w, Now>,
+    settings: Res<'w, Settings>,
 }
 
 /// The viewer that a request came from.
@@ -54,7 +65,7 @@ struct Caller {
     /// The lower minor of the two sides.
     minor: u32,
     session: Option<ViewerSessionKey>,
-    /// It has asked more than this, or goes: it does not wait.
+    /// It has sent more requests, or has disconnected: its question is not kept.
     goes_on: bool,
 }
 
@@ -63,11 +74,29 @@ impl Serve<'_> {
         self.entities.viewer_sessions.get(caller.session?)
     }
 
+    /// Whether a session is among those that the caller may see.
+    fn may_see(&self, caller: Caller, session: &Session) -> bool {
+        let connection = self.entities.connections.get(caller.connection);
+        connection.is_some_and(|it| it.may_see(&session.host, &session.name))
+    }
+
     /// The caller's last question, if there was no packet for it. It is forgotten: any
     /// other request shows that the viewer does not wait.
     fn take_question(&mut self, caller: Caller) -> Option<Question> {
         let viewer = self.entities.viewer_sessions.get_mut(caller.session?)?;
         viewer.question.take()
+    }
+
+    /// Whether a stream's session has been over for so long that viewers do not wait for data
+    /// that could not be written.
+    fn is_past_waiting(&self, key: ViewerStreamKey) -> bool {
+        let entities = &self.entities;
+        let viewer_stream = entities.viewer_streams.get(key);
+        let Some(stream) = viewer_stream.map(|viewer| &entities.streams[&viewer.stream]) else {
+            return true;
+        };
+        let gone = entities.sessions[&stream.session].gone_since;
+        stream.closed && gone.is_some_and(|gone| self.now.monotonic >= gone + DISK_PATIENCE)
     }
 
     /// The caller's viewer stream of the stream `id`. Streams of sessions that it

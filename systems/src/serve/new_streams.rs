@@ -1,5 +1,6 @@
 //! GET_NEW_STREAMS: streams that the viewer was not told of, or the end of a session.
 
+use baton_components::session::Session;
 use baton_components::wire::viewer::{NewStreamsStatus, reply};
 
 use super::{Caller, Serve, announce};
@@ -8,7 +9,7 @@ pub fn answer(serve: &mut Serve, caller: Caller, id: u64, replies: &mut Vec<u8>)
     let session = serve
         .viewer_session(caller)
         .and_then(|viewer| viewer.attached.get(&id));
-    let session = session.map(|attachment| attachment.session);
+    let session = session.map(|attachment| attachment.session.key());
     let (Some(viewer), Some(session)) = (caller.session, session) else {
         return reply::new_streams(replies, NewStreamsStatus::Error, &[]);
     };
@@ -20,7 +21,7 @@ pub fn answer(serve: &mut Serve, caller: Caller, id: u64, replies: &mut Vec<u8>)
     let gone = entities
         .sessions
         .get(session)
-        .is_none_or(|session| session.producer_gone);
+        .is_none_or(Session::is_producer_gone);
     let open = entities
         .viewer_sessions
         .get(viewer)

@@ -1,11 +1,13 @@
-//! GET_NEXT_INDEX: the next packet of a stream, or what is known instead.
+//! GET_NEXT_INDEX: the index of the next packet of a stream, or HUP, INACTIVE or RETRY.
 
 use std::time::Duration;
 
-use baton_components::keys::{TraceFileKey, ViewerStreamKey};
+use baton_components::hold::Held;
+use baton_components::keys::{FileKey, TraceFileKey, ViewerStreamKey};
 use baton_components::limits::NEW_STREAMS_PATIENCE;
+use baton_components::stream::Stream;
 use baton_components::viewer_session::{Question, ViewerSession};
-use baton_components::viewer_stream::{Readable, ViewerStream};
+use baton_components::viewer_stream::{PacketPosition, Readable, ViewerStream};
 use baton_components::wire::ctf_index::IndexRecord;
 use baton_components::wire::viewer::reply::IndexReply;
 use baton_components::wire::viewer::{NEW_METADATA, NEW_STREAM, NextIndexStatus};
@@ -17,8 +19,8 @@ use crate::record::index_records;
 use crate::record::ring;
 use crate::record::waiting_metadata;
 
-/// Answers, unless there is nothing to tell and the question can wait: whether it was
-/// answered.
+/// Replies, unless the reply would be RETRY and the question can be kept. Returns whether
+/// it has replied.
 pub fn answer(
     serve: &mut Serve,
     caller: Caller,
@@ -43,15 +45,15 @@ pub fn answer(
     true
 }
 
-/// Where a viewer stream stands.
+/// The position of a viewer stream.
 enum Next {
     /// At this record.
     Packet(TraceFileKey, u64),
-    /// At a packet of which viewers are not told yet.
+    /// At a packet that is still held back.
     Held,
-    /// At a packet of which one half is missing.
+    /// At a packet of which one half is missing, or whose record or metadata is not written.
     Waiting,
-    /// After all that is complete.
+    /// After all complete packets.
     Drained,
 }
 
@@ -65,64 +67,69 @@ fn next(serve: &mut Serve, caller: Caller, key: ViewerStreamKey, flags: u32) -> 
         return IndexReply::without_index(NextIndexStatus::Hup, flags & NEW_METADATA);
     }
     let at = told_at(serve, key);
-    match seek_next(&mut serve.entities, &mut serve.storage, key, at) {
+    let next = match seek_next(&mut serve.entities, &mut serve.storage, key, at) {
         // A viewer could make nothing of it.
-        Next::Packet(..) if lacks_metadata(&serve.entities, key) => {
-            IndexReply::without_index(NextIndexStatus::Retry, flags)
-        }
+        Next::Packet(..) if lacks_metadata(&serve.entities, key) => Next::Waiting,
+        next => next,
+    };
+    match next {
         Next::Packet(file, record) => match deliver(serve, key, file, record) {
             Some(index) => IndexReply { flags, ..index },
             None => IndexReply::without_index(NextIndexStatus::Error, flags),
         },
+        Next::Waiting if serve.is_past_waiting(key) => end(serve, key, flags),
         Next::Waiting => IndexReply::without_index(NextIndexStatus::Retry, flags),
-        Next::Drained if is_closed(&serve.entities, key) => {
-            announce::end(&mut serve.entities, key);
-            IndexReply::without_index(NextIndexStatus::Hup, flags)
-        }
+        Next::Drained if is_closed(&serve.entities, key) => end(serve, key, flags),
         Next::Held | Next::Drained => idle(serve, caller, key, at, flags),
     }
 }
 
-/// Viewers are told of what had come by that time (monotonic): all, when no more comes.
+fn end(serve: &mut Serve, key: ViewerStreamKey, flags: u32) -> IndexReply {
+    announce::end(&mut serve.entities, key);
+    IndexReply::without_index(NextIndexStatus::Hup, flags)
+}
+
+/// Viewers see packets that arrived up to that time (monotonic); all of them, once the
+/// session has ended.
 fn told_at(serve: &Serve, key: ViewerStreamKey) -> Duration {
     let entities = &serve.entities;
-    let stream = entities.viewer_streams.get(key);
-    let stream = stream.and_then(|viewer| entities.streams.get(viewer.stream));
-    let session = stream.and_then(|stream| entities.sessions.get(stream.session));
-    if session.is_some_and(|session| session.producer_gone) {
+    let stream = stream_of(entities, key);
+    if stream.is_some_and(|stream| entities.sessions[&stream.session].is_producer_gone()) {
         Duration::MAX
     } else {
         serve.now.monotonic
     }
 }
 
-/// When viewers are told of something that has come.
+/// Time when viewers see a packet or beacon that has just arrived.
 fn next_told(serve: &Serve, key: ViewerStreamKey) -> Option<Duration> {
     let (entities, at) = (&serve.entities, told_at(serve, key));
     let viewer_stream = entities.viewer_streams.get(key)?;
-    let file = viewer_stream.file();
-    let file = file.and_then(|file| entities.trace_files.get(file));
+    let file = viewer_stream.file().map(|file| &entities.trace_files[file]);
     let packets = file.and_then(|file| file.index.as_ref()?.told.as_ref()?.next(at));
-    let stream = entities.streams.get(viewer_stream.stream)?;
+    let stream = &entities.streams[&viewer_stream.stream];
     let described = stream.described.as_ref();
     let beacon = described.and_then(|described| described.told.as_ref()?.next(at));
     packets.into_iter().chain(beacon).min()
 }
 
 fn is_closed(entities: &Entities, key: ViewerStreamKey) -> bool {
-    let viewer_stream = entities.viewer_streams.get(key);
-    let stream = viewer_stream.and_then(|viewer| entities.streams.get(viewer.stream));
-    stream.is_none_or(|stream| stream.closed)
+    stream_of(entities, key).is_none_or(|stream| stream.closed)
+}
+
+/// The stream that a viewer stream reads; none if it has ended.
+fn stream_of(entities: &Entities, key: ViewerStreamKey) -> Option<&Stream> {
+    let viewer_stream = entities.viewer_streams.get(key)?;
+    Some(&entities.streams[&viewer_stream.stream])
 }
 
 /// Whether metadata of its trace waits for room on the disk.
 fn lacks_metadata(entities: &Entities, key: ViewerStreamKey) -> bool {
-    let viewer_stream = entities.viewer_streams.get(key);
-    viewer_stream.is_some_and(|viewer| waiting_metadata::check(entities, viewer.stream).is_err())
+    let stream = stream_of(entities, key);
+    stream.is_some_and(|stream| waiting_metadata::check(entities, stream).is_err())
 }
 
-/// All that viewers are told of was delivered: the stream is idle until a known time, or
-/// nothing is known.
+/// The reply after all visible packets were sent: INACTIVE if a beacon is known, or RETRY.
 fn idle(
     serve: &mut Serve,
     caller: Caller,
@@ -131,9 +138,7 @@ fn idle(
     flags: u32,
 ) -> IndexReply {
     let entities = &serve.entities;
-    let viewer_stream = entities.viewer_streams.get(key);
-    let stream = viewer_stream.and_then(|viewer| entities.streams.get(viewer.stream));
-    let described = stream.and_then(|stream| stream.described.as_ref());
+    let described = stream_of(entities, key).and_then(|stream| stream.described.as_ref());
     let known = described.and_then(|it| Some((it.class, it.told(at)?)));
     match known {
         Some((class, beacon)) if !must_ask_first(serve, caller, flags) => {
@@ -143,13 +148,14 @@ fn idle(
     }
 }
 
-/// Whether a viewer may be told of no time, since it does not know streams that may
-/// have events before that. One that goes on without asking for them is told.
+/// Whether a viewer must not get a beacon, since it does not know new streams that may have
+/// earlier events. A viewer that does not ask for them in time gets beacons again.
 fn must_ask_first(serve: &mut Serve, caller: Caller, flags: u32) -> bool {
     let now = serve.now.monotonic;
     let viewer = caller.session;
     let viewer = viewer.and_then(|key| serve.entities.viewer_sessions.get_mut(key));
     let Some(viewer) = viewer.filter(|_| flags & NEW_STREAM != 0) else {
+        // There is nothing to ask for.
         return false;
     };
     let since = *viewer.unheeded.get_or_insert(now);
@@ -166,31 +172,28 @@ fn seek_next(
     loop {
         write_next(entities, storage, key, at);
         let Some(viewer_stream) = entities.viewer_streams.get(key) else {
+            // It has ended: there is nothing more in it.
             return Next::Drained;
         };
-        let Some(stream) = entities.streams.get(viewer_stream.stream) else {
-            return Next::Drained;
-        };
+        let stream = &entities.streams[&viewer_stream.stream];
         let Some(position) = viewer_stream.packets() else {
+            // Metadata has no packets.
             return Next::Drained;
         };
-        let here = position
-            .file
-            .and_then(|file| Some((file, entities.trace_files.get(file)?)));
-        let Some((file, trace_file)) = here else {
-            let Some(oldest) = stream.files.first().copied() else {
+        let Some(file) = &position.file else {
+            let Some(oldest) = stream.files.front().map(Held::key) else {
                 return Next::Drained;
             };
             go_to(entities, key, oldest);
             continue;
         };
+        let trace_file = &entities.trace_files[file];
         // The files of a stream stand in the order of their ordinals.
-        let passed = stream.files.partition_point(|other| {
-            let other = entities.trace_files.get(*other);
-            other.is_some_and(|other| other.ordinal <= trace_file.ordinal)
-        });
-        let newer = stream.files.get(passed).copied();
-        let reachable = passed > 0 && stream.files[passed - 1] == file;
+        let is_passed =
+            |other: &Held<TraceFileKey>| entities.trace_files[other].ordinal <= trace_file.ordinal;
+        let passed = stream.files.partition_point(is_passed);
+        let newer = stream.files.get(passed).map(Held::key);
+        let reachable = passed > 0 && stream.files[passed - 1] == *file;
         match newer {
             // Its file was overwritten or cleared: what follows in it is lost.
             Some(newer) if !reachable => go_to(entities, key, newer),
@@ -199,7 +202,7 @@ fn seek_next(
                 return Next::Held;
             }
             _ if position.record < trace_file.committed() => {
-                return Next::Packet(file, position.record);
+                return Next::Packet(file.key(), position.record);
             }
             Some(newer) if trace_file.is_settled() => go_to(entities, key, newer),
             Some(_) => return Next::Waiting,
@@ -216,13 +219,20 @@ fn write_next(
     key: ViewerStreamKey,
     at: Duration,
 ) {
-    let viewer_stream = entities.viewer_streams.get(key);
-    let Some(position) = viewer_stream.and_then(ViewerStream::packets) else {
-        return;
-    };
-    let file = position.file;
-    if let Some(file) = file.and_then(|file| entities.trace_files.get_mut(file))
-        && (file.committed()..file.told(at)).contains(&position.record)
+    let Entities {
+        viewer_streams,
+        trace_files,
+        ..
+    } = entities;
+    let viewer_stream = viewer_streams.get(key);
+    let position = viewer_stream.and_then(ViewerStream::packets);
+    if let Some(PacketPosition {
+        file: Some(file),
+        record,
+        ..
+    }) = position
+        && let file = &mut trace_files[file]
+        && (file.committed()..file.told(at)).contains(record)
     {
         // If this fails, `commit` says so and tries again.
         let _ = index_records::flush(storage, file);
@@ -230,18 +240,23 @@ fn write_next(
 }
 
 fn go_to(entities: &mut Entities, key: ViewerStreamKey, file: TraceFileKey) {
-    entities.relink(key, |stream: &mut ViewerStream| {
+    let before = ring::place_of(entities, key);
+    entities.relink(key, |stream: &mut ViewerStream, links| {
         if let Some(position) = stream.packets_mut() {
-            position.file = Some(file);
+            position.file = Some(links.hold(file));
             position.record = 0;
         }
     });
-    if let Some(stream) = entities.viewer_streams.get(key).map(|viewer| viewer.stream) {
+    if let (Some((stream, before)), Some((_, after))) = (before, ring::place_of(entities, key)) {
+        if let Some(stream) = entities.streams.get_mut(stream) {
+            stream.viewers.remove(&(before, key));
+            stream.viewers.insert((after, key));
+        }
         ring::forget_passed(entities, stream);
     }
 }
 
-/// Reads a record, and moves on. Nothing if it cannot be read.
+/// Reads a record, and advances the position. None if it cannot be read.
 fn deliver(
     serve: &mut Serve,
     key: ViewerStreamKey,
@@ -254,7 +269,7 @@ fn deliver(
     let bytes = bytes.get_mut(..index.version.record_size())?;
     let read = serve
         .storage
-        .read(index.file, index.record_offset(record), bytes);
+        .read(index.file.key(), index.record_offset(record), bytes);
     let record = read
         .map_err(|error| tracing::error!("an index cannot be served: {error}"))
         .ok()
@@ -262,47 +277,49 @@ fn deliver(
     let end = record
         .offset_bytes
         .saturating_add(record.packet_size_bits / 8);
-    let readable = Readable {
-        file: trace_file.data,
-        end: end.min(trace_file.size),
-    };
-    advance(&mut serve.entities, key, readable);
-    Some(IndexReply {
-        offset_bytes: record.offset_bytes,
-        packet_size_bits: record.packet_size_bits,
-        content_size_bits: record.content_size_bits,
-        timestamp_begin: record.timestamp_begin,
-        timestamp_end: record.timestamp_end,
-        events_discarded: record.events_discarded,
-        class: record.class,
-        status: NextIndexStatus::Ok,
-        flags: 0,
-    })
+    let (data, end) = (trace_file.data.key(), end.min(trace_file.size));
+    advance(&mut serve.entities, key, data, end);
+    note_read(&mut serve.entities, key, record.timestamp_end);
+    Some(IndexReply::with_index(&record))
 }
 
-fn advance(entities: &mut Entities, key: ViewerStreamKey, readable: Readable) {
-    entities.relink(key, |stream: &mut ViewerStream| {
+/// Moves the position after a record, and allows GET_PACKET up to the end of its packet.
+fn advance(entities: &mut Entities, key: ViewerStreamKey, data: FileKey, end: u64) {
+    entities.relink(key, |stream: &mut ViewerStream, links| {
         if let Some(position) = stream.packets_mut() {
             position.record += 1;
-            position.readable = Some(readable);
+            let file = links.hold(data);
+            position.readable = Some(Readable { file, end });
         }
     });
 }
 
-/// What the viewer should fetch before it goes on.
+/// Notes that the viewer got a packet, which ends then.
+fn note_read(entities: &mut Entities, key: ViewerStreamKey, end: u64) {
+    let Some(viewer_stream) = entities.viewer_streams.get(key) else {
+        return;
+    };
+    let stream = &entities.streams[&viewer_stream.stream];
+    let session = entities.sessions[&stream.session].id;
+    let viewer = entities
+        .viewer_sessions
+        .get_mut(viewer_stream.viewer_session);
+    if let Some(attachment) = viewer.and_then(|viewer| viewer.attached.get_mut(&session)) {
+        attachment.reading.take(end);
+    }
+}
+
+/// The flags: items that the viewer should fetch before it goes on.
 fn flags(serve: &Serve, caller: Caller, key: ViewerStreamKey) -> u32 {
     let Some(viewer) = serve.viewer_session(caller) else {
+        // Without a session nothing is attached, and nothing new.
         return 0;
     };
     let mut flags = 0;
     if has_new_metadata(&serve.entities, viewer, key) {
         flags |= NEW_METADATA;
     }
-    if viewer
-        .attached
-        .values()
-        .any(|attachment| attachment.new_streams)
-    {
+    if !viewer.with_news.is_empty() {
         flags |= NEW_STREAM;
     }
     flags
@@ -310,10 +327,15 @@ fn flags(serve: &Serve, caller: Caller, key: ViewerStreamKey) -> u32 {
 
 /// Whether there is metadata of the stream's trace that the viewer does not have.
 fn has_new_metadata(entities: &Entities, viewer: &ViewerSession, key: ViewerStreamKey) -> bool {
-    let trace = entities.viewer_streams.get(key).map(|stream| stream.trace);
-    let known = trace.and_then(|trace| viewer.traces.get(&trace));
-    let stream = known.and_then(|known| known.metadata);
-    stream.is_some_and(|stream| metadata::unread(entities, stream).is_some())
+    let Some(viewer_stream) = entities.viewer_streams.get(key) else {
+        // It has ended, and needs no metadata.
+        return false;
+    };
+    let stream = &entities.streams[&viewer_stream.stream];
+    let attachment = viewer.attached.get(&entities.sessions[&stream.session].id);
+    let known = attachment.and_then(|attachment| attachment.traces.get(&viewer_stream.trace));
+    let metadata = known.and_then(|known| known.metadata);
+    metadata.is_some_and(|metadata| metadata::unread(entities, metadata).is_some())
 }
 
 /// The larger of the two layouts of index records, in bytes.

@@ -1,10 +1,11 @@
-//! Questions for the next packet of a stream that has none.
+//! Long polling: questions (GET_NEXT_INDEX) for the next packet of a stream that has none.
 //!
-//! A viewer that is told so pauses and asks again; what comes in its pause has to wait.
-//! So a question that follows a pause is kept, unanswered and unread, as the next request
-//! on its connection: a packet or a beacon of the stream answers it at once, and its
-//! time passes soon enough that a viewer sees a slow relay at worst. Only who asks for
-//! the same stream as before is kept waiting: others may find something elsewhere.
+//! A viewer that gets RETRY pauses and asks again, and packets that arrive in its pause
+//! wait for it. So a question that follows a pause is kept, unanswered and unread, as the
+//! next request on its connection. A packet or a beacon of the stream answers it at once;
+//! otherwise it is answered after a short time, so at worst the relay looks slow. Only a
+//! viewer that asks for the same stream as before is kept waiting: others may find packets
+//! in other streams.
 
 use std::time::Duration;
 
@@ -18,8 +19,9 @@ use crate::deadlines::Timer;
 use crate::entities::Entities;
 use crate::facts::{BeaconMoved, Facts, PacketComplete, ProducerGone, QuestionDue};
 
-/// There is nothing of `stream` to tell, before `next` if something waits. Whether the
-/// viewer, whose last question that was answered so was `last`, is told later.
+/// Decides about a question for `stream`, which has nothing before `next` (the time when
+/// held-back data becomes visible, if any). `last` is the viewer's last question that got
+/// RETRY. Returns whether the question is kept.
 pub(super) fn is_kept(
     serve: &mut Serve,
     caller: Caller,
@@ -43,6 +45,7 @@ pub(super) fn is_kept(
         .session
         .and_then(|key| Some((key, serve.entities.viewer_sessions.get_mut(key)?)))
     else {
+        // A viewer without a session has no streams to ask for.
         return false;
     };
     let connection = caller.connection;
@@ -57,7 +60,7 @@ pub(super) fn is_kept(
     until.is_some()
 }
 
-/// Questions that may have an answer now are looked at in this tick.
+/// Puts questions that may have an answer now on the agenda of this tick.
 pub(super) fn hear(entities: &mut Entities, agenda: &mut Agenda, facts: &Facts) {
     for PacketComplete(stream) in &facts.packets {
         look_again(entities, agenda, *stream);
@@ -75,9 +78,10 @@ pub(super) fn hear(entities: &mut Entities, agenda: &mut Agenda, facts: &Facts) 
 
 fn look_again(entities: &Entities, agenda: &mut Agenda, stream: StreamKey) {
     let Some(stream) = entities.streams.get(stream) else {
+        // A stream that is gone has no viewers.
         return;
     };
-    for key in &stream.viewers {
+    for (_, key) in &stream.viewers {
         let viewer = entities.viewer_streams.get(*key);
         let viewer = viewer.and_then(|viewer| entities.viewer_sessions.get(viewer.viewer_session));
         let question = viewer.and_then(|viewer| viewer.question);
@@ -85,25 +89,25 @@ fn look_again(entities: &Entities, agenda: &mut Agenda, stream: StreamKey) {
             && let Asked::Waiting { connection, .. } = state
             && stream == *key
         {
-            agenda.viewers.push(connection);
+            agenda.viewers.ready(connection);
         }
     }
 }
 
-/// A session is over for its producer: all questions of its viewers are looked at again.
+/// Examines all questions of a session's viewers again, since its producer is gone.
 fn look_again_at_all(entities: &Entities, agenda: &mut Agenda, session: SessionKey) {
     let viewers = entities.sessions.get(session);
     for key in viewers.iter().flat_map(|session| &session.viewers) {
         let viewer = entities.viewer_sessions.get(*key);
         let question = viewer.and_then(|viewer| viewer.question);
         if let Some(Asked::Waiting { connection, .. }) = question.map(|it| it.state) {
-            agenda.viewers.push(connection);
+            agenda.viewers.ready(connection);
         }
     }
 }
 
-/// A timer of a viewer has run out: its question has waited long enough, or one that
-/// was asked since goes on waiting. Nothing, if an earlier one took its place.
+/// A viewer's timer has expired: its question is answered, or a later question goes on
+/// waiting. Does nothing if an earlier timer replaced it.
 fn expire(entities: &mut Entities, agenda: &mut Agenda, key: ViewerSessionKey, due: Duration) {
     let viewer = entities.viewer_sessions.get_mut(key);
     let Some(viewer) = viewer.filter(|viewer| viewer.timer == Some(due)) else {
@@ -111,10 +115,11 @@ fn expire(entities: &mut Entities, agenda: &mut Agenda, key: ViewerSessionKey, d
     };
     viewer.timer = None;
     let Some(Asked::Waiting { connection, until }) = viewer.question.map(|last| last.state) else {
+        // It was answered.
         return;
     };
     if until <= due {
-        agenda.viewers.push(connection);
+        agenda.viewers.ready(connection);
     } else {
         set_timer(viewer, agenda, key, until);
     }

@@ -1,115 +1,177 @@
-//! Viewers' connections: whole requests out of their bytes, one after another.
+//! Viewers' connections: reads and dispatches requests.
 
 use baton_components::connection::{Connection, Ending};
+use baton_components::hold::Held;
 use baton_components::keys::ConnectionKey;
 use baton_components::limits::UNSENT_BYTES_MAX;
-use baton_components::wire::codec::WireError;
 use baton_components::wire::viewer::{HEADER_SIZE, Header, Request, RequestKind, decode, reply};
 use bevy_ecs::system::{Local, ResMut};
 
-use super::{Caller, Serve, attach, connect, list, metadata, new_streams, next_index, packet};
-use crate::peers::receive::receive;
-use crate::ports::NetworkPort;
+use super::fault::Rejection;
+use super::{
+    Caller, Serve, attach, connect, list, metadata, new_streams, next_index, packet, told,
+};
+use crate::peers::receive::{Pause, Protocol, take_turn};
+use crate::peers::records::Records;
+use crate::peers::waiting;
+use crate::ports::{Arrived, NetworkPort, Received};
+use crate::turns::Turn;
 
-/// Why a viewer's connection is closed, in the words of a log line that begins with
-/// the peer.
-#[derive(Debug, thiserror::Error)]
-pub enum Reason {
-    #[error("no request has the number {0}")]
-    UnknownRequest(u32),
-    #[error("{0} before CONNECT")]
-    NotConnected(&'static str),
-    #[error("CONNECT: protocol {0}.x is asked for, this relay speaks 2.x")]
-    Major(u32),
-    #[error("CONNECT: no connection is of type {0}")]
-    Type(u32),
-    #[error("malformed: {0}")]
-    Malformed(#[from] WireError),
-}
-
-/// Answers every whole request that has come, in the order of each connection, unless it
-/// waits.
+/// Answers the requests of viewers, in the order of each connection, unless one is kept.
 pub fn serve(mut network: ResMut<NetworkPort>, mut serve: Serve, mut replies: Local<Vec<u8>>) {
-    let mut ready = std::mem::take(&mut serve.agenda.viewers);
-    // Who has said something may wait for something as well.
-    ready.sort_unstable();
-    ready.dedup();
-    for key in ready.drain(..) {
-        if !receive(&mut network, &mut serve.entities, &mut serve.agenda, key) {
-            continue;
-        }
-        let unsent = network.unsent(key);
-        let consumed = match converse(&mut serve, key, network.input(key), unsent, &mut replies) {
-            Ok(consumed) => consumed,
-            Err(reason) => {
-                report(&mut serve, key, &reason);
-                0
-            }
+    while let Some(mut turn) = serve.agenda.viewers.next() {
+        let key = turn.connection;
+        let mut requests = Requests {
+            unsent: network.unsent(key),
+            serve: &mut serve,
+            replies: &mut replies,
         };
-        network.consume(key, consumed);
+        let goes_on = take_turn(&mut network, &mut requests, &mut turn);
         if !replies.is_empty() {
             network.send(key, &replies);
-            serve.agenda.writable.push(key);
+            serve.agenda.writable.ready(key);
             replies.clear();
         }
+        serve.agenda.viewers.end(&turn, goes_on);
+        waiting::note(
+            &network,
+            &mut serve.entities,
+            &mut serve.agenda,
+            &serve.now,
+            key,
+        );
     }
-    serve.agenda.viewers = ready;
 }
 
-fn report(serve: &mut Serve, key: ConnectionKey, reason: &Reason) {
+/// The protocol of live connections.
+struct Requests<'a, 'w> {
+    serve: &'a mut Serve<'w>,
+    replies: &'a mut Vec<u8>,
+    /// Bytes of earlier replies that wait to be sent.
+    unsent: usize,
+}
+
+impl Protocol for Requests<'_, '_> {
+    fn records(&mut self) -> Records<'_> {
+        Records {
+            entities: &mut self.serve.entities,
+            agenda: &mut self.serve.agenda,
+            settings: &self.serve.settings,
+            now: &self.serve.now,
+        }
+    }
+
+    fn execute(
+        &mut self,
+        turn: &mut Turn,
+        input: Arrived<'_>,
+        received: &Received,
+    ) -> (usize, Pause) {
+        let has_ended = matches!(received, Received::Ended | Received::Broken(_));
+        let mut consumed = 0;
+        let pause = self.answer_all(turn, input.bytes(), &mut consumed, has_ended);
+        let pause = pause.unwrap_or_else(|reason| {
+            report(self.serve, turn.connection, &reason);
+            Pause::Input
+        });
+        (consumed, pause)
+    }
+}
+
+impl Requests<'_, '_> {
+    /// Answers the whole requests in `input`, and adds their size to `consumed`. The next
+    /// request waits while a large reply is being sent, or the viewer does not read its
+    /// replies (backpressure); a question for a packet that is not there may wait too.
+    fn answer_all(
+        &mut self,
+        turn: &mut Turn,
+        input: &[u8],
+        consumed: &mut usize,
+        has_ended: bool,
+    ) -> Result<Pause, Rejection> {
+        let key = turn.connection;
+        loop {
+            let Self {
+                serve,
+                replies,
+                unsent,
+            } = self;
+            let rest = &input[*consumed..];
+            let is_busy = !rest.is_empty() && is_busy(serve, key);
+            if is_busy || *unsent + replies.len() >= UNSENT_BYTES_MAX {
+                return Ok(Pause::Replies);
+            }
+            let Some((header, rest)) = rest.split_first_chunk::<HEADER_SIZE>() else {
+                return Ok(Pause::Input);
+            };
+            let number = Header::decode(header).command;
+            let Some(kind) = RequestKind::from_number(number) else {
+                return Err(refuse_unknown(serve, key, number, replies));
+            };
+            // The payload's size follows from the request; what the header says of it
+            // is not reliable in old viewers.
+            let Some(payload) = rest.get(..kind.payload_size()) else {
+                return Ok(Pause::Input);
+            };
+            if turn.is_over() {
+                return Ok(Pause::Turn);
+            }
+            let goes_on = has_ended || rest.len() > payload.len();
+            let (length, calls) = (replies.len(), serve.storage.calls());
+            let changes = serve.entities.changes;
+            let answered = execute(serve, key, kind, payload, goes_on, replies);
+            if !matches!(answered, Ok(false)) {
+                let counts = &mut serve.entities.totals.requests;
+                counts[kind as usize].add(answered.is_err());
+            }
+            let is_answered = answered?;
+            turn.spend_message(replies.len() - length, serve.storage.calls() - calls);
+            turn.spend_records(serve.entities.changes - changes);
+            if !is_answered {
+                return Ok(Pause::Input);
+            }
+            *consumed += HEADER_SIZE + payload.len();
+        }
+    }
+}
+
+/// Decodes and answers a request, unless it is one that waits: whether it was answered.
+fn execute(
+    serve: &mut Serve,
+    key: ConnectionKey,
+    kind: RequestKind,
+    payload: &[u8],
+    goes_on: bool,
+    replies: &mut Vec<u8>,
+) -> Result<bool, Rejection> {
+    let request = decode(kind, payload)?;
+    let length = replies.len();
+    let told =
+        tracing::enabled!(tracing::Level::TRACE).then(|| told::request(serve, key, &request));
+    let is_answered = answer(serve, key, request, goes_on, replies)?;
+    if let Some(told) = told.filter(|_| is_answered) {
+        trace(serve, key, kind, &told, &replies[length..]);
+    }
+    Ok(is_answered)
+}
+
+/// Logs a request with its reply.
+fn trace(serve: &Serve, key: ConnectionKey, kind: RequestKind, told: &str, reply: &[u8]) {
+    if let Some(connection) = serve.entities.connections.get(key) {
+        let minor = connection.viewer().and_then(|viewer| viewer.minor);
+        let reply = told::reply(kind, minor.unwrap_or(0), reply);
+        tracing::trace!(peer = connection.peer, "{told}: {reply}");
+    }
+}
+
+fn report(serve: &mut Serve, key: ConnectionKey, reason: &Rejection) {
     if let Some(connection) = serve.entities.connections.get_mut(key) {
         tracing::warn!(
             peer = connection.peer,
             "live connection: {reason}; connection closed"
         );
-        serve.agenda.close(key, connection, Ending::Abort);
+        serve.agenda.close(key, connection, Ending::Fault);
     }
-}
-
-/// Answers the requests that `input` holds whole; gives how many bytes they took.
-/// While a large reply is being sent, or the viewer does not take what it has, the
-/// next request waits; and so may a question for a packet that is not there.
-fn converse(
-    serve: &mut Serve,
-    key: ConnectionKey,
-    input: &[u8],
-    unsent: usize,
-    replies: &mut Vec<u8>,
-) -> Result<usize, Reason> {
-    let mut consumed = 0;
-    loop {
-        let busy = is_busy(serve, key);
-        if busy || unsent + replies.len() >= UNSENT_BYTES_MAX {
-            let waits = consumed < input.len();
-            if let Some(connection) = serve.entities.connections.get_mut(key) {
-                connection.throttled |= waits;
-            }
-            return Ok(consumed);
-        }
-        let Some((header, rest)) = input[consumed..].split_first_chunk::<HEADER_SIZE>() else {
-            return Ok(consumed);
-        };
-        let number = Header::decode(header).command;
-        let Some(kind) = RequestKind::from_number(number) else {
-            return Err(refuse_unknown(serve, key, number, replies));
-        };
-        // The payload's size follows from the request; what the header says of it
-        // is not reliable in old viewers.
-        let Some(payload) = rest.get(..kind.payload_size()) else {
-            return Ok(consumed);
-        };
-        let goes_on = rest.len() > payload.len() || is_ending(serve, key);
-        if !answer(serve, key, decode(kind, payload)?, goes_on, replies)? {
-            return Ok(consumed);
-        }
-        consumed += HEADER_SIZE + payload.len();
-    }
-}
-
-/// Whether no other tick comes in which the viewer could be answered.
-fn is_ending(serve: &Serve, key: ConnectionKey) -> bool {
-    let connection = serve.entities.connections.get(key);
-    connection.is_none_or(|connection| connection.ending.is_some())
 }
 
 /// Whether a reply is still being sent.
@@ -122,7 +184,12 @@ fn is_busy(serve: &Serve, key: ConnectionKey) -> bool {
     viewer.is_some_and(|viewer| viewer.body.is_some())
 }
 
-fn refuse_unknown(serve: &Serve, key: ConnectionKey, number: u32, replies: &mut Vec<u8>) -> Reason {
+fn refuse_unknown(
+    serve: &Serve,
+    key: ConnectionKey,
+    number: u32,
+    replies: &mut Vec<u8>,
+) -> Rejection {
     let viewer = serve
         .entities
         .connections
@@ -131,7 +198,7 @@ fn refuse_unknown(serve: &Serve, key: ConnectionKey, number: u32, replies: &mut 
     if viewer.is_some_and(|viewer| viewer.minor.is_some()) {
         reply::unknown_command(replies);
     }
-    Reason::UnknownRequest(number)
+    Rejection::UnknownRequest(number)
 }
 
 /// Answers a request, unless it is one that waits: whether it was answered.
@@ -141,7 +208,7 @@ fn answer(
     request: Request,
     goes_on: bool,
     replies: &mut Vec<u8>,
-) -> Result<bool, Reason> {
+) -> Result<bool, Rejection> {
     if let Request::Connect { major, minor, kind } = request {
         connect::connect(serve, key, major, minor, kind, replies)?;
         return Ok(true);
@@ -151,9 +218,10 @@ fn answer(
         .connections
         .get(key)
         .and_then(Connection::viewer);
-    let Some((minor, session)) = viewer.and_then(|viewer| Some((viewer.minor?, viewer.session)))
+    let Some((minor, session)) =
+        viewer.and_then(|viewer| Some((viewer.minor?, viewer.session.as_ref().map(Held::key))))
     else {
-        return Err(Reason::NotConnected(request.kind().name()));
+        return Err(Rejection::NotConnected(request.kind().name()));
     };
     let caller = Caller {
         connection: key,

@@ -1,4 +1,4 @@
-//! What is wrong with the original, and what Baton does instead.
+//! Defects of the original, and Baton's behaviour instead.
 //!
 //! Here is what shows on disk or in a session's further life. Refusals are rows of
 //! `producer_table`; rotations with packets beyond the position, and streams that wait

@@ -1,5 +1,5 @@
-//! Hold-back: viewers are told of what has come when streams that may have begun earlier
-//! have had the time to appear.
+//! Hold-back: viewers get packets and beacons only when streams with earlier events have had
+//! time to appear.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::viewer_words::{
     ATTACH, ATTACH_LAST, DATA, GET_METADATA, NEW_STREAMS, NEXT_INDEX, Scene, tell_all,
 };
 
-/// When what came is told for sure.
+/// Time after which held-back data is visible in any case.
 const OLD: Duration = LIVE_HOLD_BACK.saturating_add(Duration::from_millis(40));
 /// Much less than the hold-back, and more than what scenarios let pass unnoticed.
 const WHILE: Duration = Duration::from_millis(200);
@@ -75,7 +75,7 @@ fn beacons_are_told_when_they_are_old_and_packets_after_them() {
 }
 
 #[test]
-fn who_runs_the_relay_chooses() {
+fn the_hold_back_is_an_option_of_the_relay() {
     let fixed = |time| HoldBack::Fixed(time);
     for (hold_back, path, told) in [
         (HoldBack::Auto, "ust/uid/0", "OK 0 at 0"),
@@ -118,7 +118,7 @@ fn a_stream_that_appears_meanwhile_comes_first() {
 }
 
 #[test]
-fn who_never_asks_for_streams_is_told_of_times_in_the_end() {
+fn a_viewer_that_never_asks_for_streams_gets_beacons_in_the_end() {
     let mut scene = watched();
     scene.send_beacon(50);
     scene.producer.add_trace(&mut scene.stage, "ust/pid/2");
@@ -154,7 +154,7 @@ fn streams_that_nobody_can_be_told_of_hold_up_nobody() {
 }
 
 #[test]
-fn what_an_application_leaves_is_held_back_too() {
+fn packets_of_an_application_that_ended_are_held_back_too() {
     let mut scene = watched();
     scene.send(0);
     scene.close_streams(1);

@@ -40,17 +40,20 @@ fn check(theme: Theme, seed: u8, cases: u32, run: fn(&Script)) {
     match outcome {
         Ok(()) => {}
         Err(TestError::Fail(reason, script)) => {
-            let steps: Vec<String> = script
-                .steps
+            let cues: Vec<String> = script
+                .cues
                 .iter()
-                .map(|step| format!("  {step:?}\n"))
+                .map(|cue| format!("  {cue:?}\n"))
                 .collect();
             let Script {
-                producers, viewers, ..
+                producers,
+                viewers,
+                lateness,
+                ..
             } = script;
             panic!(
-                "{reason}\nproducers {producers:#?}\n{viewers} viewers\n{}",
-                steps.concat()
+                "{reason}\nproducers {producers:#?}\n{viewers} viewers\nanswers {lateness:?} polls late\n{}",
+                cues.concat()
             );
         }
         Err(error) => panic!("{error}"),
@@ -59,8 +62,8 @@ fn check(theme: Theme, seed: u8, cases: u32, run: fn(&Script)) {
 
 fn play(script: &Script) {
     let mut cast = Cast::new(script);
-    for step in &script.steps {
-        cast.perform(step);
+    for cue in &script.cues {
+        cast.perform(cue);
     }
     cast.leave_all();
     cast.mend();

@@ -5,18 +5,26 @@
 //! each scenario ends with nothing left.
 #![allow(clippy::unwrap_used)]
 
+mod bounds;
+mod costs;
 mod defects;
 mod fairness;
 mod hold_back;
 mod interleavings;
 mod kept_sessions;
+mod log;
+mod losses;
 mod patience;
 mod producer_scenarios;
 mod producer_table;
 mod questions;
+mod retention;
 mod stage;
+mod status;
 mod stranger;
-mod strangers;
+mod strays;
+mod teams;
+mod told;
 mod viewer_company;
 mod viewer_endings;
 mod viewer_flow;

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 use baton_components::limits::{HANDSHAKE_PATIENCE, REPLY_PATIENCE};
 use baton_components::wire::viewer::Request;
 use baton_systems::memory::Peer;
 
 use crate::stage::{Producer, Stage, Viewer};
 
-/// Time goes by, and nobody does anything.
+/// Lets time pass without any action of a peer.
 fn wait(stage: &mut Stage, time: Duration) {
     stage.clock.advance(time);
     // The clock is read at the beginning of a tick, timers are looked at in it.
@@ -18,11 +18,12 @@ fn wait(stage: &mut Stage, time: Duration) {
 }
 
 #[test]
-fn who_says_nothing_at_first_is_sent_away() {
+fn a_peer_without_a_first_message_is_disconnected() {
     let mut stage = Stage::new();
-    let silent = [Port::Control, Port::Live].map(|port| stage.network.connect(port, "silent"));
+    let silent = [Endpoint::Control, Endpoint::Live]
+        .map(|endpoint| stage.network.connect(endpoint, "silent"));
     // Nobody speaks on a data connection before there is a packet.
-    let data = stage.network.connect(Port::Data, "patient");
+    let data = stage.network.connect(Endpoint::Data, "patient");
     stage.settle();
     wait(&mut stage, HANDSHAKE_PATIENCE * 9 / 10);
     assert!(silent.iter().all(|peer| !peer.is_closed()));
@@ -34,7 +35,7 @@ fn who_says_nothing_at_first_is_sent_away() {
 }
 
 #[test]
-fn who_has_said_hello_may_be_idle_for_ever() {
+fn a_peer_may_be_idle_for_ever_after_its_first_message() {
     let mut stage = Stage::new();
     let producer = Producer::with_session(&mut stage, 15);
     let viewer = Viewer::connect(&mut stage, 15);
@@ -46,7 +47,7 @@ fn who_has_said_hello_may_be_idle_for_ever() {
 }
 
 #[test]
-fn who_takes_no_replies_is_sent_away_in_the_end() {
+fn a_peer_that_reads_no_replies_is_disconnected_in_the_end() {
     let mut stage = Stage::new();
     let viewer = Viewer::connect(&mut stage, 15);
     viewer.peer.block();

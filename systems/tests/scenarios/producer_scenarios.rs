@@ -1,8 +1,9 @@
-//! Scenarios of producers, step by step: replies, records, files. Each bears the number
-//! that it has in the object model (section 4).
+//! A relay with a producer, command by command: replies, records, files. The rules are
+//! in `docs/protocol.md#producers-the-control-connection-port-5342`.
 
 mod archive;
 mod clear;
+mod data_connections;
 mod excess;
 mod teardown;
 mod waiting;
@@ -13,7 +14,7 @@ use baton_components::wire::viewer::{Request, SEEK_BEGINNING};
 
 use crate::stage::{self, DIRECTORY, Producer, Stage, Viewer};
 
-/// Both streams of the trace in `B0`.
+/// Both streams of the trace of a scene.
 const METADATA: u64 = 1;
 const DATA: u64 = 2;
 const TRACE: &str = "ust";
@@ -25,25 +26,30 @@ const CHUNK_2: &str = "20261122T064437+0000-2";
 const ARCHIVE_0: &str = "archives/20261122T064435+0000-20261122T064535+0000-0";
 const ARCHIVE_1: &str = "archives/20261122T064436+0000-20261122T064536+0000-1";
 
-/// What every scenario begins with: a session with a trace, packet 0 complete.
+/// The begin of every scenario: a session with a trace, packet 0 complete.
 struct Scene {
     stage: Stage,
     producer: Producer,
 }
 
 impl Scene {
-    /// `B0`
     fn new() -> Self {
-        let mut stage = Stage::new();
-        let producer = Producer::with_session(&mut stage, 15);
-        assert_eq!(producer.add_trace(&mut stage, TRACE), (METADATA, DATA));
-        producer.send_metadata(&mut stage, METADATA, b"metadata");
-        let mut scene = Self { stage, producer };
+        let mut scene = Self::without_packets();
+        let producer = &scene.producer;
+        producer.send_metadata(&mut scene.stage, METADATA, b"metadata");
         scene.packet(0);
         scene
     }
 
-    /// `B1`: with a viewer from the beginning. The viewer gets one request.
+    /// Before anything of the trace is recorded.
+    fn without_packets() -> Self {
+        let mut stage = Stage::new();
+        let producer = Producer::with_session(&mut stage, 15);
+        assert_eq!(producer.add_trace(&mut stage, TRACE), (METADATA, DATA));
+        Self { stage, producer }
+    }
+
+    /// With a viewer from the beginning. The viewer gets one request.
     fn watched() -> (Self, Viewer) {
         let mut scene = Self::new();
         let viewer = Viewer::connect(&mut scene.stage, 15);
@@ -117,7 +123,7 @@ impl Scene {
         self.producer.close_stream(&mut self.stage, METADATA, None);
     }
 
-    /// What the arenas hold.
+    /// The records in the arenas.
     fn census(&mut self) -> String {
         self.stage.census()
     }

@@ -18,10 +18,11 @@ mod streams;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 use baton_components::limits::DRAIN_GRACE;
 use baton_components::wire::producer::data::PacketHeader;
 use baton_components::wire::producer::{self, Command, NONE};
+use baton_systems::client;
 use baton_systems::memory::Operation;
 
 use crate::stage::{self, Producer, Stage};
@@ -81,15 +82,15 @@ fn play(rows: &[Row]) {
 struct Row {
     name: String,
     minors: &'static [u32],
-    before: Vec<Step>,
+    before: Vec<Prior>,
     sent: Sent,
     reply: Vec<u8>,
     then: Then,
 }
 
-/// What happened before the message.
+/// The state before the message.
 #[derive(Clone, Copy, Debug)]
-enum Step {
+enum Prior {
     /// The relay is set up so.
     DisallowClear,
     GroupBySession,
@@ -132,21 +133,21 @@ enum Step {
     NamedChunk(u64, &'static str),
 }
 
-use Step::{
+use Prior::{
     AddStream, Begin, Bytes, Chunk, CloseChunk, CloseStream, DisallowClear, Fail, Foreign,
     GroupBySession, Half, Packet, Quiescent, Refused, Rotate, Session, Sibling, SnapshotSession,
     StoredSession, Streams, Version, VersionOf,
 };
 
 /// Connected, and nothing said.
-const NEW: &[Step] = &[];
-const VERSION: &[Step] = &[Version];
-const SESSION: &[Step] = &[Version, Session];
-const CHUNK: &[Step] = &[Version, Session, Chunk(0)];
-const STREAMS: &[Step] = &[Version, Session, Chunk(0), Streams];
+const NEW: &[Prior] = &[];
+const VERSION: &[Prior] = &[Version];
+const SESSION: &[Prior] = &[Version, Session];
+const CHUNK: &[Prior] = &[Version, Session, Chunk(0)];
+const STREAMS: &[Prior] = &[Version, Session, Chunk(0), Streams];
 /// Packet 0 is complete, so the data connection belongs to the session.
-const BUSY: &[Step] = &[Version, Session, Chunk(0), Streams, Packet(0)];
-const STORED: &[Step] = &[Version, StoredSession, Chunk(0), Streams, Packet(0)];
+const BUSY: &[Prior] = &[Version, Session, Chunk(0), Streams, Packet(0)];
+const STORED: &[Prior] = &[Version, StoredSession, Chunk(0), Streams, Packet(0)];
 
 /// The message.
 #[derive(Clone, Debug)]
@@ -172,7 +173,7 @@ enum Sent {
     DataEnd(Vec<u8>),
 }
 
-/// What becomes of the connection that the message came on, and of its session.
+/// The effect on the message's connection, and on its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     /// Both connections are open.
@@ -187,11 +188,11 @@ enum Then {
 struct Draft {
     name: String,
     minors: &'static [u32],
-    before: Vec<Step>,
+    before: Vec<Prior>,
     sent: Sent,
 }
 
-fn row(name: impl Into<String>, before: &[Step], sent: impl Into<Sent>) -> Draft {
+fn row(name: impl Into<String>, before: &[Prior], sent: impl Into<Sent>) -> Draft {
     Draft {
         name: name.into(),
         minors: &[15],
@@ -213,7 +214,7 @@ impl Draft {
     }
 
     /// More that happened before.
-    fn after(mut self, steps: &[Step]) -> Self {
+    fn after(mut self, steps: &[Prior]) -> Self {
         self.before.extend_from_slice(steps);
         self
     }
@@ -247,8 +248,8 @@ impl Row {
         let mut stage = Stage::new();
         let mut cast = Cast {
             producer: Producer {
-                control: stage.network.connect(Port::Control, "producer:control"),
-                data: stage.network.connect(Port::Data, "producer:data"),
+                control: stage.network.connect(Endpoint::Control, "producer:control"),
+                data: stage.network.connect(Endpoint::Data, "producer:data"),
                 minor,
             },
             others: Vec::new(),

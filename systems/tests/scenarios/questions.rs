@@ -1,12 +1,13 @@
-//! Questions for a packet that is not there: who pauses and asks again is answered when
-//! there is one.
+//! Long polling: a viewer that pauses after RETRY and asks again is answered when a packet
+//! comes.
 
 use std::time::Duration;
 
 use baton_components::limits::{QUESTION_PATIENCE, QUESTION_PAUSE_MIN, QUESTION_PAUSES};
-use baton_components::wire::producer::{Command, Minors};
+use baton_components::wire::producer::Command;
 use baton_components::wire::viewer::{Header, Request};
 use baton_systems::agenda::Agenda;
+use baton_systems::client;
 use baton_systems::deadlines::Timer;
 
 use crate::stage::{self, Viewer};
@@ -27,7 +28,7 @@ fn pause(scene: &mut Scene, time: Duration) {
     run(scene);
 }
 
-/// What is answered by now to what was asked.
+/// The replies so far to the questions.
 fn heard(scene: &Scene, requests: &[Request]) -> String {
     match scene.viewer.peer.take_received() {
         bytes if bytes.is_empty() => KEPT.to_owned(),
@@ -42,7 +43,7 @@ fn ask(scene: &mut Scene, requests: &[Request]) -> String {
     heard(scene, requests)
 }
 
-/// A viewer that was told that there is nothing, has paused, and has asked again.
+/// A viewer that got RETRY, has paused, and has asked again.
 fn kept() -> Scene {
     let mut scene = Scene::watched(0);
     assert_eq!(ask(&mut scene, &[NEXT_INDEX]), "RETRY");
@@ -52,9 +53,7 @@ fn kept() -> Scene {
 }
 
 fn produce(scene: &mut Scene, command: &Command) {
-    let mut bytes = Vec::new();
-    command.encode(Minors::both(15), &mut bytes);
-    scene.producer.control.write(&bytes);
+    scene.producer.control.write(&client::command(15, command));
 }
 
 fn send(scene: &mut Scene, sequence: u64) {
@@ -111,7 +110,7 @@ fn a_long_pause_makes_no_long_wait() {
 }
 
 #[test]
-fn who_does_not_pause_is_answered_at_once() {
+fn a_viewer_that_does_not_pause_is_answered_at_once() {
     let mut scene = Scene::watched(0);
     for _ in 0..100 {
         assert_eq!(ask(&mut scene, &[NEXT_INDEX]), "RETRY");
@@ -124,7 +123,7 @@ fn who_does_not_pause_is_answered_at_once() {
 }
 
 #[test]
-fn who_has_asked_for_something_else_is_answered_at_once() {
+fn a_viewer_with_another_request_in_between_is_answered_at_once() {
     let mut scene = Scene::watched(0);
     let other = scene.producer.add_stream(&mut scene.stage, "ust", "chan_1");
     scene.command(&Command::StreamsSent);
@@ -149,7 +148,7 @@ fn who_has_asked_for_something_else_is_answered_at_once() {
 }
 
 #[test]
-fn who_goes_on_asking_is_answered() {
+fn a_viewer_that_sends_more_requests_is_answered() {
     let mut scene = kept();
     scene.viewer.write_all(&[GET_METADATA]);
     scene.stage.tick();
@@ -178,7 +177,7 @@ fn a_stream_that_ends_answers_when_the_time_is_over() {
 }
 
 #[test]
-fn whoever_leaves_with_a_question_leaves_nothing() {
+fn a_viewer_that_disconnects_with_a_question_leaves_nothing() {
     let mut scene = kept();
     scene.viewer.peer.finish();
     run(&mut scene);
@@ -248,7 +247,7 @@ fn a_viewer_has_one_timer_for_many_questions() {
         run(&mut scene);
         let packet = format!("OK {sequence} at {}", sequence * stage::PACKET_BYTES as u64);
         assert_eq!(heard(&scene, &[NEXT_INDEX]), packet);
-        let agenda = scene.stage.relay.world.resource::<Agenda>();
+        let agenda = scene.stage.relay.read::<Agenda>();
         let timers = agenda.deadlines.iter();
         let of_questions = timers.filter(|timer| matches!(timer, Timer::Question(_)));
         assert_eq!(of_questions.count(), 1);
@@ -267,7 +266,7 @@ fn timers_of_shorter_questions_do_not_pile_up() {
         send(&mut scene, sequence as u64);
         run(&mut scene);
         assert_ne!(heard(&scene, &[NEXT_INDEX]), KEPT);
-        let agenda = scene.stage.relay.world.resource::<Agenda>();
+        let agenda = scene.stage.relay.read::<Agenda>();
         let timers = agenda.deadlines.iter();
         let of_questions = timers.filter(|timer| matches!(timer, Timer::Question(_)));
         // As many as are set in the time of the longest.

@@ -1,150 +1,16 @@
-//! The stage: a relay on ports in memory, watched at every tick; and its peers.
+//! The peers of scenarios, on a [`Stage`]: a message is sent, and all that comes of it is done
+//! when the call returns.
 
-use std::time::Duration;
-
-use baton_components::chunk::Chunk;
-use baton_components::connection::Port;
-use baton_components::path::RelativePath;
-use baton_components::session::Session;
-use baton_components::stream::Stream;
-use baton_components::wire::ctf_index::{IndexRecord, Version};
-use baton_components::wire::producer::data::PacketHeader;
+use baton_components::connection::Endpoint;
+use baton_components::wire::producer::reply;
 use baton_components::wire::producer::{
-    self, Command, Minors, NONE, RotatePosition, SendIndex, code,
+    self, Command, NONE, Origin, RotatePosition, SendIndex, code,
 };
-use baton_components::wire::viewer::{self, Request};
-use baton_components::wire::{TraceFormat, producer::Origin};
-use baton_systems::audit::Audit;
-use baton_systems::entities::Entities;
-use baton_systems::memory::{self, MemoryChance, MemoryClock, MemoryNetwork, MemoryStorage, Peer};
-use baton_systems::settings::Settings;
-use baton_systems::tick::Relay;
+use baton_components::wire::viewer::Request;
+use baton_systems::client;
+use baton_systems::memory::Peer;
 
-pub struct Stage {
-    pub network: MemoryNetwork,
-    pub storage: MemoryStorage,
-    pub clock: MemoryClock,
-    pub chance: MemoryChance,
-    pub relay: Relay,
-}
-
-impl Stage {
-    pub fn new() -> Self {
-        Self::with(Settings::default())
-    }
-
-    pub fn with(settings: Settings) -> Self {
-        Self::on(MemoryStorage::new(), settings)
-    }
-
-    /// A relay on that disk.
-    pub fn on(storage: MemoryStorage, settings: Settings) -> Self {
-        let network = MemoryNetwork::new();
-        let clock = MemoryClock::new(CREATED_S);
-        let chance = MemoryChance::default();
-        let relay = Relay::new(
-            network.port(),
-            storage.port(),
-            clock.port(),
-            chance.port(),
-            settings,
-            true,
-        );
-        Self {
-            network,
-            storage,
-            clock,
-            chance,
-            relay,
-        }
-    }
-
-    pub fn tick(&mut self) {
-        self.relay.tick();
-        let breaches = &self.relay.world.resource::<Audit>().breaches;
-        assert!(breaches.is_empty(), "the law is broken: {breaches:#?}");
-    }
-
-    /// Ticks until nothing is left to do, not even records to be written.
-    pub fn settle(&mut self) {
-        let (network, clock) = (self.network.clone(), self.clock.clone());
-        memory::settle(&network, &clock, TICKS_MAX, || self.tick());
-    }
-
-    /// What the arenas hold, one line a kind.
-    pub fn remains(&mut self) -> Vec<String> {
-        self.settle();
-        self.relay.remains()
-    }
-
-    /// Everybody has gone: nothing may be left of them but files on disk.
-    pub fn assert_empty(&mut self) {
-        let remains = self.remains();
-        assert!(remains.is_empty(), "{remains:#?}");
-        assert_eq!(self.storage.open_files(), 0, "files are open");
-    }
-
-    /// The names on disk, one line each, directories with a `/` at the end.
-    pub fn tree(&self) -> Vec<String> {
-        let line = |(path, content): (RelativePath, Option<Vec<u8>>)| match content {
-            Some(_) => path.to_string(),
-            None => format!("{path}/"),
-        };
-        self.storage.tree().into_iter().map(line).collect()
-    }
-
-    /// Lets time pass, and does what comes of it.
-    pub fn pass(&mut self, time: Duration) {
-        self.clock.advance(time);
-        self.settle();
-    }
-
-    /// What the arenas hold, in one line.
-    pub fn census(&mut self) -> String {
-        self.remains().join(", ").replace(" are left", "")
-    }
-
-    pub fn entities(&self) -> &Entities {
-        self.relay.world.resource()
-    }
-
-    /// The session of that number, while it is there.
-    pub fn session(&self, id: u64) -> Option<&Session> {
-        let mut sessions = self.entities().sessions.iter();
-        sessions.find_map(|(_, session)| (session.id == id).then_some(session))
-    }
-
-    /// The stream of that handle, closed or not, while it is there.
-    pub fn stream(&self, handle: u64) -> Option<&Stream> {
-        let mut streams = self.entities().streams.iter();
-        streams.find_map(|(_, stream)| (stream.handle == handle).then_some(stream))
-    }
-
-    /// How many hold the chunk of that number; 0 if it is gone.
-    pub fn chunk_holders(&self, number: u64) -> u32 {
-        let chunks = &self.entities().chunks;
-        let is_it = |chunk: &Chunk| chunk.id.is_some_and(|id| id.number == number);
-        let found = chunks.iter().find(|(_, chunk)| is_it(chunk));
-        found.map_or(0, |(key, _)| chunks.holders(key))
-    }
-
-    /// The records of an index file on disk.
-    pub fn index_records(&self, path: &str) -> Vec<IndexRecord> {
-        let bytes = self.file(path);
-        let version = Version::from_header(&bytes).unwrap();
-        let records = bytes[version.header().len()..].chunks(version.record_size());
-        records
-            .map(|record| IndexRecord::decode(version, record).unwrap())
-            .collect()
-    }
-
-    /// The bytes of a file on disk.
-    pub fn file(&self, path: &str) -> Vec<u8> {
-        let path = RelativePath::parse(path.as_bytes()).unwrap();
-        let file = self.storage.file(&path);
-        file.unwrap_or_else(|| panic!("{path} is not in {:#?}", self.tree()))
-    }
-}
+pub use baton_systems::memory::{STARTED_S as CREATED_S, Stage};
 
 /// A producer: a control connection, and a data connection once it sends packets.
 pub struct Producer {
@@ -156,11 +22,18 @@ pub struct Producer {
 impl Producer {
     /// Connects, and settles the version.
     pub fn connect(stage: &mut Stage, minor: u32) -> Self {
-        let control = stage.network.connect(Port::Control, "producer:control");
-        let data = stage.network.connect(Port::Data, "producer:data");
+        Self::connect_from(stage, "producer", minor)
+    }
+
+    /// The same, from that address.
+    pub fn connect_from(stage: &mut Stage, address: &str, minor: u32) -> Self {
+        let connect = |endpoint: Endpoint| {
+            let peer = format!("{address}:{}", endpoint.name());
+            stage.network.connect(endpoint, &peer)
+        };
         let producer = Self {
-            control,
-            data,
+            control: connect(Endpoint::Control),
+            data: connect(Endpoint::Data),
             minor,
         };
         let version = Command::Version(producer::Version { major: 2, minor });
@@ -178,23 +51,31 @@ impl Producer {
     /// Connects, and creates that session.
     pub fn create(stage: &mut Stage, minor: u32, session: producer::CreateSession) -> Self {
         let producer = Self::connect(stage, minor);
-        let created = producer.ask(stage, &Command::CreateSession(session));
-        assert_eq!(created[8..12], code::OK.to_be_bytes(), "{created:?}");
+        producer.make(stage, &Command::CreateSession(session));
         producer
     }
 
     /// Sends a command, and gives all that comes back.
     pub fn ask(&self, stage: &mut Stage, command: &Command) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        command.encode(Minors::both(self.minor), &mut bytes);
-        self.send(stage, &bytes)
+        self.send(stage, &client::command(self.minor, command))
     }
 
     /// Sends bytes on the control connection, and gives all that comes back.
     pub fn send(&self, stage: &mut Stage, bytes: &[u8]) -> Vec<u8> {
-        self.control.write(bytes);
-        stage.settle();
-        self.control.take_received()
+        stage.ask(&self.control, bytes)
+    }
+
+    /// Sends a command that makes something, and gives its number or handle.
+    pub fn make(&self, stage: &mut Stage, command: &Command) -> u64 {
+        let made = self.try_make(stage, command);
+        made.unwrap_or_else(|| panic!("{command:?} is refused"))
+    }
+
+    /// The same; none if it is refused.
+    pub fn try_make(&self, stage: &mut Stage, command: &Command) -> Option<u64> {
+        let bytes = self.ask(stage, command);
+        let (reply, _) = reply::decode(command.kind(), self.minor, &bytes).unwrap()?;
+        reply.made()
     }
 
     /// Sends a command whose reply is a code.
@@ -212,9 +93,7 @@ impl Producer {
 
     /// Adds a stream, and gives its handle.
     pub fn add_stream(&self, stage: &mut Stage, path: &str, channel: &str) -> u64 {
-        let reply = self.ask(stage, &add_stream(path, channel));
-        assert_eq!(reply[8..], code::OK.to_be_bytes(), "{reply:?}");
-        u64::from_be_bytes(*reply.first_chunk().unwrap())
+        self.make(stage, &add_stream(path, channel))
     }
 
     /// Adds a metadata stream and a data stream to a trace, and publishes them.
@@ -231,28 +110,19 @@ impl Producer {
             padding_size: 0,
             bytes,
         };
-        assert_eq!(self.ask(stage, &Command::SendMetadata(command)), []);
+        assert!(self.ask(stage, &Command::SendMetadata(command)).is_empty());
     }
 
     /// Sends the bytes of a packet.
     pub fn send_packet(&self, stage: &mut Stage, stream: u64, sequence: u64, payload: &[u8]) {
-        let header = PacketHeader {
-            stream,
-            sequence,
-            size: payload.len() as u32,
-            padding: 0,
-        };
-        let mut bytes = Vec::new();
-        header.encode(&mut bytes);
-        bytes.extend_from_slice(payload);
-        self.data.write(&bytes);
+        self.data.write(&client::packet(stream, sequence, payload));
         stage.settle();
     }
 
     /// Sends a packet and its index, both [`payload`] and [`index`] of that number.
     pub fn send_whole_packet(&self, stage: &mut Stage, stream: u64, sequence: u64) {
         self.send_packet(stage, stream, sequence, &payload(stream, sequence));
-        self.expect_ok(stage, &Command::SendIndex(index(stream, sequence)));
+        self.send_index(stage, stream, sequence);
     }
 
     /// Sends the description of a packet: [`index`] of that number.
@@ -301,25 +171,21 @@ pub struct Viewer {
 impl Viewer {
     /// Connects, and makes a viewer session.
     pub fn connect(stage: &mut Stage, minor: u32) -> Self {
-        let peer = stage.network.connect(Port::Live, "viewer");
+        Self::connect_from(stage, "viewer", minor)
+    }
+
+    /// As [`Viewer::connect`], from that address.
+    pub fn connect_from(stage: &mut Stage, address: &str, minor: u32) -> Self {
+        let peer = stage.network.connect(Endpoint::Live, address);
         let viewer = Self { peer, minor };
-        let connect = Request::Connect {
-            major: viewer::MAJOR,
-            minor,
-            kind: viewer::KIND_COMMAND,
-        };
-        assert_eq!(viewer.ask(stage, connect).len(), 20);
+        assert_eq!(viewer.ask(stage, client::connect(minor)).len(), 20);
         assert_eq!(viewer.ask(stage, Request::CreateSession), [0, 0, 0, 1]);
         viewer
     }
 
     /// Sends a request, and gives all that comes back.
     pub fn ask(&self, stage: &mut Stage, request: Request) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        request.encode(&mut bytes);
-        self.peer.write(&bytes);
-        stage.settle();
-        self.peer.take_received()
+        stage.ask(&self.peer, &client::request(request))
     }
 
     /// Ends the connection in order.
@@ -334,17 +200,13 @@ pub fn session(name: &str) -> producer::CreateSession<'_> {
     producer::CreateSession {
         name: name.as_bytes(),
         host: b"host",
-        base_path: b"",
         live_timer_us: 200_000,
-        snapshot: false,
-        name_holds_time: false,
         origin: Some(Origin {
             daemon: [7; 16],
-            session: 0,
             creation_time_s: CREATED_S,
-            current_chunk: None,
+            ..Origin::default()
         }),
-        trace_format: TraceFormat::Ctf1,
+        ..producer::CreateSession::default()
     }
 }
 
@@ -378,9 +240,8 @@ pub fn add_stream<'a>(path: &'a str, channel: &'a str) -> Command<'a> {
     Command::AddStream(producer::AddStream {
         channel: channel.as_bytes(),
         path: path.as_bytes(),
-        tracefile_size: 0,
-        tracefile_count: 0,
         chunk: Some(0),
+        ..producer::AddStream::default()
     })
 }
 
@@ -393,52 +254,31 @@ pub fn payload(stream: u64, sequence: u64) -> Vec<u8> {
 
 /// A packet with its header, as a data connection brings it.
 pub fn packet_bytes(stream: u64, sequence: u64) -> Vec<u8> {
-    let header = PacketHeader {
-        stream,
-        sequence,
-        size: PACKET_BYTES as u32,
-        padding: 0,
-    };
-    let mut bytes = Vec::new();
-    header.encode(&mut bytes);
-    bytes.extend_from_slice(&payload(stream, sequence));
-    bytes
+    client::packet(stream, sequence, &payload(stream, sequence))
 }
 
 /// The description of [`payload`]: packet `n` lasts from 1000n+100 to 1000n+900.
 pub fn index(stream: u64, sequence: u64) -> SendIndex {
     SendIndex {
-        stream,
-        sequence,
-        packet_size_bits: PACKET_BYTES as u64 * 8,
-        content_size_bits: PACKET_BYTES as u64 * 8,
         timestamp_begin: sequence * 1000 + 100,
         timestamp_end: sequence * 1000 + 900,
-        events_discarded: 0,
         class: CLASS,
-        instance: 0,
-        packet_sequence: sequence,
+        ..client::description(stream, sequence, PACKET_BYTES)
     }
 }
 
 /// A live beacon: nothing happens in the stream before that time.
 pub fn beacon(stream: u64, timestamp_end: u64) -> Command<'static> {
     Command::SendIndex(SendIndex {
-        packet_size_bits: 0,
-        content_size_bits: 0,
-        timestamp_begin: 0,
+        stream,
         timestamp_end,
-        packet_sequence: 0,
-        ..index(stream, 0)
+        class: CLASS,
+        ..SendIndex::default()
     })
 }
 
-/// When every session here was created: 2026-11-22 06:44:35 UTC, the clock's too.
-pub const CREATED_S: u64 = 1_795_329_875;
 /// The directory of `session("session")`.
 pub const DIRECTORY: &str = "host/session-20261122-064435";
 /// CTF stream class of every data stream here.
 pub const CLASS: u64 = 3;
 pub const PACKET_BYTES: usize = 64;
-
-const TICKS_MAX: usize = 10_000;

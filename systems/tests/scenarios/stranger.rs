@@ -2,12 +2,12 @@
 //! producer can do.
 
 use baton_components::wire::producer::{
-    AddStream, Command, CreateSession, CreateTraceChunk, Origin, ResetMetadata, SendMetadata, code,
+    AddStream, Command, CreateSession, CreateTraceChunk, Origin, ResetMetadata,
 };
 
 use crate::stage::{self, CREATED_S, Producer, Stage};
 
-/// What a stranger is.
+/// The kind of a stranger.
 #[derive(Clone, Copy, Debug)]
 pub enum Stranger {
     New,
@@ -28,6 +28,32 @@ pub const STRANGERS: [Stranger; 6] = [
 impl Stranger {
     /// Does all the harm that it can at that place.
     pub fn attack(self, stage: &mut Stage, place: &str, close: Option<u32>) {
+        let producer = self.arrive(stage, place);
+        let path = match self {
+            Self::Old(path) => format!("host/{place}/{path}"),
+            _ => "ust/uid/0".to_owned(),
+        };
+        for (channel, count) in [("metadata", 0), ("chan_0", 0), ("chan", 1)] {
+            let stream = Command::AddStream(AddStream {
+                channel: channel.as_bytes(),
+                path: path.as_bytes(),
+                tracefile_size: 64 * count,
+                tracefile_count: count,
+                chunk: Some(0),
+            });
+            match producer.try_make(stage, &stream) {
+                Some(stream) => spoil(stage, &producer, channel, stream),
+                None => assert!(matches!(self, Self::Old(_)), "{self:?} at {place}"),
+            }
+        }
+        if !matches!(self, Self::Old(_)) {
+            producer.ask(stage, &stage::close_chunk(0, close));
+        }
+        producer.leave(stage);
+    }
+
+    /// Its session, and the chunk if it knows chunks.
+    fn arrive(self, stage: &mut Stage, place: &str) -> Producer {
         let (minor, snapshot) = match self {
             Self::New => (15, false),
             Self::Snapshot(_) => (15, true),
@@ -52,44 +78,20 @@ impl Stranger {
             }
             Self::Old(_) => {}
         }
-        let path = match self {
-            Self::Old(path) => format!("host/{place}/{path}"),
-            _ => "ust/uid/0".to_owned(),
-        };
-        for (channel, count) in [("metadata", 0), ("chan_0", 0), ("chan", 1)] {
-            let stream = AddStream {
-                channel: channel.as_bytes(),
-                path: path.as_bytes(),
-                tracefile_size: 64 * count,
-                tracefile_count: count,
-                chunk: Some(0),
-            };
-            let reply = producer.ask(stage, &Command::AddStream(stream));
-            if reply[8..] != code::OK.to_be_bytes() {
-                assert!(matches!(self, Self::Old(_)), "{self:?} at {place}");
-                continue;
-            }
-            let stream = u64::from_be_bytes(*reply.first_chunk().unwrap());
-            if channel == "metadata" {
-                let bytes = b"garbage";
-                let metadata = SendMetadata {
-                    stream,
-                    padding_size: 0,
-                    bytes,
-                };
-                producer.ask(stage, &Command::SendMetadata(metadata));
-                let reset = ResetMetadata { stream, version: 1 };
-                producer.ask(stage, &Command::ResetMetadata(reset));
-            } else {
-                for sequence in 0..2 {
-                    producer.send_packet(stage, stream, sequence, b"garbage");
-                }
-            }
+        producer
+    }
+}
+
+/// Writes garbage, and has metadata deleted.
+fn spoil(stage: &mut Stage, producer: &Producer, channel: &str, stream: u64) {
+    if channel == "metadata" {
+        producer.send_metadata(stage, stream, b"garbage");
+        let reset = ResetMetadata { stream, version: 1 };
+        producer.ask(stage, &Command::ResetMetadata(reset));
+    } else {
+        for sequence in 0..2 {
+            producer.send_packet(stage, stream, sequence, b"garbage");
         }
-        if !matches!(self, Self::Old(_)) {
-            producer.ask(stage, &stage::close_chunk(0, close));
-        }
-        producer.leave(stage);
     }
 }
 

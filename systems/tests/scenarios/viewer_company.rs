@@ -1,8 +1,8 @@
-//! The acceptance scenarios 32 to 44 of the live protocol's description: sessions that
-//! end, several sessions, several viewers, and what is announced together.
+//! Sessions that end, several sessions, several viewers, and what is announced together.
 
 use baton_components::wire::producer::{Command, CreateSession, Origin};
 use baton_components::wire::viewer::{Request, SEEK_BEGINNING};
+use baton_systems::client;
 
 use crate::stage::{Producer, Stage, Viewer, add_stream, create_chunk, session};
 use crate::viewer_words::{
@@ -30,7 +30,7 @@ fn attach(session: u64) -> Request {
 }
 
 #[test]
-fn s32_s33_the_producer_drops_its_connections() {
+fn a_viewer_reads_what_a_producer_left_when_it_dropped_its_connections() {
     let mut scene = Scene::watched(2);
     scene.producer_leaves();
     let late = scene.another();
@@ -47,8 +47,9 @@ fn s32_s33_the_producer_drops_its_connections() {
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn s34_ours_a_rotation_holds_up_no_viewer_of_the_same_user_session() {
+fn a_rotation_holds_up_no_viewer_of_the_same_user_session() {
     let mut scene = Scene::watched(1);
     let kernel = Producer::create(&mut scene.stage, 15, session("session"));
     kernel.expect_ok(&mut scene.stage, &create_chunk(0));
@@ -67,8 +68,9 @@ fn s34_ours_a_rotation_holds_up_no_viewer_of_the_same_user_session() {
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn s35_ours_unrelated_sessions_do_not_interfere() {
+fn unrelated_sessions_do_not_interfere() {
     let mut scene = Scene::watched(1);
     let other = Producer::create(&mut scene.stage, 15, other_session("other"));
     other.expect_ok(&mut scene.stage, &create_chunk(0));
@@ -97,7 +99,7 @@ fn s35_ours_unrelated_sessions_do_not_interfere() {
 }
 
 #[test]
-fn s36_streams_wait_for_their_metadata() {
+fn streams_wait_for_their_metadata() {
     let mut scene = Scene::new();
     for channel in ["chan_0", "chan_1"] {
         scene.producer.add_stream(&mut scene.stage, "ust", channel);
@@ -115,8 +117,9 @@ fn s36_streams_wait_for_their_metadata() {
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn s37_ours_a_new_viewer_session_detaches_what_the_last_had() {
+fn a_new_viewer_session_detaches_what_the_last_had() {
     let mut scene = Scene::watched(1);
     let create = Request::CreateSession;
     assert_eq!(scene.hear_all(&[create; 5]), "OK, OK, OK, OK, OK");
@@ -135,12 +138,12 @@ fn s37_ours_a_new_viewer_session_detaches_what_the_last_had() {
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn s38_ours_half_a_header_holds_up_nobody() {
+fn half_a_header_holds_up_nobody() {
     let mut scene = Scene::watched(1);
     let slow = Viewer::connect(&mut scene.stage, 15);
-    let mut bytes = Vec::new();
-    Request::ListSessions.encode(&mut bytes);
+    let bytes = client::request(Request::ListSessions);
     slow.peer.write(&bytes[..7]);
     scene.stage.settle();
     assert_eq!(scene.indexes(1), "OK 0 at 0");
@@ -154,17 +157,17 @@ fn s38_ours_half_a_header_holds_up_nobody() {
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn s39_ours_who_reads_nothing_holds_up_nobody() {
+fn a_viewer_that_reads_nothing_holds_up_nobody() {
     let mut scene = Scene::new();
     let mut commands = Vec::new();
     // A list of 200 streams is more than is queued for a peer.
     let channels: Vec<String> = (1..200).map(|n| format!("chan_{n}")).collect();
-    let minors = baton_components::wire::producer::Minors::both(15);
     for channel in std::iter::once("metadata").chain(channels.iter().map(String::as_str)) {
-        add_stream("ust", channel).encode(minors, &mut commands);
+        commands.extend(client::command(15, &add_stream("ust", channel)));
     }
-    Command::StreamsSent.encode(minors, &mut commands);
+    commands.extend(client::command(15, &Command::StreamsSent));
     assert_eq!(
         scene.producer.send(&mut scene.stage, &commands).len(),
         200 * 12 + 4
@@ -191,7 +194,7 @@ fn s39_ours_who_reads_nothing_holds_up_nobody() {
 }
 
 #[test]
-fn s40_more_than_there_is() {
+fn a_packet_of_more_than_there_is_is_refused() {
     let mut scene = Scene::watched(2);
     assert_eq!(scene.indexes(1), "OK 0 at 0");
     for (offset, length) in [
@@ -214,21 +217,22 @@ fn s40_more_than_there_is() {
 }
 
 #[test]
-fn s41_streams_of_a_session_that_was_not_attached() {
+fn streams_of_a_session_that_was_not_attached_are_refused() {
     let mut scene = Scene::watched(1);
     scene.indexes(1);
     let other = scene.another();
     let requests = [NEXT_INDEX, PACKET, GET_METADATA, NEW_STREAMS, DETACH];
     let told = other.hear_all(&mut scene.stage, &requests);
     assert_eq!(told, "ERR, ERR, ERR, ERR, ERR");
-    // Nothing of it has touched who did attach it.
+    // The viewer that has attached the session is not affected.
     assert_eq!(scene.hear_all(&[PACKET, NEXT_INDEX]), "OK 64 bytes, RETRY");
     other.leave(&mut scene.stage);
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn s42_ours_metadata_waits_for_data_streams() {
+fn metadata_waits_for_data_streams() {
     let mut scene = Scene::new();
     scene.hear(ATTACH);
     scene
@@ -247,8 +251,9 @@ fn s42_ours_metadata_waits_for_data_streams() {
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn s43_ours_metadata_is_announced_again_when_all_its_streams_had_ended() {
+fn metadata_is_announced_again_when_all_its_streams_had_ended() {
     let mut scene = Scene::watched(1);
     assert_eq!(scene.indexes(1), "OK 0 at 0");
     scene.producer.close_stream(&mut scene.stage, DATA, Some(0));
@@ -274,7 +279,7 @@ fn s43_ours_metadata_is_announced_again_when_all_its_streams_had_ended() {
 }
 
 #[test]
-fn s44_names_that_are_too_long_are_told_as_those_of_the_files() {
+fn names_that_are_too_long_are_told_as_those_of_the_files() {
     let mut scene = Scene::new();
     let names = ["metadata".to_owned(), "c".repeat(254), "d".repeat(255)];
     for name in &names {

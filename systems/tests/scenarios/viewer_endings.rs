@@ -4,8 +4,9 @@
 
 use baton_components::limits::DRAIN_GRACE;
 use baton_components::wire::producer::Command;
+use baton_components::wire::producer::data::HEADER_SIZE;
 
-use crate::stage::{create_chunk, rotate};
+use crate::stage::{self, create_chunk, rotate};
 use crate::viewer_words::{
     ARCHIVE, ATTACH, DATA, DELETE, METADATA, NEW_STREAMS, NEXT_INDEX, Scene,
 };
@@ -130,15 +131,8 @@ fn two_packets(scene: &mut Scene) {
 }
 
 fn half_packet() -> Vec<u8> {
-    let header = baton_components::wire::producer::data::PacketHeader {
-        stream: DATA,
-        sequence: 2,
-        size: 64,
-        padding: 0,
-    };
-    let mut bytes = Vec::new();
-    header.encode(&mut bytes);
-    bytes.resize(bytes.len() + 40, 0x55);
+    let mut bytes = stage::packet_bytes(DATA, 2);
+    bytes.truncate(HEADER_SIZE + 40);
     bytes
 }
 

@@ -1,8 +1,9 @@
 //! Bytes on their way: large replies, viewers that take nothing, requests in pieces,
 //! and viewers that leave in the middle.
 
-use baton_components::limits::{RECEIVE_BYTES_PER_TICK, UNSENT_BYTES_MAX};
+use baton_components::limits::{RECEIVE_BYTES_MAX, UNSENT_BYTES_MAX};
 use baton_components::wire::viewer::Request;
+use baton_systems::client;
 use baton_systems::memory::Operation;
 use baton_systems::ports::NetworkPort;
 
@@ -38,7 +39,7 @@ fn large_packet(size: usize) -> Scene {
 
 /// The input of the connection that has most of it, in bytes.
 fn largest_input(stage: &Stage) -> usize {
-    let network = stage.relay.world.resource::<NetworkPort>();
+    let network = stage.relay.read::<NetworkPort>();
     let connections = stage.entities().connections.iter();
     let sizes = connections.map(|(key, _)| network.input(key).len());
     sizes.max().unwrap_or(0)
@@ -161,7 +162,7 @@ fn a_viewer_that_takes_nothing_holds_up_nobody() {
         format!("OK 1 at {size}")
     );
     other.leave(&mut scene.stage);
-    // What it asked for is still there when its file is not.
+    // The requested bytes can be read although the file was unlinked.
     scene.clear(1, 2);
     scene.viewer.peer.accept_bytes(usize::MAX);
     scene.stage.settle();
@@ -211,10 +212,7 @@ fn a_viewer_that_takes_nothing_is_not_read_from() {
         scene.stage.settle();
     }
     let kept = largest_input(&scene.stage);
-    assert!(
-        kept <= 2 * RECEIVE_BYTES_PER_TICK,
-        "{kept} bytes are kept for it"
-    );
+    assert!(kept <= RECEIVE_BYTES_MAX, "{kept} bytes are kept for it");
     scene.viewer.peer.reset("it went away");
     scene.end();
 }
@@ -227,7 +225,7 @@ fn replies_that_are_not_taken_do_not_pile_up() {
         scene.viewer.write_all(&vec![Request::ListSessions; 5000]);
         scene.stage.settle();
     }
-    assert!(largest_input(&scene.stage) <= RECEIVE_BYTES_PER_TICK);
+    assert!(largest_input(&scene.stage) <= RECEIVE_BYTES_MAX);
     scene.viewer.peer.accept_bytes(usize::MAX);
     scene.stage.settle();
     let reply = scene.viewer.peer.take_received();
@@ -291,8 +289,7 @@ fn requests_are_taken_in_any_pieces() {
         viewer.leave(&mut scene.stage);
     }
     // Header and payload in two writes, and the end of the stream in every request.
-    let mut bytes = Vec::new();
-    ATTACH.encode(&mut bytes);
+    let bytes = client::request(ATTACH);
     for cut in 0..bytes.len() {
         let viewer = scene.another();
         viewer.peer.write(&bytes[..cut]);

@@ -1,8 +1,4 @@
-//! The scenarios of the object model (section 4) as viewers see them, by their numbers.
-//! "Ours" marks where Baton differs from the original, on purpose.
-//!
-//! Elsewhere: 18 in `viewer_flow`; 20 and 42 are acceptance scenarios 8, 18 and 41; 23
-//! is 35, 33 is 28, 34 is in 32 here, 37 is 31.
+//! Replies to viewers when producers, streams and viewers come and go.
 
 mod rotation;
 
@@ -18,7 +14,7 @@ use crate::viewer_words::{
 };
 
 #[test]
-fn m05_a_producer_ends_in_order() {
+fn a_viewer_reads_to_the_end_of_a_producer_that_ends_in_order() {
     let mut scene = Scene::watched(2);
     assert_eq!(scene.indexes(1), "OK 0 at 0");
     scene.rotate_to_none(2);
@@ -41,8 +37,9 @@ fn m05_a_producer_ends_in_order() {
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn m06_ours_no_hup_while_an_announced_packet_is_on_its_way() {
+fn a_stream_has_no_end_while_an_announced_packet_is_on_its_way() {
     let mut scene = Scene::watched(1);
     assert_eq!(scene.indexes(1), "OK 0 at 0");
     scene.send_index(1);
@@ -57,7 +54,7 @@ fn m06_ours_no_hup_while_an_announced_packet_is_on_its_way() {
 }
 
 #[test]
-fn m07_an_announced_packet_never_comes() {
+fn a_stream_ends_without_an_announced_packet_that_never_comes() {
     let mut scene = Scene::watched(1);
     scene.send_index(1);
     scene.control_ends();
@@ -68,8 +65,9 @@ fn m07_an_announced_packet_never_comes() {
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn m07_ours_a_packet_of_a_connection_that_never_came_is_given_up() {
+fn a_packet_of_a_connection_that_never_came_is_given_up() {
     let mut scene = Scene::watched(0);
     scene.send_index(0);
     scene.control_ends();
@@ -82,7 +80,7 @@ fn m07_ours_a_packet_of_a_connection_that_never_came_is_given_up() {
 }
 
 #[test]
-fn m08_a_packet_is_never_described() {
+fn a_packet_that_is_never_described_is_never_told() {
     let mut scene = Scene::watched(1);
     scene.send_bytes(1);
     assert_eq!(scene.indexes(2), "OK 0 at 0, RETRY");
@@ -97,7 +95,7 @@ fn m08_a_packet_is_never_described() {
 }
 
 #[test]
-fn m10_streams_that_were_never_published() {
+fn streams_that_were_never_published_are_never_announced() {
     let mut scene = Scene::new();
     for channel in ["metadata", "chan_0"] {
         scene.producer.add_stream(&mut scene.stage, "ust", channel);
@@ -112,7 +110,7 @@ fn m10_streams_that_were_never_published() {
 }
 
 #[test]
-fn m17_a_viewer_leaves() {
+fn a_viewer_that_leaves_holds_nothing() {
     let mut scene = Scene::watched(2);
     scene.indexes(1);
     let before = scene.stage.storage.open_files();
@@ -122,7 +120,7 @@ fn m17_a_viewer_leaves() {
     assert_eq!(scene.stage.storage.open_files(), before);
     let listed = "[1: host/session clients 1 streams 2]";
     assert_eq!(other.hear(&mut scene.stage, Request::ListSessions), listed);
-    // Who stays has lost nothing.
+    // The remaining viewer has lost nothing.
     assert_eq!(
         other.index(&mut scene.stage, DATA),
         "OK 0 at 0 NEW_METADATA"
@@ -135,7 +133,7 @@ fn m17_a_viewer_leaves() {
 }
 
 #[test]
-fn m19_a_viewer_leaves_with_streams_that_it_was_not_told_of() {
+fn a_viewer_leaves_with_streams_that_it_was_not_told_of() {
     let mut scene = Scene::new();
     assert_eq!(scene.hear(ATTACH), "OK []");
     scene.producer.add_trace(&mut scene.stage, "ust");
@@ -149,7 +147,7 @@ fn m19_a_viewer_leaves_with_streams_that_it_was_not_told_of() {
 }
 
 #[test]
-fn m21_a_stream_that_was_not_announced_is_polled_to_its_end() {
+fn a_stream_that_was_not_announced_is_polled_to_its_end() {
     for asks_again in [false, true] {
         let mut scene = Scene::new();
         assert_eq!(scene.hear(ATTACH), "OK []");
@@ -166,8 +164,9 @@ fn m21_a_stream_that_was_not_announced_is_polled_to_its_end() {
     }
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn m22_ours_a_refused_attach_leaves_nothing_attached() {
+fn a_refused_attach_leaves_nothing_attached() {
     let mut scene = Scene::watched(1);
     scene.send_index(1);
     scene.control_ends();
@@ -182,8 +181,9 @@ fn m22_ours_a_refused_attach_leaves_nothing_attached() {
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn m24_ours_last_after_a_rotation_is_the_next_packet() {
+fn a_seek_to_the_last_after_a_rotation_begins_with_the_next_packet() {
     let mut scene = Scene::with_trace();
     scene.send(0);
     scene.rotate(1, 1);
@@ -199,7 +199,7 @@ fn m24_ours_last_after_a_rotation_is_the_next_packet() {
 }
 
 #[test]
-fn m25_a_viewer_that_lags_behind_a_ring() {
+fn a_viewer_that_lags_behind_a_ring_goes_on_with_what_is_there() {
     let mut scene = Scene::with_ring(2);
     scene.hear(ATTACH);
     for sequence in 0..2 {
@@ -218,8 +218,9 @@ fn m25_a_viewer_that_lags_behind_a_ring() {
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn m40_ours_two_metadata_streams_in_one_trace() {
+fn the_second_of_two_metadata_streams_of_a_trace_is_read() {
     let mut scene = Scene::new();
     for channel in ["metadata", "metadata", "chan_0"] {
         scene.producer.add_stream(&mut scene.stage, "ust", channel);
@@ -235,8 +236,9 @@ fn m40_ours_two_metadata_streams_in_one_trace() {
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn m41_ours_a_path_is_used_again_while_the_old_metadata_is_read() {
+fn a_path_is_used_again_while_the_old_metadata_is_read() {
     let mut scene = Scene::watched(1);
     scene.close_streams(1);
     let (metadata, data) = scene.producer.add_trace(&mut scene.stage, "ust");

@@ -1,9 +1,10 @@
 //! Every request in every state of a connection, and the order in which a request's
-//! conditions are looked at (section 4 of the live protocol's description).
+//! conditions are looked at: `docs/protocol.md#rules-that-viewers-depend-on`.
 
 use baton_components::wire::TraceFormat;
-use baton_components::wire::producer::{CreateSession, Minors};
+use baton_components::wire::producer::CreateSession;
 use baton_components::wire::viewer::Request;
+use baton_systems::client;
 
 use crate::stage::{Producer, Stage, Viewer, create_chunk, session};
 use crate::viewer_words::{
@@ -11,7 +12,7 @@ use crate::viewer_words::{
     UNKNOWN, connect,
 };
 
-/// What a viewer has done before its request.
+/// The requests of a viewer before the tested one.
 type State = fn(&mut Scene) -> Viewer;
 
 const REQUESTS: [Request; 9] = [
@@ -70,17 +71,7 @@ const STATES: [(&str, State, [&str; 9]); 8] = [
     (
         "CREATE_SESSION",
         |scene| Viewer::connect(&mut scene.stage, 15),
-        [
-            LISTED,
-            "OK",
-            "OK [1, 2]",
-            "ERR",
-            "ERR",
-            "ERR",
-            "ERR",
-            "ERR",
-            "2.15 number 0",
-        ],
+        UNATTACHED,
     ),
     (
         "ATTACH_SESSION of another session",
@@ -97,17 +88,7 @@ const STATES: [(&str, State, [&str; 9]); 8] = [
             other.leave(&mut scene.stage);
             viewer
         },
-        [
-            LISTED,
-            "OK",
-            "OK [1, 2]",
-            "ERR",
-            "ERR",
-            "ERR",
-            "ERR",
-            "ERR",
-            "2.15 number 0",
-        ],
+        UNATTACHED,
     ),
     (
         "ATTACH_SESSION",
@@ -185,6 +166,19 @@ const STATES: [(&str, State, [&str; 9]); 8] = [
 ];
 
 const LISTED: &str = "[1: host/session clients 0 streams 2]";
+
+/// Replies to a viewer that may attach, and has not.
+const UNATTACHED: [&str; 9] = [
+    LISTED,
+    "OK",
+    "OK [1, 2]",
+    "ERR",
+    "ERR",
+    "ERR",
+    "ERR",
+    "ERR",
+    "2.15 number 0",
+];
 const ATTACHED: &str = "[1: host/session clients 1 streams 2]";
 const INDEX: &str = "OK 0 at 0 NEW_METADATA";
 
@@ -423,10 +417,12 @@ fn a_session_that_just_began_is_listed_and_attached() {
     let listed = "[1: host/session clients 0 streams 0], OK [], OK []";
     assert_eq!(viewer.hear_all(&mut stage, &requests), listed);
     // The first streams come with the first chunk; all in one write.
-    let mut bytes = Vec::new();
-    create_chunk(0).encode(Minors::both(15), &mut bytes);
+    let mut bytes = client::command(15, &create_chunk(0));
     for channel in ["metadata", "chan_0"] {
-        crate::stage::add_stream("ust", channel).encode(Minors::both(15), &mut bytes);
+        bytes.extend(client::command(
+            15,
+            &crate::stage::add_stream("ust", channel),
+        ));
     }
     producer.send(&mut stage, &bytes);
     let asked = Request::NewStreams { session: SESSION };

@@ -1,13 +1,13 @@
-//! The acceptance scenarios of the live protocol's description (section 12), by their
-//! numbers. 47 is end to end. "Ours" marks where Baton differs from the original, on
-//! purpose. Those of several sessions, several viewers and ends (32 to 44) are in
-//! `viewer_company`, those about how far a viewer reads in `reading`.
+//! Replies to a viewer, request by request: `docs/protocol.md#how-a-viewer-begins` and
+//! `docs/protocol.md#rules-that-viewers-depend-on`. Packets and metadata are in `reading`;
+//! several sessions and viewers are in `viewer_company`.
 
 mod reading;
 
 use baton_components::wire::TraceFormat;
 use baton_components::wire::producer::{Command, CreateSession, SendIndex};
 use baton_components::wire::viewer::{Header, Request};
+use baton_systems::client;
 
 use crate::stage::{self, Producer, Stage, Viewer, payload, session};
 use crate::viewer_words::{
@@ -16,7 +16,7 @@ use crate::viewer_words::{
 };
 
 #[test]
-fn s01_our_own_version_whatever_is_asked_for() {
+fn connect_is_answered_with_the_relays_own_version() {
     let mut stage = Stage::new();
     for (minor, expected) in [
         (2, "2.15 number 1"),
@@ -31,7 +31,7 @@ fn s01_our_own_version_whatever_is_asked_for() {
 }
 
 #[test]
-fn s02_another_beginning_closes_the_connection() {
+fn a_first_request_that_is_not_connect_closes_the_connection() {
     let major = Request::Connect {
         major: 1,
         minor: 15,
@@ -57,7 +57,7 @@ fn s02_another_beginning_closes_the_connection() {
 }
 
 #[test]
-fn s03_an_unknown_request_is_refused_and_the_connection_closed() {
+fn an_unknown_request_is_refused_and_the_connection_closed() {
     let mut stage = Stage::new();
     for number in [0, 10, u32::MAX] {
         let header = Header {
@@ -81,7 +81,7 @@ fn s03_an_unknown_request_is_refused_and_the_connection_closed() {
 }
 
 #[test]
-fn s04_sizes_and_versions_in_headers_mean_nothing() {
+fn sizes_and_versions_in_headers_mean_nothing() {
     let mut scene = Scene::watched(1);
     let first = [
         (Request::CreateSession, "OK"),
@@ -97,8 +97,7 @@ fn s04_sizes_and_versions_in_headers_mean_nothing() {
         (DETACH, "OK"),
     ];
     for (request, expected) in first {
-        let mut bytes = Vec::new();
-        request.encode(&mut bytes);
+        let mut bytes = client::request(request);
         // Sizes in the other byte order, as viewers of 2014 sent them; and a version.
         bytes[..8].reverse();
         bytes[3] ^= 0x4d;
@@ -113,7 +112,7 @@ fn s04_sizes_and_versions_in_headers_mean_nothing() {
 }
 
 #[test]
-fn s05_without_a_viewer_session() {
+fn requests_without_a_viewer_session_are_refused() {
     let mut scene = Scene::with_trace();
     let viewer = Viewer::dial(&mut scene.stage, 15);
     let requests = [connect(15), ATTACH, DETACH, NEW_STREAMS];
@@ -126,7 +125,7 @@ fn s05_without_a_viewer_session() {
 }
 
 #[test]
-fn s06_a_handle_that_does_not_exist() {
+fn a_handle_that_does_not_exist_is_an_error_and_keeps_the_connection() {
     let mut scene = Scene::watched(1);
     let requests = [
         Request::NextIndex { stream: UNKNOWN },
@@ -145,7 +144,7 @@ fn s06_a_handle_that_does_not_exist() {
 }
 
 #[test]
-fn s07_s09_streams_are_seen_once_they_are_all_sent() {
+fn viewers_see_streams_once_they_are_all_sent() {
     let mut scene = Scene::new();
     for channel in ["metadata", "chan_0", "chan_1"] {
         scene.producer.add_stream(&mut scene.stage, "ust", channel);
@@ -163,8 +162,9 @@ fn s07_s09_streams_are_seen_once_they_are_all_sent() {
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn s08_ours_any_number_of_viewers() {
+fn any_number_of_viewers_attaches_one_session() {
     let mut scene = Scene::watched(0);
     assert_eq!(scene.hear(ATTACH), "ALREADY");
     assert_eq!(scene.hear(ATTACH_LAST), "ALREADY");
@@ -179,8 +179,9 @@ fn s08_ours_any_number_of_viewers() {
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn s10_ours_no_metadata_flag_when_there_is_none() {
+fn new_metadata_is_flagged_only_when_it_is_there() {
     let mut scene = Scene::with_trace();
     assert_eq!(scene.hear(ATTACH), "OK [1, 2]");
     assert_eq!(scene.indexes(1), "RETRY");
@@ -188,7 +189,7 @@ fn s10_ours_no_metadata_flag_when_there_is_none() {
 }
 
 #[test]
-fn s11_metadata_comes_once() {
+fn metadata_comes_once() {
     let mut scene = Scene::with_trace();
     scene.hear(ATTACH);
     scene.send_metadata(&[b'm'; 100]);
@@ -200,7 +201,7 @@ fn s11_metadata_comes_once() {
 }
 
 #[test]
-fn s12_a_beacon_before_the_first_index() {
+fn a_beacon_before_the_first_index_is_told_as_inactive() {
     let mut scene = Scene::watched(0);
     let Command::SendIndex(beacon) = stage::beacon(DATA, 5000) else {
         unreachable!("law: a beacon is an index")
@@ -214,7 +215,7 @@ fn s12_a_beacon_before_the_first_index() {
 }
 
 #[test]
-fn s13_s14_the_halves_of_a_packet_data_first() {
+fn a_packet_whose_data_came_first_is_told_with_its_description() {
     let mut scene = Scene::watched(0);
     scene.send_beacon(5000);
     scene.send_bytes(0);
@@ -230,7 +231,7 @@ fn s13_s14_the_halves_of_a_packet_data_first() {
 }
 
 #[test]
-fn s15_the_halves_of_a_packet_description_first() {
+fn a_packet_that_was_described_first_is_told_with_its_data() {
     let mut scene = Scene::watched(0);
     scene.send_beacon(5000);
     scene.send_index(0);
@@ -241,7 +242,7 @@ fn s15_the_halves_of_a_packet_description_first() {
 }
 
 #[test]
-fn s16_a_beacon_while_a_packet_is_half_is_dropped() {
+fn a_beacon_while_a_packet_is_half_is_dropped() {
     let mut scene = Scene::watched(0);
     scene.send_beacon(50);
     scene.send_bytes(0);
@@ -253,7 +254,7 @@ fn s16_a_beacon_while_a_packet_is_half_is_dropped() {
 }
 
 #[test]
-fn s17_new_streams_are_flagged_until_they_are_asked_for() {
+fn new_streams_are_flagged_until_they_are_asked_for() {
     let mut scene = Scene::watched(0);
     let new = scene.producer.add_stream(&mut scene.stage, "ust", "chan_1");
     scene.command(&Command::StreamsSent);
@@ -269,7 +270,7 @@ fn s17_new_streams_are_flagged_until_they_are_asked_for() {
 }
 
 #[test]
-fn s18_detached_and_attached_again_all_begins_anew() {
+fn a_viewer_that_attaches_again_begins_anew() {
     let mut scene = Scene::watched(2);
     assert_eq!(scene.indexes(2), "OK 0 at 0, OK 1 at 64");
     assert_eq!(scene.hear_all(&[DETACH, DETACH]), "OK, ERR");
@@ -281,7 +282,7 @@ fn s18_detached_and_attached_again_all_begins_anew() {
 }
 
 #[test]
-fn s19_last_is_the_first_packet_after_the_attach() {
+fn a_seek_to_the_last_begins_with_the_first_packet_after_the_attach() {
     let mut scene = Scene::with_trace();
     scene.send(0);
     assert_eq!(scene.hear(ATTACH_LAST), "OK [1, 2]");
@@ -292,7 +293,7 @@ fn s19_last_is_the_first_packet_after_the_attach() {
 }
 
 #[test]
-fn s20_a_seek_that_is_none_attaches_nothing() {
+fn an_unknown_seek_attaches_nothing() {
     let mut scene = Scene::with_trace();
     for seek in [0, 3, 7, u32::MAX] {
         let attach = Request::Attach {
@@ -310,7 +311,7 @@ fn s20_a_seek_that_is_none_attaches_nothing() {
 }
 
 #[test]
-fn s21_a_session_that_is_not_live_is_listed_and_not_attached() {
+fn a_session_that_is_not_live_is_listed_and_not_attached() {
     let mut stage = Stage::new();
     let session = CreateSession {
         live_timer_us: 0,
@@ -328,7 +329,7 @@ fn s21_a_session_that_is_not_live_is_listed_and_not_attached() {
 }
 
 #[test]
-fn s22_ctf_2_for_viewers_that_know_it() {
+fn ctf_2_is_told_to_viewers_that_know_it() {
     let mut stage = Stage::new();
     let session = CreateSession {
         trace_format: TraceFormat::Ctf2,
@@ -347,8 +348,9 @@ fn s22_ctf_2_for_viewers_that_know_it() {
     stage.assert_empty();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn s23_ours_a_long_host_name_is_cut_for_old_viewers() {
+fn a_long_host_name_is_cut_for_old_viewers() {
     let mut stage = Stage::new();
     let host = "h".repeat(64);
     let session = CreateSession {
@@ -368,7 +370,7 @@ fn s23_ours_a_long_host_name_is_cut_for_old_viewers() {
 }
 
 #[test]
-fn s46_requests_in_one_write_are_answered_in_order() {
+fn requests_in_one_write_are_answered_in_order() {
     let mut scene = Scene::with_trace();
     let list = Request::ListSessions;
     assert_eq!(

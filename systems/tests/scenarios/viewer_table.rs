@@ -1,9 +1,7 @@
-//! The state machine of the live protocol's description (section 6) as tables: what a
-//! viewer hears in every state, after every event.
+//! Tables of the replies to a viewer, for every state and every event before the request.
 //!
-//! Where a file of a ring ends, or was overwritten, stands in acceptance scenarios 24
-//! to 26 and 25 of the object model; a stream that was not announced in 21 of the
-//! latter; the requests and what they need in `viewer_preconditions`.
+//! The requests and what they need are in `viewer_preconditions`; the end of a file of a ring,
+//! and one that was overwritten, in `viewer_scenarios/reading`.
 
 mod metadata_stream;
 mod session;
@@ -18,7 +16,7 @@ type State = fn() -> (Scene, u64);
 /// A state in which nothing is asked of the stream's next packet.
 type Begun = fn() -> Scene;
 
-/// What happens; the words of its own reply, if it has one.
+/// The event, with its own reply in words, if it has one.
 type Event = fn(&mut Scene, u64) -> Option<String>;
 
 fn silently(change: impl FnOnce()) -> Option<String> {
@@ -63,7 +61,7 @@ fn read(packets: u64) -> Scene {
     scene
 }
 
-/// What comes of each event, and then of two GET_NEXT_INDEX.
+/// The replies to each event, and then to two GET_NEXT_INDEX.
 const DATA_STREAM: [(&str, State, [&str; 12]); 10] = [
     (
         "nothing was received",
@@ -117,7 +115,7 @@ const DATA_STREAM: [(&str, State, [&str; 12]); 10] = [
             "INACTIVE 950, INACTIVE 950",
             "OK 1 at 64, RETRY",
             "HUP, ERR",
-            // Ours: no gate. What was true before a rotation is true in it.
+            // Ours: no gate. A rotation changes nothing of an earlier answer.
             "INACTIVE 950, INACTIVE 950",
             "INACTIVE 950, INACTIVE 950",
             "INACTIVE 950, INACTIVE 950",
@@ -241,7 +239,7 @@ const DATA_STREAM: [(&str, State, [&str; 12]); 10] = [
             scene.rotate(1, 3);
             (scene, 1)
         },
-        // Ours: a pending rotation holds up nobody.
+        // Unlike the original: a pending rotation delays no viewer.
         [
             "OK 0 at 0, RETRY",
             "ERR, OK 0 at 0, RETRY",

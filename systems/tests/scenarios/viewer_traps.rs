@@ -1,62 +1,10 @@
-//! Traps of the live protocol: what breaks a naive server, and what the original and
-//! its clients had to mend. Each has a test here, or a line that says where it has one.
-//!
-//! What breaks a naive server (section 8):
-//! -  1 sizes in headers: acceptance scenario 4
-//! -  2 the own minor: 1
-//! -  3 the list's layout: `every_minor_hears_the_same_but_in_the_list`
-//! -  4 numbers of formats: 22
-//! -  5 strings without NUL: `every_minor_hears_the_same_but_in_the_list`
-//! -  6 CREATE_SESSION again: 37
-//! -  7 LIST before CREATE_SESSION: `every_request_in_every_state`
-//! -  8 `streams_that_appear_later_are_read_from_their_beginning`
-//! -  9, 10 idle streams and their class: 12, 13
-//! - 11 `no_beacon_is_told_before_a_packet_that_waits_for_the_disk`
-//! - 12 ERR where HUP or RETRY is meant: `a_data_stream_in_every_state`
-//! - 13, 14, 15 ends: 30, 32, and `viewer_endings`
-//! - 16, 17 `every_field_of_an_index_is_passed_on`
-//! - 18 refusals carry nothing: 6, 40
-//! - 19, 20 whole packets and metadata: `viewer_flow`
-//! - 21 metadata after a clear: 27
-//! - 22 `padding_is_a_part_of_the_metadata`
-//! - 23 NEW_STREAM stays: 17
-//! - 24 streams that closed before they were announced: 31
-//! - 25 unknown streams keep the connection: 6
-//! - 26 clients in the list: 8
-//! - 27 requests in pieces: `requests_are_taken_in_any_pieces`
-//! - 28 files that are open: 24, `m32_m34_a_clear_while_a_packet_is_read`
-//! - 29 what is announced together: 36, 42
-//! - 30 NEW_METADATA when there is none: 10, `a_metadata_stream_in_every_state`
-//! - 31 `packets_of_a_rotated_chunk_come_with_their_metadata`
-//! - 32 `a_reply_that_shows_a_time_has_the_flag_of_streams_before_it`
-//!
-//! Clients' reactions (7.8), as far as a relay decides them: metadata alone, data
-//! alone: 36, 42; all streams over, then a new one: 43; session HUP too early: 32;
-//! session ERR: `every_request_in_every_state`; another class:
-//! `the_class_of_a_stream_is_the_first_it_had`; INACTIVE too late: trap 11; empty OK,
-//! ERR at once, OK and then ERR: `a_metadata_stream_in_every_state`; metadata that is
-//! cut: `metadata_is_told_by_whole_messages`.
-//!
-//! Bugs of the past (section 9):
-//! -  1 groups of streams: 7; 2, 3, 4 beacons: 12; 5 a beacon after a half: 16
-//! -  6 `applications_end_one_by_one`; 7: 31
-//! -  8 `a_trace_without_metadata_hides_no_other`
-//! -  9, 10 the end of metadata: `a_metadata_stream_in_every_state`
-//! - 11, 12, 13 unknown streams, closed sessions: 6, 33
-//! - 14 no chunk: 28, `a_session_that_just_began_is_listed_and_attached`
-//! - 15 `an_attach_while_the_producer_leaves_is_whole`
-//! - 16, 17, 23 two sessions, chunks: 34, 35, 37, `m36`
-//! - 18 seeks: 19, trap 8; 19, 20, 21 `no_packet_twice_and_none_in_the_wrong_file`
-//! - 22 `m35`; 24, 25: 27; 26 trap 20; 27 rings: 24; 28, 29, 30, 31: 6, 40, 41
-//! - 32 zeros after names: `every_minor_hears_the_same_but_in_the_list`
-//! - 33 `producers_of_every_age_have_viewers`
-//! - 34: 3; 35: one list; 36: 45; 37 `small_metadata_that_cannot_be_read_…`
-//! - 38 `m24`; 39: 25, 26; 40: 37, `m22`; 42: 23; 43: 4; 45 trap 16; 46 `m21`
-//! - 44, 47, 48, 50 to 54 are the clients' own, or said above
+//! Traps of the live protocol: what breaks a naive server, what its clients rely on without
+//! saying so, and what the original had to mend.
 
-use baton_components::wire::producer::{Command, Minors, SendIndex};
+use baton_components::wire::producer::{Command, SendIndex};
 use baton_components::wire::viewer::reply::{IndexReply, Reply, decode};
 use baton_components::wire::viewer::{NextIndexStatus, RequestKind};
+use baton_systems::client;
 
 use crate::stage::{self, add_stream, payload};
 use crate::viewer_words::{
@@ -196,7 +144,7 @@ fn a_reply_that_shows_a_time_has_the_flag_of_streams_before_it() {
         stage::beacon(DATA, 5000),
     ];
     for command in commands {
-        command.encode(Minors::both(15), &mut bytes);
+        bytes.extend(client::command(15, &command));
     }
     scene.producer.control.write(&bytes);
     let other = scene.another();
@@ -269,8 +217,7 @@ fn metadata_is_told_by_whole_messages() {
         padding_size: 0,
         bytes: b"a unit that cannot be cut",
     };
-    let mut bytes = Vec::new();
-    Command::SendMetadata(message).encode(Minors::both(15), &mut bytes);
+    let bytes = client::command(15, &Command::SendMetadata(message));
     for byte in &bytes[..bytes.len() - 1] {
         scene.producer.control.write(&[*byte]);
         scene.stage.settle();
@@ -285,15 +232,7 @@ fn metadata_is_told_by_whole_messages() {
 #[test]
 fn a_packet_is_told_when_all_of_it_is_there() {
     let mut scene = Scene::watched(0);
-    let header = baton_components::wire::producer::data::PacketHeader {
-        stream: DATA,
-        sequence: 0,
-        size: 64,
-        padding: 0,
-    };
-    let mut bytes = Vec::new();
-    header.encode(&mut bytes);
-    bytes.extend(payload(DATA, 0));
+    let bytes = stage::packet_bytes(DATA, 0);
     scene.send_index(0);
     for byte in &bytes[..bytes.len() - 1] {
         scene.producer.data.write(&[*byte]);
@@ -380,7 +319,7 @@ fn no_packet_twice_and_none_in_the_wrong_file() {
 }
 
 #[test]
-fn what_all_viewers_have_passed_is_closed() {
+fn files_that_all_viewers_have_passed_are_closed() {
     let mut scene = Scene::watched(1);
     let other = scene.another();
     other.hear(&mut scene.stage, ATTACH);

@@ -1,4 +1,4 @@
-//! What viewers' scenarios share: replies told in words, and a scene to begin with.
+//! Helpers of viewers' scenarios: replies in words, and an initial scene.
 //!
 //! A reply is decoded, found to be whole and nothing more, and told in a few words, so
 //! that a scenario reads like the table that it comes from. Packet `n` of
@@ -8,15 +8,16 @@ mod scene;
 
 use std::fmt::Write as _;
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 use baton_components::wire::TraceFormat;
 use baton_components::wire::viewer::reply::{self, IndexReply, Reply};
 use baton_components::wire::viewer::{
-    self, AttachStatus, MetadataStatus, NEW_METADATA, NEW_STREAM, NewStreamsStatus,
-    NextIndexStatus, PacketStatus, Request, RequestKind, SEEK_BEGINNING, SEEK_LAST, SessionEntry,
-    StreamEntry,
+    AttachStatus, MetadataStatus, NEW_METADATA, NEW_STREAM, NewStreamsStatus, NextIndexStatus,
+    PacketStatus, Request, RequestKind, SEEK_BEGINNING, SEEK_LAST, SessionEntry, StreamEntry,
 };
+use baton_systems::client;
 
+pub use baton_systems::client::connect;
 pub use scene::Scene;
 
 use crate::stage::{self, CLASS, PACKET_BYTES, Stage, Viewer};
@@ -31,15 +32,6 @@ pub const UNKNOWN: u64 = 99;
 /// Close commands of chunks.
 pub const ARCHIVE: Option<u32> = Some(0);
 pub const DELETE: Option<u32> = Some(2);
-
-/// CONNECT, as a viewer of this minor sends it.
-pub fn connect(minor: u32) -> Request {
-    Request::Connect {
-        major: viewer::MAJOR,
-        minor,
-        kind: viewer::KIND_COMMAND,
-    }
-}
 
 pub const NEXT_INDEX: Request = Request::NextIndex { stream: DATA };
 pub const GET_METADATA: Request = Request::Metadata { stream: METADATA };
@@ -63,7 +55,7 @@ pub const PACKET: Request = Request::Packet {
 impl Viewer {
     /// Opens a connection, and says nothing on it.
     pub fn dial(stage: &mut Stage, minor: u32) -> Self {
-        let peer = stage.network.connect(Port::Live, "viewer");
+        let peer = stage.network.connect(Endpoint::Live, "viewer");
         stage.settle();
         Self { peer, minor }
     }
@@ -88,11 +80,8 @@ impl Viewer {
     }
 
     pub fn write_all(&self, requests: &[Request]) {
-        let mut bytes = Vec::new();
-        for request in requests {
-            request.encode(&mut bytes);
-        }
-        self.peer.write(&bytes);
+        let bytes = requests.iter().flat_map(|it| client::request(*it));
+        self.peer.write(&bytes.collect::<Vec<u8>>());
     }
 
     pub fn index(&self, stage: &mut Stage, stream: u64) -> String {

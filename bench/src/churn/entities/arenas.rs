@@ -29,7 +29,7 @@ use baton_systems::tick::Relay;
 use bevy_ecs::system::{ResMut, SystemState};
 use rustc_hash::FxHashMap;
 
-use super::records::{Record, missing, origin};
+use super::records::{Record, missing, origin, trace_path};
 use super::{Birth, Counts, Kind, Member, Shape};
 use crate::churn::census::counts;
 use crate::churn::nowhere::Nowhere;
@@ -65,9 +65,7 @@ struct Hand<'a> {
 
 impl Arenas {
     fn hand(&mut self) -> Hand<'_> {
-        let state = self.state.get_mut(&mut self.relay.world);
-        let (entities, directory) =
-            state.expect("law: the arenas and the directory are in the world");
+        let (entities, directory) = self.relay.lend(&mut self.state);
         Hand {
             entities,
             directory,
@@ -82,7 +80,7 @@ impl Shape for Arenas {
     fn new(audited: bool) -> Self {
         let mut relay = Relay::new(
             MemoryNetwork::new().port(),
-            StoragePort(Box::new(Nowhere)),
+            StoragePort::new(Box::new(Nowhere::default())),
             MemoryClock::new(0).port(),
             MemoryChance::default().port(),
             Settings::default(),
@@ -92,14 +90,13 @@ impl Shape for Arenas {
         let told = Arc::clone(&pass);
         let mut before = Duration::ZERO;
         relay.watch(move |step| {
-            if step == "hang_up" {
-                before = cpu_time();
-            } else if step == "reclaim" {
+            if step == "reclaim" {
                 let took = between(before, cpu_time());
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = took;
             }
+            before = cpu_time();
         });
-        let state = SystemState::new(&mut relay.world);
+        let state = relay.prepare();
         Self {
             relay,
             state,
@@ -154,61 +151,69 @@ impl Shape for Arenas {
     }
 
     fn counts(&self) -> Counts {
-        counts(&self.relay.world)
+        counts(self.relay.read())
     }
 
     fn breaches(&self) -> Vec<String> {
-        let breaches = &self.relay.world.resource::<Audit>().breaches;
+        let breaches = &self.relay.read::<Audit>().breaches;
         breaches.iter().map(ToString::to_string).collect()
     }
 }
 
 impl Hand<'_> {
+    // Long because: one arm a kind.
     fn create(&mut self, birth: &Birth) {
         let Birth { member, holds } = *birth;
         let id = member.id;
         let held = |at: usize| holds[at].unwrap_or_else(|| missing(member));
         match member.kind {
             Kind::Connection => {
-                let key = self.entities.insert(Connection::numbered(id));
+                let key = self.entities.insert(|_| Connection::numbered(id));
                 self.names.connections.insert(id, key);
             }
             Kind::ViewerSession => {
-                let key = self.entities.insert(ViewerSession::default());
+                let key = self.entities.insert(|_| ViewerSession::default());
                 self.names.viewer_sessions.insert(id, key);
             }
             Kind::ViewerStream => {
                 let stream = self.stream(held(0));
-                let mut record = ViewerStream {
-                    stream,
-                    ..Record::numbered(id)
-                };
-                if let Position::Packets(position) = &mut record.position {
-                    position.file = Some(find(&self.names.trace_files, held(1)));
-                }
-                let key = self.entities.insert(record);
+                let file = find(&self.names.trace_files, held(1));
+                let key = self.entities.insert(|links| {
+                    let mut record = ViewerStream {
+                        stream: links.hold(stream),
+                        ..Record::numbered(id)
+                    };
+                    if let Position::Packets(position) = &mut record.position {
+                        position.file = Some(links.hold(file));
+                    }
+                    record
+                });
                 if let Some(stream) = self.entities.streams.get_mut(stream) {
-                    stream.viewers.push(key);
+                    stream.viewers.insert((0, key));
                 }
                 self.names.viewer_streams.insert(id, key);
             }
             Kind::Index => {
                 let stream = self.stream(held(0));
-                let key = self.entities.insert(Index {
-                    stream,
+                let key = self.entities.insert(|links| Index {
+                    stream: links.hold(stream),
                     ..Record::numbered(id)
                 });
                 self.names.indexes.insert(id, key);
             }
             Kind::Stream => {
                 let trace = find(&self.names.traces, held(0));
-                let session = self.entities.traces.get(trace).map(|trace| trace.session);
+                let session = self
+                    .entities
+                    .traces
+                    .get(trace)
+                    .map(|trace| trace.session.key());
                 let session = session.unwrap_or_else(|| missing(member));
-                let chunk = Some(self.chunk(held(1)));
-                let key = self.entities.insert(Stream {
-                    trace,
-                    session,
-                    chunk,
+                let chunk = self.chunk(held(1));
+                let key = self.entities.insert(|links| Stream {
+                    trace: links.hold(trace),
+                    session: links.hold(session),
+                    chunk: Some(links.hold(chunk)),
                     ..Record::numbered(id)
                 });
                 if let Some(session) = self.entities.sessions.get_mut(session) {
@@ -218,96 +223,103 @@ impl Hand<'_> {
             }
             Kind::Trace => {
                 let session = self.session(held(0));
-                let record = Trace {
-                    session,
+                let key = self.entities.insert(|links| Trace {
+                    session: links.hold(session),
                     ..Record::numbered(id)
-                };
-                let name = (session, record.path.clone());
-                let key = self.entities.insert(record);
+                });
+                let name = (session, trace_path());
                 self.directory.traces.insert(name, key);
                 self.names.traces.insert(id, key);
             }
             Kind::Session => {
-                let key = self.entities.insert(Session::numbered(id));
+                let key = self.entities.insert(|_| Session::numbered(id));
                 self.directory.sessions.insert(id, key);
             }
             Kind::Chunk => {
-                let key = self.entities.insert(Chunk::numbered(id));
+                let key = self.entities.insert(|_| Chunk::numbered(id));
                 self.directory.chunks.insert(chunk_id(id), key);
             }
             Kind::TraceFile => {
                 let data = find(&self.names.files, held(0));
-                let key = self.entities.insert(TraceFile {
-                    data,
+                let key = self.entities.insert(|links| TraceFile {
+                    data: links.hold(data),
                     ..Record::numbered(id)
                 });
                 self.names.trace_files.insert(id, key);
             }
             Kind::File => {
-                let key = self.entities.insert(File::numbered(id));
+                let key = self.entities.insert(|_| File::numbered(id));
                 self.names.files.insert(id, key);
             }
         }
     }
 
+    // Long because: one arm a pair of kinds.
     fn link(&mut self, holder: Member, held: Member) {
         match (holder.kind, held.kind) {
             (Kind::Connection, Kind::Session) => {
                 let session = self.session(held);
                 let key = find(&self.names.connections, holder);
-                self.entities
-                    .relink(key, |record: &mut Connection| match &mut record.role {
-                        Role::Control(control) => control.session = Some(session),
-                        Role::Data(data) => data.session = Some(session),
-                        Role::Viewer(_) => missing(held),
-                    });
+                self.entities.relink(key, |record: &mut Connection, links| {
+                    match &mut record.role {
+                        Role::Control(control) => control.session = Some(links.hold(session)),
+                        Role::Data(data) => data.session = Some(links.hold(session)),
+                        Role::Viewer(_) | Role::Status { .. } => missing(held),
+                    }
+                });
             }
             (Kind::Connection, Kind::ViewerSession) => {
                 let session = find(&self.names.viewer_sessions, held);
                 let key = find(&self.names.connections, holder);
-                self.entities.relink(key, |record: &mut Connection| {
+                self.entities.relink(key, |record: &mut Connection, links| {
                     if let Some(viewer) = record.viewer_mut() {
-                        viewer.session = Some(session);
+                        viewer.session = Some(links.hold(session));
                     }
                 });
             }
             (Kind::ViewerSession, Kind::Session) => {
                 let session = self.session(held);
                 let key = find(&self.names.viewer_sessions, holder);
-                self.entities.relink(key, |record: &mut ViewerSession| {
-                    record.attached.insert(held.id, Attachment::new(session));
-                });
+                self.entities
+                    .relink(key, |record: &mut ViewerSession, links| {
+                        let session = links.hold(session);
+                        record.attached.insert(held.id, Attachment::new(session, 0));
+                    });
                 if let Some(session) = self.entities.sessions.get_mut(session) {
-                    session.viewers.push(key);
+                    session.viewers.insert(key);
                 }
             }
             (Kind::ViewerStream, Kind::File) => {
                 let file = find(&self.names.files, held);
                 let key = find(&self.names.viewer_streams, holder);
-                self.entities.relink(key, |record: &mut ViewerStream| {
-                    if let Some(position) = record.packets_mut() {
-                        position.readable = Some(Readable { file, end: 4096 });
-                    }
-                });
+                self.entities
+                    .relink(key, |record: &mut ViewerStream, links| {
+                        if let Some(position) = record.packets_mut() {
+                            let file = links.hold(file);
+                            position.readable = Some(Readable { file, end: 4096 });
+                        }
+                    });
             }
             (Kind::Stream, Kind::TraceFile) => {
                 let file = find(&self.names.trace_files, held);
                 let key = self.stream(holder);
-                self.entities
-                    .relink(key, |record: &mut Stream| record.files.push(file));
+                self.entities.relink(key, |record: &mut Stream, links| {
+                    record.files.push_back(links.hold(file));
+                });
             }
             (Kind::Session, Kind::Chunk) => {
                 let chunk = self.chunk(held);
                 let key = self.session(holder);
-                self.entities
-                    .relink(key, |record: &mut Session| record.chunk = Some(chunk));
+                self.entities.relink(key, |record: &mut Session, links| {
+                    record.chunk = Some(links.hold(chunk));
+                });
             }
             (Kind::TraceFile, Kind::File) => {
                 let file = find(&self.names.files, held);
                 let key = find(&self.names.trace_files, holder);
-                self.entities.relink(key, |record: &mut TraceFile| {
+                self.entities.relink(key, |record: &mut TraceFile, links| {
                     record.index = Some(Box::new(IndexFile {
-                        file,
+                        file: links.hold(file),
                         version: Version::V1_1,
                         committed: 1,
                         fresh: Vec::new(),

@@ -1,6 +1,6 @@
-//! The design of the arenas, with entities of a bevy world in their place: a record is a
-//! component, what it holds and how many hold it is another. Who is held by nobody waits
-//! for the reclamation pass, which despawns it.
+//! The design of the arenas with entities of a bevy world: one component is the record,
+//! another has its holds and its reference count. An entity without holders waits for the
+//! reclamation pass, which despawns it.
 
 use std::time::Duration;
 

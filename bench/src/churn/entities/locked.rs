@@ -1,12 +1,12 @@
-//! The original's shape: each object with a lock of its own and an atomic count, in one
+//! The original's shape: each object has a lock and an atomic reference count, in one
 //! concurrent hash table a kind.
 //!
-//! What it does: finds an object by its number, takes a reference, locks it, changes it,
-//! unlocks it, lets go of the reference. An object is unlisted when its owner lets go, and
-//! freed, with its references to others, when the last reference goes.
+//! An access finds an object by its number, takes a reference, locks it, changes it,
+//! unlocks it, and drops the reference. An object is removed from the table when its owner
+//! drops it, and freed, with its references to others, when the last reference is dropped.
 //!
-//! What it does not do: nothing can check its counts; and since one thread runs here, no
-//! lock ever waits and no line of the cache moves between processors.
+//! Its counts cannot be audited. Since one thread runs here, no lock is contended and no
+//! cache line moves between processors.
 
 use std::cell::RefCell;
 use std::hash::BuildHasherDefault;
@@ -94,7 +94,7 @@ impl<R: Record> Object for Guarded<R> {
 impl<R: Record> Drop for Guarded<R> {
     fn drop(&mut self) {
         LIVING.with_borrow_mut(|living| living[self.kind] -= 1);
-        // Nobody else has it: no lock.
+        // It is not shared yet, so it needs no lock.
         let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
         for held in inner.holds.iter().flatten() {
             list(self.kind, held, false);
@@ -176,7 +176,7 @@ impl Shape for Locked {
         }
     }
 
-    /// Nothing waits for it: who lets go last frees.
+    /// Objects are freed when their last reference is dropped.
     fn reclaim(&mut self) -> Duration {
         Duration::ZERO
     }

@@ -5,10 +5,10 @@
 //!   concurrent hash tables.
 //! - [`Bevy`]: the design of the arenas, with entities of bevy in their place.
 //!
-//! Each record is owned by the benchmark until its turn comes, and kinds have their turns
-//! in the order of reclamation: so each step frees records of one kind, and what a kind
-//! costs can be told. Each shape gets the same work in the same order, by chance that
-//! begins with the same seed.
+//! The benchmark owns each record until its turn, and kinds have their turns in the order
+//! of reclamation, so each step frees records of one kind, whose cost is measured
+//! separately. Each shape gets the same work in the same order, by random numbers with the
+//! same seed.
 
 mod arenas;
 mod bevy;
@@ -45,19 +45,19 @@ pub trait Shape {
     /// Takes their owners from records.
     fn release(&mut self, members: &[Member]);
 
-    /// Frees what nobody holds. Gives the time of that alone.
+    /// Frees records without holders. Returns the time of that alone.
     fn reclaim(&mut self) -> Duration;
 
     /// Records that are there.
     fn counts(&self) -> Counts;
 
-    /// What broke a law, if that was looked at.
+    /// Breaches, if the audit ran.
     fn breaches(&self) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// What is done to records.
+/// An operation on records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     Create,
@@ -89,7 +89,7 @@ impl Operation {
 
 /// One kind's part of a round, made beforehand so that nothing else is measured.
 #[derive(Debug)]
-pub struct Step {
+pub struct KindWork {
     kind: Kind,
     work: Work,
 }
@@ -107,7 +107,7 @@ enum Work {
 /// Gets what each step of a round took: of which kind, what, how many, how long.
 pub type Witness<'a> = dyn FnMut(Kind, Operation, u64, Duration) + 'a;
 
-impl Step {
+impl KindWork {
     fn operation(&self) -> (Operation, usize) {
         match &self.work {
             Work::Create(births) => (Operation::Create, births.len()),
@@ -164,7 +164,7 @@ impl<S: Shape> Population<S> {
 
     /// Some families go, chosen by chance, and as many come. Before that, streams and
     /// sessions are looked up by chance. [`Population::run`] must follow.
-    pub fn round(&mut self) -> Vec<Step> {
+    pub fn round(&mut self) -> Vec<KindWork> {
         let batch = batch(self.living.len());
         let mut steps = Vec::new();
         for kind in LOOKED_UP {
@@ -173,7 +173,7 @@ impl<S: Shape> Population<S> {
                 Member::new(kind, family, self.chance.u64(..in_family(kind)))
             });
             let work = Work::LookUp(members.collect());
-            steps.push(Step { kind, work });
+            steps.push(KindWork { kind, work });
         }
         steps.extend(self.bury(batch));
         steps.extend(self.bear(batch));
@@ -181,11 +181,11 @@ impl<S: Shape> Population<S> {
     }
 
     /// All families go. [`Population::run`] must follow.
-    pub fn drain(&mut self) -> Vec<Step> {
+    pub fn drain(&mut self) -> Vec<KindWork> {
         self.bury(self.living.len())
     }
 
-    pub fn run(&mut self, steps: &[Step], witness: &mut Witness) {
+    pub fn run(&mut self, steps: &[KindWork], witness: &mut Witness) {
         for step in steps {
             let took = step.run(&mut self.shape);
             let (operation, count) = step.operation();
@@ -193,25 +193,25 @@ impl<S: Shape> Population<S> {
         }
     }
 
-    fn bear(&mut self, count: usize) -> Vec<Step> {
+    fn bear(&mut self, count: usize) -> Vec<KindWork> {
         let born: Vec<u64> = (self.next..).take(count).collect();
         self.next += count as u64;
         self.living.extend(&born);
         let creations = BY_BIRTH.into_iter().map(|kind| {
             let births = born.iter().flat_map(|family| births(kind, *family));
             let work = Work::Create(births.collect());
-            Step { kind, work }
+            KindWork { kind, work }
         });
         let links = Kind::ALL.into_iter().map(|kind| {
             let links = born.iter().flat_map(|family| links(kind, *family));
             let work = Work::Link(links.collect());
-            Step { kind, work }
+            KindWork { kind, work }
         });
-        let has_some = |step: &Step| step.operation().1 > 0;
+        let has_some = |step: &KindWork| step.operation().1 > 0;
         creations.chain(links).filter(has_some).collect()
     }
 
-    fn bury(&mut self, count: usize) -> Vec<Step> {
+    fn bury(&mut self, count: usize) -> Vec<KindWork> {
         let mut going: Vec<u64> = Vec::with_capacity(count);
         for _ in 0..count {
             let at = self.chance.usize(..self.living.len());
@@ -223,20 +223,19 @@ impl<S: Shape> Population<S> {
             let births = going.iter().flat_map(|family| births(kind, *family));
             let members: Vec<Member> = births.map(|birth| birth.member).collect();
             let reclaim = Work::Reclaim(members.len());
-            [Work::Release(members), reclaim].map(|work| Step { kind, work })
+            [Work::Release(members), reclaim].map(|work| KindWork { kind, work })
         });
         releases.collect()
     }
 }
 
-/// How many families have so many records.
+/// Number of families for a number of records.
 pub fn families(live: u64) -> u64 {
     ((live + FAMILY_SIZE / 2) / FAMILY_SIZE).max(1)
 }
 
-/// How many of so many families a round replaces: an eighth, so that records go out of
-/// every cache between one step and the next in a large population; and enough of a
-/// small one to be measured.
+/// Number of families that a round replaces: an eighth, so that in a large population the
+/// caches are exceeded between steps; and a minimum that can be measured in a small one.
 fn batch(families: usize) -> usize {
     (families / 8).max(BATCH_MIN).min(families)
 }

@@ -4,17 +4,21 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use baton_components::chunk::{Chunk, ChunkId, Place};
-use baton_components::connection::{Connection, Port, Role};
+use baton_components::chunk::{Chunk, ChunkId, Location, Removal};
+use baton_components::connection::{Connection, Endpoint, Role};
 use baton_components::file::File;
+use baton_components::hold::{self, Held, Holder};
 use baton_components::index::{Half, Index};
 use baton_components::keys::{
     ChunkKey, FileKey, SessionKey, StreamKey, TraceFileKey, TraceKey, ViewerSessionKey,
     ViewerStreamKey,
 };
+use baton_components::kinds::{EntityKey, Id};
 use baton_components::path::RelativePath;
 use baton_components::session::{Origin, Session};
-use baton_components::stream::{Described, Kind as StreamKind, LastIndex, Stream, TraceFiles};
+use baton_components::shares::AddressKey;
+use baton_components::stream::{Described, LastIndex, Stream, StreamKind, TraceFiles};
+use baton_components::tally::{Span, StreamTally, Tally};
 use baton_components::trace::Trace;
 use baton_components::trace_file::{IndexFile, TraceFile};
 use baton_components::viewer_session::{Attachment, ViewerSession};
@@ -29,7 +33,7 @@ use super::super::family::{Kind, Member};
 pub trait Record: Send + Sync + 'static {
     fn numbered(id: u64) -> Self;
 
-    /// What a message that names it does at least: something is read and changed.
+    /// The minimum work of a message that names the record: read and change a field.
     fn touch(&mut self) {}
 
     /// Writes down that it has come to hold another, as our systems do.
@@ -90,6 +94,21 @@ macro_rules! for_kind {
 }
 pub(super) use for_kind;
 
+/// A link to nothing: the other shapes keep their holds elsewhere.
+fn unnamed<K: EntityKey>() -> Held<K> {
+    let mut link = Link(None);
+    let _ = hold::relink(&mut link, |link, links| {
+        link.0 = Some(links.hold(K::default()));
+    });
+    link.0.expect("law: it was set")
+}
+
+struct Link<K>(Option<Held<K>>);
+
+impl<K> Holder for Link<K> {
+    fn holds(&self, _: &mut dyn FnMut(Id)) {}
+}
+
 /// Which session daemon a session is from: each from its own.
 pub fn origin(session: u64) -> Origin {
     Origin {
@@ -124,19 +143,24 @@ fn path(text: &str) -> RelativePath {
 impl Record for Connection {
     fn numbered(id: u64) -> Self {
         // Three in a family: a producer's two, and a viewer's.
-        let port = match id % 16 {
-            0 => Port::Control,
-            1 => Port::Data,
-            _ => Port::Live,
+        let endpoint = match id % 16 {
+            0 => Endpoint::Control,
+            1 => Endpoint::Data,
+            _ => Endpoint::Live,
         };
-        Self::new("127.0.0.1:40000".to_owned(), port)
+        Self::new(
+            "127.0.0.1:40000".to_owned(),
+            AddressKey::default(),
+            endpoint,
+        )
     }
 
     fn note(&mut self, _: Member) {
         match &mut self.role {
-            Role::Control(control) => control.session = Some(SessionKey::default()),
-            Role::Data(data) => data.session = Some(SessionKey::default()),
-            Role::Viewer(viewer) => viewer.session = Some(ViewerSessionKey::default()),
+            Role::Control(control) => control.session = Some(unnamed::<SessionKey>()),
+            Role::Data(data) => data.session = Some(unnamed::<SessionKey>()),
+            Role::Viewer(viewer) => viewer.session = Some(unnamed::<ViewerSessionKey>()),
+            Role::Status { .. } => {}
         }
     }
 }
@@ -147,7 +171,7 @@ impl Record for ViewerSession {
     }
 
     fn note(&mut self, held: Member) {
-        let attachment = Attachment::new(SessionKey::default());
+        let attachment = Attachment::new(unnamed::<SessionKey>(), 0);
         self.attached.insert(held.id, attachment);
     }
 }
@@ -156,8 +180,9 @@ impl Record for ViewerStream {
     fn numbered(_: u64) -> Self {
         Self {
             viewer_session: ViewerSessionKey::default(),
-            stream: StreamKey::default(),
+            stream: unnamed::<StreamKey>(),
             trace: TraceKey::default(),
+            address: AddressKey::default(),
             announced: true,
             position: Position::Packets(PacketPosition::default()),
         }
@@ -165,7 +190,7 @@ impl Record for ViewerStream {
 
     fn note(&mut self, _: Member) {
         if let Some(position) = self.packets_mut() {
-            let file = FileKey::default();
+            let file = unnamed::<FileKey>();
             position.readable = Some(Readable { file, end: 4096 });
         }
     }
@@ -174,7 +199,7 @@ impl Record for ViewerStream {
 impl Record for Index {
     fn numbered(id: u64) -> Self {
         Self {
-            stream: StreamKey::default(),
+            stream: unnamed::<StreamKey>(),
             half: Half::Description(SendIndex {
                 stream: id,
                 sequence: 1,
@@ -197,17 +222,20 @@ impl Record for Stream {
             number: id,
             handle: id,
             viewer_id: id,
-            trace: TraceKey::default(),
-            session: SessionKey::default(),
+            trace: unnamed::<TraceKey>(),
+            session: unnamed::<SessionKey>(),
             channel: b"channel0_0".as_slice().into(),
             kind: StreamKind::Data,
             lost: 0,
+            tally: StreamTally::default(),
             chunk: None,
             rotation: None,
             files: TraceFiles::new(),
             chunk_ordinal: 0,
             limit: None,
+            awaited_files: 0,
             next_ordinal: 1,
+            namesake: 1,
             last_data: Some(0),
             last_index: Some(LastIndex {
                 sequence: 0,
@@ -225,7 +253,7 @@ impl Record for Stream {
             closing: None,
             closed: false,
             checked_round: 0,
-            viewers: Vec::new(),
+            viewers: BTreeSet::new(),
         }
     }
 
@@ -234,15 +262,16 @@ impl Record for Stream {
     }
 
     fn note(&mut self, _: Member) {
-        self.files.push(TraceFileKey::default());
+        self.files.push_back(unnamed::<TraceFileKey>());
     }
 
     fn enlist(&mut self, _: Kind) {
-        self.viewers.push(ViewerStreamKey::default());
+        let place = self.viewers.len() as u64;
+        self.viewers.insert((place, ViewerStreamKey::default()));
     }
 
     fn strike(&mut self, _: Kind) {
-        self.viewers.pop();
+        self.viewers.pop_last();
     }
 }
 
@@ -250,7 +279,7 @@ impl Record for Trace {
     fn numbered(id: u64) -> Self {
         Self {
             id,
-            session: SessionKey::default(),
+            session: unnamed::<SessionKey>(),
             path: trace_path(),
             waiting: None,
         }
@@ -264,6 +293,7 @@ impl Record for Session {
             name: b"churn".to_vec(),
             host: b"host".to_vec(),
             origin: Some(origin(id)),
+            address: AddressKey::default(),
             directory: directory(),
             places: BTreeSet::new(),
             created_s: 0,
@@ -275,16 +305,23 @@ impl Record for Session {
             chunk: None,
             closing_chunk: None,
             rotated: false,
-            open_streams: VecDeque::new(),
-            unpublished: Vec::new(),
+            open_streams: BTreeMap::new(),
+            unpublished: BTreeMap::new(),
             stream_count: 0,
             pending_round: 1,
             unchecked: 0,
-            producer_gone: false,
+            gone_since: None,
+            tally: Tally::default(),
+            lossy_channels: BTreeSet::new(),
+            gaps: 0,
+            span: Span::default(),
             given_up: false,
+            drain_by: None,
             data_connections: 1,
+            is_data_watched: false,
+            streams_added: 0,
             kept_streams: VecDeque::new(),
-            viewers: Vec::new(),
+            viewers: BTreeSet::new(),
         }
     }
 
@@ -293,12 +330,12 @@ impl Record for Session {
     }
 
     fn note(&mut self, _: Member) {
-        self.chunk = Some(ChunkKey::default());
+        self.chunk = Some(unnamed::<ChunkKey>());
     }
 
     fn enlist(&mut self, holder: Kind) {
         if holder == Kind::ViewerSession {
-            self.viewers.push(ViewerSessionKey::default());
+            self.viewers.insert(ViewerSessionKey::default());
         } else {
             self.stream_count += 1;
         }
@@ -306,7 +343,7 @@ impl Record for Session {
 
     fn strike(&mut self, holder: Kind) {
         if holder == Kind::ViewerSession {
-            self.viewers.pop();
+            self.viewers.pop_last();
         } else {
             self.stream_count -= 1;
         }
@@ -321,7 +358,7 @@ impl Record for Chunk {
                 number: 0,
             }),
             session: directory(),
-            place: Place::Session,
+            location: Location::Session,
             begin: "20261122T101632+0000".to_owned(),
             end: None,
             moving: None,
@@ -329,6 +366,8 @@ impl Record for Chunk {
             close: None,
             directories: BTreeSet::new(),
             files: BTreeMap::new(),
+            list: None,
+            removal: Removal::default(),
         }
     }
 }
@@ -339,13 +378,14 @@ impl Record for TraceFile {
             stream: StreamKey::default(),
             chunk: ChunkKey::default(),
             ordinal: 0,
-            data: FileKey::default(),
+            data: unnamed::<FileKey>(),
             index: None,
             size: 4096,
             written: 4096,
             extent: 4096,
             waiting: None,
             awaited: 0,
+            is_awaited: false,
             finished: false,
             cleared: false,
         }
@@ -353,7 +393,7 @@ impl Record for TraceFile {
 
     fn note(&mut self, _: Member) {
         self.index = Some(Box::new(IndexFile {
-            file: FileKey::default(),
+            file: unnamed::<FileKey>(),
             version: Version::V1_1,
             committed: 1,
             fresh: Vec::new(),

@@ -1,4 +1,4 @@
-//! What each shape must do for its figures to mean something.
+//! Tests that each shape does the same work, so that their figures are comparable.
 
 use super::*;
 
@@ -33,7 +33,7 @@ fn every_shape_does_the_same_and_keeps_nothing() {
 }
 
 #[test]
-fn what_is_held_outlives_its_owner() {
+fn a_held_record_outlives_its_owner() {
     fn check<S: Shape>() {
         let mut shape = S::new(true);
         let births: Vec<Birth> = BY_BIRTH

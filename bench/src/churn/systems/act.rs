@@ -1,8 +1,8 @@
-//! What peers say, one tick at a time: which records come of it, and which go.
+//! The messages of peers, a tick for each: the records that they create and free.
 
 use super::super::family::{Counts, DATA_STREAMS, Kind, in_family};
 
-/// What all families of a batch do before a tick.
+/// The action of all families of a batch before a tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     Connect,
@@ -41,7 +41,7 @@ impl Act {
         Self::LeaveAll,
     ];
 
-    /// How a family comes.
+    /// The actions that create a family.
     pub const COMING: [Self; 9] = [
         Self::Connect,
         Self::CreateSession,
@@ -54,7 +54,7 @@ impl Act {
         Self::NextIndex,
     ];
 
-    /// How a family goes in order: viewer first, streams one by one.
+    /// The actions that end a family in order: viewer first, streams one by one.
     pub const GOING: [Self; 5] = [
         Self::Detach,
         Self::LeaveViewer,
@@ -63,10 +63,10 @@ impl Act {
         Self::LeaveProducer,
     ];
 
-    /// How a family goes whose peers end all at once.
+    /// The actions that end a family by disconnecting all peers at once.
     pub const GOING_AT_ONCE: [Self; 2] = [Self::SendPackets, Self::LeaveAll];
 
-    /// What is said.
+    /// Name of the message.
     pub fn name(self) -> &'static str {
         match self {
             Self::Connect => "three connections are accepted",
@@ -131,8 +131,7 @@ impl Act {
         }
     }
 
-    /// What its time is told for: each record that comes, else each that goes, else each
-    /// request.
+    /// The divisor of its time: the created records, or the freed ones, or the requests.
     pub fn counted(self) -> u64 {
         let (made, freed) = (self.made().total(), self.freed().total());
         match (made, freed) {
@@ -148,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_goes_either_way() {
+    fn each_created_record_is_freed_in_both_orders() {
         let sum = |acts: &[Act], count: fn(Act) -> Counts| {
             let mut sum = Counts::default();
             for act in acts {

@@ -1,9 +1,9 @@
-//! Whole systems: peers speak, and the relay ticks.
+//! Whole systems: peers send messages to a relay, and its ticks are measured.
 //!
-//! The relay is the daemon's, on a network in memory and a disk that keeps nothing. A
-//! batch of families says one thing, and the tick that does it is measured step by step.
-//! Encoding, the peers' side of the network and the reading of replies are outside of
-//! ticks. After each tick the arenas must hold what ought to have come of it.
+//! The relay runs the daemon's steps, on a network in memory and a null disk. A batch of
+//! families sends the same message, and its tick is measured step by step. Encoding, the
+//! peers' side of the network and the reading of replies are outside of ticks. After each
+//! tick the arenas must have the expected number of records.
 
 mod act;
 mod peers;
@@ -27,7 +27,7 @@ use super::family::Counts;
 use super::nowhere::Nowhere;
 use super::timing::{between, cpu_time};
 
-/// A relay, and all who speak with it.
+/// A relay with its peers.
 pub struct Scene {
     relay: Relay,
     network: MemoryNetwork,
@@ -61,7 +61,7 @@ impl Tick {
     }
 }
 
-/// Gets every tick.
+/// Receives the measures of every tick.
 pub type Witness<'a> = dyn FnMut(Tick) + 'a;
 
 impl Scene {
@@ -70,7 +70,7 @@ impl Scene {
         let clock = MemoryClock::new(0);
         let mut relay = Relay::new(
             network.port(),
-            StoragePort(Box::new(Nowhere)),
+            StoragePort::new(Box::new(Nowhere::default())),
             clock.port(),
             MemoryChance::default().port(),
             Settings::default(),
@@ -97,7 +97,7 @@ impl Scene {
         }
     }
 
-    /// Lives up to so many records, one family at least.
+    /// Creates families up to a number of records, at least one family.
     pub fn fill(&mut self, live: u64, witness: &mut Witness) -> io::Result<()> {
         let mut missing = families(live) as usize;
         while missing > 0 {
@@ -139,7 +139,7 @@ impl Scene {
 
     /// Records that are there.
     pub fn counts(&self) -> Counts {
-        census::counts(&self.relay.world)
+        census::counts(self.relay.read())
     }
 
     fn come(&mut self, count: usize, witness: &mut Witness) -> io::Result<()> {
@@ -172,17 +172,21 @@ impl Scene {
         Ok(())
     }
 
-    /// Each of these families says something, and the relay does it.
+    /// Sends a message of each of these families, and ticks.
     fn act(&mut self, act: Act, peers: &mut [Peers], witness: &mut Witness) -> io::Result<()> {
-        for peers in peers.iter() {
+        for peers in peers.iter_mut() {
             peers.say(act);
         }
         // Time passes, so that timers come and go.
         self.clock.advance(TICK);
         self.relay.tick();
+        // The work of a tick is bounded: what is left is done in the next ones.
+        while !self.network.is_idle() {
+            self.relay.tick();
+        }
         if act == Act::LeaveAll {
-            // Streams that close with their connections are freed in the next tick, when
-            // listeners have heard of them.
+            // Streams that close with their connections are freed in the next tick, after
+            // the listeners have read the fact.
             self.relay.tick();
         }
         for peers in peers.iter_mut() {
@@ -204,7 +208,7 @@ impl Scene {
     }
 
     fn check(&self, act: Act) -> io::Result<()> {
-        let breaches = &self.relay.world.resource::<Audit>().breaches;
+        let breaches = &self.relay.read::<Audit>().breaches;
         if let Some(breach) = breaches.first() {
             return Err(io::Error::other(format!("{}: {breach}", act.name())));
         }

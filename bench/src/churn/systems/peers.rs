@@ -2,15 +2,14 @@
 
 use std::io;
 
-use baton_components::connection::Port;
-use baton_components::wire::TraceFormat;
-use baton_components::wire::producer::data::PacketHeader;
-use baton_components::wire::producer::reply::{self, Reply};
+use baton_components::connection::Endpoint;
+use baton_components::wire::producer::reply::Reply;
 use baton_components::wire::producer::{
-    AddStream, CloseStream, Command, CommandKind, CreateSession, CreateTraceChunk, Minors, NONE,
-    Origin, SendIndex, Version, code,
+    AddStream, CloseStream, Command, CreateSession, CreateTraceChunk, NONE, Origin, SendIndex,
+    Version, code,
 };
-use baton_components::wire::viewer::{KIND_COMMAND, MAJOR, Request, SEEK_BEGINNING};
+use baton_components::wire::viewer::{Request, SEEK_BEGINNING};
+use baton_systems::client::{Producer, Viewer, connect, description, packet};
 use baton_systems::memory::{MemoryNetwork, Peer};
 
 use super::Act;
@@ -29,6 +28,8 @@ pub struct Peers {
     control: Peer,
     data: Peer,
     live: Peer,
+    producer: Producer,
+    viewer: Viewer,
     session: u64,
     /// Handles: data streams, then metadata.
     streams: Vec<u64>,
@@ -39,16 +40,18 @@ impl Peers {
     pub fn connect(network: &MemoryNetwork, number: u64) -> Self {
         Self {
             number,
-            control: network.connect(Port::Control, "producer:control"),
-            data: network.connect(Port::Data, "producer:data"),
-            live: network.connect(Port::Live, "viewer"),
+            control: network.connect(Endpoint::Control, "producer:control"),
+            data: network.connect(Endpoint::Data, "producer:data"),
+            live: network.connect(Endpoint::Live, "viewer"),
+            producer: Producer::new(PRODUCER_MINOR),
+            viewer: Viewer::default(),
             session: 0,
             streams: Vec::new(),
         }
     }
 
     /// Writes what is said; it arrives in the next tick.
-    pub fn say(&self, act: Act) {
+    pub fn say(&mut self, act: Act) {
         match act {
             Act::Connect => {}
             Act::CreateSession => self.create_session(),
@@ -64,14 +67,9 @@ impl Peers {
             }
             Act::Describe => self.describe(1),
             Act::SendPackets => self.send_packets(1),
-            Act::CreateViewerSession => self.request(&[
-                Request::Connect {
-                    major: MAJOR,
-                    minor: VIEWER_MINOR,
-                    kind: KIND_COMMAND,
-                },
-                Request::CreateSession,
-            ]),
+            Act::CreateViewerSession => {
+                self.request(&[connect(VIEWER_MINOR), Request::CreateSession]);
+            }
             Act::Attach => self.request(&[Request::Attach {
                 session: self.session,
                 seek: SEEK_BEGINNING,
@@ -98,55 +96,35 @@ impl Peers {
         }
     }
 
-    /// Reads the replies: the relay must have done what was said.
+    /// Reads the replies, which must be successes.
     pub fn hear(&mut self, act: Act) -> io::Result<()> {
-        let control = self.control.take_received();
-        let live = self.live.take_received();
-        let expected: &[CommandKind] = match act {
-            Act::CreateSession => &[CommandKind::Version, CommandKind::CreateSession],
-            Act::CreateChunk => &[CommandKind::CreateTraceChunk],
-            Act::AddStreams => &[CommandKind::AddStream; DATA_STREAMS as usize + 1],
-            Act::FirstPackets | Act::Describe => &[CommandKind::SendIndex; DATA_STREAMS as usize],
-            Act::CloseStreams => &[CommandKind::CloseStream; DATA_STREAMS as usize + 1],
-            _ => &[],
-        };
-        let mut rest = &control[..];
-        for kind in expected {
-            let decoded = reply::decode(*kind, PRODUCER_MINOR, rest).map_err(io::Error::other)?;
-            let (reply, size) = decoded.ok_or_else(|| refused(kind.name()))?;
-            match reply {
-                Reply::Version(_) | Reply::Code(code::OK) => {}
-                Reply::SessionCreated {
-                    session,
-                    code: code::OK,
-                    ..
-                } => self.session = session,
-                Reply::StreamAdded {
-                    stream,
-                    code: code::OK,
-                } => self.streams.push(stream),
-                _ => return Err(refused(kind.name())),
+        self.producer.hear(&self.control.take_received());
+        while let Some((command, reply)) = self.producer.reply().map_err(io::Error::other)? {
+            if reply.code() != code::OK {
+                return Err(refused(command.name()));
             }
-            rest = &rest[size..];
+            match reply {
+                Reply::SessionCreated { session, .. } => self.session = session,
+                Reply::StreamAdded { stream, .. } => self.streams.push(stream),
+                _ => {}
+            }
         }
-        let live_bytes = match act {
-            Act::CreateViewerSession => 20 + 4,
-            // An index for each.
-            Act::NextIndex => 64 * DATA_STREAMS as usize,
-            _ => live.len(),
-        };
-        if live.len() == live_bytes {
-            Ok(())
-        } else {
-            Err(refused(act.name()))
+        self.viewer.hear(&self.live.take_received());
+        while self.viewer.reply().map_err(io::Error::other)?.is_some() {}
+        if self.producer.due() > 0 || self.viewer.due().len() > 0 {
+            return Err(refused(act.name()));
         }
+        // Buffers of a population would be counted as its relay's memory.
+        self.producer = Producer::new(PRODUCER_MINOR);
+        self.viewer = Viewer::default();
+        Ok(())
     }
 
     fn data_streams(&self) -> &[u64] {
         &self.streams[..DATA_STREAMS as usize]
     }
 
-    fn create_session(&self) {
+    fn create_session(&mut self) {
         let name = format!("churn-{}", self.number);
         let version = Version {
             major: 2,
@@ -155,22 +133,18 @@ impl Peers {
         let session = CreateSession {
             name: name.as_bytes(),
             host: b"host",
-            base_path: b"",
             live_timer_us: 1_000_000,
-            snapshot: false,
-            name_holds_time: false,
             origin: Some(Origin {
                 daemon: [7; 16],
                 session: self.number,
-                creation_time_s: 0,
-                current_chunk: None,
+                ..Origin::default()
             }),
-            trace_format: TraceFormat::Ctf1,
+            ..CreateSession::default()
         };
         self.command(&[Command::Version(version), Command::CreateSession(session)]);
     }
 
-    fn add_streams(&self) {
+    fn add_streams(&mut self) {
         let names: Vec<String> = (0..DATA_STREAMS)
             .map(|cpu| format!("channel0_{cpu}"))
             .chain(["metadata".to_owned()])
@@ -180,28 +154,20 @@ impl Peers {
             commands.push(Command::AddStream(AddStream {
                 channel: name.as_bytes(),
                 path: PATH,
-                tracefile_size: 0,
-                tracefile_count: 0,
                 chunk: Some(0),
+                ..AddStream::default()
             }));
         }
         commands.push(Command::StreamsSent);
         self.command(&commands);
     }
 
-    fn describe(&self, sequence: u64) {
+    fn describe(&mut self, sequence: u64) {
         let describe = |stream: &u64| {
             Command::SendIndex(SendIndex {
-                stream: *stream,
-                sequence,
-                packet_size_bits: PACKET_BYTES as u64 * 8,
-                content_size_bits: PACKET_BYTES as u64 * 8,
                 timestamp_begin: sequence * 1000,
                 timestamp_end: sequence * 1000 + 900,
-                events_discarded: 0,
-                class: 0,
-                instance: 0,
-                packet_sequence: sequence,
+                ..description(*stream, sequence, PACKET_BYTES)
             })
         };
         let commands: Vec<Command> = self.data_streams().iter().map(describe).collect();
@@ -209,21 +175,12 @@ impl Peers {
     }
 
     fn send_packets(&self, sequence: u64) {
-        let mut bytes = Vec::new();
-        for stream in self.data_streams() {
-            PacketHeader {
-                stream: *stream,
-                sequence,
-                size: PACKET_BYTES as u32,
-                padding: 0,
-            }
-            .encode(&mut bytes);
-            bytes.extend_from_slice(&[0; PACKET_BYTES]);
-        }
-        self.data.write(&bytes);
+        let packet = |stream: &u64| packet(*stream, sequence, &[0; PACKET_BYTES]);
+        let packets: Vec<u8> = self.data_streams().iter().flat_map(packet).collect();
+        self.data.write(&packets);
     }
 
-    fn close_streams(&self) {
+    fn close_streams(&mut self) {
         let last = |at: usize| if at < DATA_STREAMS as usize { 1 } else { NONE };
         let close = |(at, stream): (usize, &u64)| {
             Command::CloseStream(CloseStream {
@@ -235,18 +192,18 @@ impl Peers {
         self.command(&commands);
     }
 
-    fn command(&self, commands: &[Command]) {
+    fn command(&mut self, commands: &[Command]) {
         let mut bytes = Vec::new();
         for command in commands {
-            command.encode(Minors::both(PRODUCER_MINOR), &mut bytes);
+            self.producer.say(command, &mut bytes);
         }
         self.control.write(&bytes);
     }
 
-    fn request(&self, requests: &[Request]) {
+    fn request(&mut self, requests: &[Request]) {
         let mut bytes = Vec::new();
         for request in requests {
-            request.encode(&mut bytes);
+            self.viewer.say(*request, &mut bytes);
         }
         self.live.write(&bytes);
     }

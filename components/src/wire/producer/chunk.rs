@@ -10,9 +10,9 @@ use crate::wire::codec::{
 /// `ROTATE_STREAMS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RotateStreams {
-    /// Where the streams go; `None` is "to no chunk".
+    /// Chunk that the streams move to; `None` is "to no chunk".
     pub new_chunk: Option<u64>,
-    /// What moves, in the order in which it is done. May be empty.
+    /// The streams to rotate, in this order. May be empty.
     pub positions: Vec<RotatePosition>,
 }
 
@@ -26,10 +26,10 @@ pub struct RotatePosition {
     pub position: u64,
 }
 
-/// How many bytes of padding a producer puts after `is_set`.
+/// Number of padding bytes after `is_set`.
 ///
-/// The structure was meant to be packed and is not, so it is the alignment of
-/// 64-bit integers at the producer that counts. The size of the payload tells.
+/// The structure was meant to be packed and is not, so the padding depends on the alignment
+/// of 64-bit integers at the producer. It follows from the size of the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RotateLayout {
     /// None.
@@ -155,8 +155,8 @@ pub struct CloseTraceChunk {
     pub chunk: u64,
     /// Seconds since the epoch.
     pub close_time_s: u64,
-    /// What to do with the chunk when nothing uses it any more, as it came:
-    /// 0 is archive, 1 nothing, 2 delete; others are refused elsewhere.
+    /// The action on the chunk when it has no users any more, undecoded: 0 is archive, 1
+    /// nothing, 2 delete; others are refused elsewhere.
     pub command: Option<u32>,
 }
 

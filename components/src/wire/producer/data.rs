@@ -7,8 +7,8 @@ use byteorder::{BigEndian, ByteOrder};
 
 use crate::wire::codec::{put_u32, put_u64};
 
-/// What comes before a packet's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The header of a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PacketHeader {
     /// Handle of the stream, as given by the reply to `ADD_STREAM`.
     pub stream: u64,

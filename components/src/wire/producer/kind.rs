@@ -1,5 +1,6 @@
-//! Which commands there are, by number and name.
+//! The commands, by number and name.
 
+use crate::limits::STREAMS_PER_SESSION_MAX;
 use crate::wire::numbered::numbered;
 
 numbered! {
@@ -46,9 +47,31 @@ numbered! {
     }
 }
 
+impl CommandKind {
+    /// Greatest payload of the command, in bytes, once its connection has a session; before
+    /// that none is larger than [`SMALL_PAYLOAD_SIZE_MAX`].
+    pub fn payload_size_max(self) -> u64 {
+        match self {
+            Self::SendMetadata => PAYLOAD_SIZE_MAX,
+            Self::RotateStreams => ROTATE_STREAMS_SIZE_MAX,
+            _ => SMALL_PAYLOAD_SIZE_MAX,
+        }
+    }
+}
+
+/// Greatest payload of any command, in bytes: that of metadata.
+pub const PAYLOAD_SIZE_MAX: u64 = 128 << 20;
+
+/// Greatest payload of the commands with a few fields and names, of which the largest, an
+/// `ADD_STREAM` before 2.11, has 4376 bytes. Also that of a number which is no command.
+pub const SMALL_PAYLOAD_SIZE_MAX: u64 = 16 << 10;
+
+/// Greatest payload of `ROTATE_STREAMS`: positions of as many streams as a session may have.
+const ROTATE_STREAMS_SIZE_MAX: u64 = 20 + 16 * STREAMS_PER_SESSION_MAX as u64;
+
 #[cfg(test)]
 mod tests {
-    use super::CommandKind;
+    use super::*;
 
     #[test]
     fn numbers_come_back_and_the_gaps_stay() {

@@ -6,8 +6,7 @@
 //! of the commands stand in `session`, `stream`, `pending` and `chunk` by theme, those of
 //! the replies in [`reply`].
 //!
-//! Which reply an error earns, and whether it ends the connection, is decided
-//! elsewhere.
+//! Other modules decide the reply to an error, and whether it ends the connection.
 
 mod chunk;
 pub mod code;
@@ -26,15 +25,15 @@ pub use chunk::{
     CloseTraceChunk, CreateTraceChunk, RotateLayout, RotatePosition, RotateStreams,
     TraceChunkExists,
 };
-pub use kind::CommandKind;
+pub use kind::{CommandKind, PAYLOAD_SIZE_MAX, SMALL_PAYLOAD_SIZE_MAX};
 pub use pending::{BeginDataPending, DataPending, EndDataPending, QuiescentControl};
 pub use session::{CreateSession, GetConfiguration, Origin, Version};
 pub use stream::{AddStream, CloseStream, ResetMetadata, SendIndex, SendMetadata};
 
-/// What comes before each command's payload.
+/// The header of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Bytes of the payload. Not limited here: see [`PAYLOAD_SIZE_MAX`].
+    /// Bytes of the payload. Not limited here: see [`CommandKind::payload_size_max`].
     pub payload_size: u64,
     /// Number of the command, which may be no [`CommandKind`].
     pub command: u32,
@@ -252,10 +251,6 @@ pub fn decode(kind: CommandKind, minors: Minors, payload: &[u8]) -> Result<Comma
 /// Bytes of a [`Header`].
 pub const HEADER_SIZE: usize = 24;
 
-/// Greatest payload of a command, in bytes. A header that announces more is
-/// answered by closing the connection.
-pub const PAYLOAD_SIZE_MAX: u64 = 134_217_728;
-
 /// "None" in 64-bit fields that have no flag: all ones.
 pub const NONE: u64 = u64::MAX;
 
@@ -265,9 +260,9 @@ pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What `command` is encoded to is what it was, with trailing bytes too,
-    /// and no longer if bytes are missing (`may_miss` tells how many bytes may
-    /// be missing all the same). Gives the whole message.
+    /// Asserts that `command`, encoded and decoded, is the same, with trailing bytes too,
+    /// and is refused if bytes are missing (except so many as `may_miss` allows). Returns
+    /// the whole message.
     pub fn assert_round_trip(
         command: &Command<'_>,
         minors: Minors,

@@ -1,7 +1,7 @@
 //! Replies of the control connection: written by a relay, read by its peers.
 //!
 //! Each command but `SEND_METADATA` has exactly one, most of them the code
-//! alone. What a code means is in [`super::code`].
+//! alone. [`super::code`] has the meanings of the codes.
 
 use super::{CommandKind, Version};
 use crate::wire::codec::{
@@ -59,6 +59,30 @@ pub enum Reply<'a> {
 }
 
 impl Reply<'_> {
+    /// The result; OK where a reply has none.
+    pub fn code(&self) -> u32 {
+        match *self {
+            Self::Nothing | Self::Version(_) => super::code::OK,
+            Self::Code(code)
+            | Self::SessionCreated { code, .. }
+            | Self::StreamAdded { code, .. }
+            | Self::ChunkClosed { code, .. }
+            | Self::ChunkExists { code, .. }
+            | Self::Configuration { code, .. } => code,
+        }
+    }
+
+    /// The number of a session, or the handle of a stream, that was made.
+    pub fn made(&self) -> Option<u64> {
+        match *self {
+            Self::SessionCreated {
+                session: id, code, ..
+            }
+            | Self::StreamAdded { stream: id, code } => (code == super::code::OK).then_some(id),
+            _ => None,
+        }
+    }
+
     /// Appends the reply as it goes to a connection of this minor.
     pub fn encode(&self, minor: u32, out: &mut Vec<u8>) {
         match *self {
@@ -166,9 +190,8 @@ pub fn session_created(out: &mut Vec<u8>, minor: u32, session: u64, path: &[u8])
     put_session(out, minor, session, super::code::OK, path);
 }
 
-/// To `CREATE_SESSION`, refused. From minor 11 on with an empty path and its NUL: a
-/// session daemon reads the path before the result, and one that is told to read nothing
-/// waits for ever.
+/// To `CREATE_SESSION`, refused. From minor 11 on with an empty path and its NUL: a session
+/// daemon reads the path before the result, and hangs if the path has no bytes.
 pub fn session_refused(out: &mut Vec<u8>, minor: u32, code: u32) {
     put_session(out, minor, 0, code, &[]);
 }
@@ -180,7 +203,7 @@ pub fn stream_added(out: &mut Vec<u8>, stream: u64, code: u32) {
 }
 
 /// To `CLOSE_TRACE_CHUNK`. `path` is without NUL, and on error empty: a consumer daemon
-/// reads it before the code, and does not get as far without one.
+/// reads it before the code, and fails without one.
 pub fn chunk_closed(out: &mut Vec<u8>, code: u32, path: Option<&[u8]>) {
     put_u32(out, code);
     put_path(out, path);

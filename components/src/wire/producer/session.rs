@@ -37,7 +37,7 @@ impl Version {
 /// `GET_CONFIGURATION`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GetConfiguration {
-    /// What is asked for. Only 0 is defined; others are refused elsewhere.
+    /// The requested items. Only 0 is defined; others are refused elsewhere.
     pub flags: u64,
 }
 
@@ -56,7 +56,7 @@ impl GetConfiguration {
 /// `CREATE_SESSION`. Four layouts, by the connection's minor: empty below 4,
 /// fixed fields below 11, then names of their own lengths, from 15 with the
 /// trace format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CreateSession<'a> {
     /// Session name: at most 254 bytes, may be empty (always below 4).
     pub name: &'a [u8],
@@ -77,7 +77,7 @@ pub struct CreateSession<'a> {
 }
 
 /// The session that a relay session is a part of, at its session daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// UUID of the daemon's process, not all zero.
     pub daemon: [u8; 16],
@@ -98,7 +98,7 @@ impl<'a> CreateSession<'a> {
         }
     }
 
-    /// What a producer before 2.4 says about its session.
+    /// The session description of a producer before 2.4.
     fn nameless() -> Self {
         Self {
             name: &[],

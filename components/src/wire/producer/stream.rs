@@ -8,7 +8,7 @@ use crate::wire::codec::{
 
 /// `ADD_STREAM`. Three layouts, by the session's minor: fixed names at 1, from
 /// 2 with the limits of trace files, from 11 names of their own lengths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AddStream<'a> {
     /// Name of the stream and of its file: at most 263 bytes, may be empty.
     pub channel: &'a [u8],
@@ -92,7 +92,7 @@ pub struct SendMetadata<'a> {
     pub stream: u64,
     /// Zero bytes that belong after [`bytes`](Self::bytes); not sent.
     pub padding_size: u32,
-    /// What to append; never empty.
+    /// The bytes to append; never empty.
     pub bytes: &'a [u8],
 }
 
@@ -120,7 +120,7 @@ impl<'a> SendMetadata<'a> {
 /// `SEND_INDEX`: describes a packet, or is a live beacon if the packet's size
 /// is 0. Two layouts, by the connection's minor: the last two fields are there
 /// from 8.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SendIndex {
     /// Handle of the stream.
     pub stream: u64,

@@ -1,7 +1,7 @@
 //! Entries of the lists in replies to viewers: sessions and streams.
 //!
-//! A name that is too long for its field is cut, since the alternative is a
-//! list that nobody can read.
+//! A name that is too long for its field is truncated, since viewers reject the whole list
+//! otherwise.
 
 use crate::wire::TraceFormat;
 use crate::wire::codec::{

@@ -21,7 +21,7 @@ pub use status::{
     NextIndexStatus, PacketStatus,
 };
 
-/// What comes before each request's payload.
+/// The header of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Bytes of the payload as the viewer says; not to be relied on.

@@ -1,13 +1,15 @@
-//! Replies to viewers: written by a relay, read by our own viewers.
+//! Replies to viewers: encoded by a relay, decoded by Baton's own viewers (tests,
+//! benchmarks).
 //!
-//! No reply has a header: what it is follows from the request, so one byte too
-//! many or too few ends the conversation.
+//! No reply has a header: its layout follows from the request, so one byte too many or too
+//! few desynchronises the connection.
 
 use super::{
     AttachStatus, CreateSessionStatus, DetachStatus, MAJOR, MINOR, MetadataStatus,
     NewStreamsStatus, NextIndexStatus, PacketStatus, RequestKind, SessionEntry, StreamEntry,
 };
 use crate::wire::codec::{Reader, WireError, partial, put_u32, put_u64, put_zeros};
+use crate::wire::ctf_index::IndexRecord;
 
 /// A reply of any request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +123,21 @@ pub struct IndexReply {
 }
 
 impl IndexReply {
+    /// A reply with the index of a packet.
+    pub fn with_index(record: &IndexRecord) -> Self {
+        Self {
+            offset_bytes: record.offset_bytes,
+            packet_size_bits: record.packet_size_bits,
+            content_size_bits: record.content_size_bits,
+            timestamp_begin: record.timestamp_begin,
+            timestamp_end: record.timestamp_end,
+            events_discarded: record.events_discarded,
+            class: record.class,
+            status: NextIndexStatus::Ok,
+            flags: 0,
+        }
+    }
+
     /// A reply without an index: all its fields are 0.
     pub fn without_index(status: NextIndexStatus, flags: u32) -> Self {
         Self {
@@ -320,8 +337,7 @@ fn read_streams<'a>(reader: &mut Reader<'a>, any: bool) -> Result<Vec<StreamEntr
     read_entries(reader, if any { count } else { 0 }, StreamEntry::read)
 }
 
-/// `count` entries. Room is made as they are read, since the count is the
-/// peer's word.
+/// `count` entries. Memory is allocated as they are read, since the count is not trusted.
 fn read_entries<'a, T>(
     reader: &mut Reader<'a>,
     count: u32,
@@ -388,7 +404,7 @@ fn put_streams(out: &mut Vec<u8>, any: bool, streams: &[StreamEntry<'_>]) {
     }
 }
 
-/// What a number that is no command is answered with.
+/// The reply to an unknown command.
 pub const UNKNOWN_COMMAND: u32 = 11;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Statuses of the replies to viewers. The same word has other numbers in
-//! other replies.
+//! Statuses of the replies to viewers. The same status has different numbers in different
+//! replies.
 
 use crate::wire::numbered::numbered;
 

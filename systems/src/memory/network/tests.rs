@@ -1,4 +1,4 @@
-//! What the network in memory promises.
+//! Tests of the network in memory.
 
 use slotmap::SlotMap;
 
@@ -21,11 +21,11 @@ impl Test {
     }
 
     fn connect(&mut self) -> (Peer, ConnectionKey) {
-        let peer = self.handle.connect(Port::Control, "test");
+        let peer = self.handle.connect(Endpoint::Control, "test");
         let newcomer = self.port.accept().unwrap();
         assert_eq!(
-            (newcomer.port, newcomer.peer.as_str()),
-            (Port::Control, "test")
+            (newcomer.endpoint, newcomer.peer.as_str()),
+            (Endpoint::Control, "test")
         );
         let key = self.keys.insert(());
         self.port.adopt(key);
@@ -169,22 +169,22 @@ fn a_blocked_peer_is_reported_when_it_takes_more() {
 fn connections_wait_while_held_and_are_closed_when_refused() {
     let mut test = Test::new();
     test.handle.hold_accepts(true);
-    let waiting = test.handle.connect(Port::Live, "waiting");
+    let waiting = test.handle.connect(Endpoint::Live, "waiting");
     assert!(test.port.accept().is_none());
     test.handle.hold_accepts(false);
     assert_eq!(test.port.accept().unwrap().peer, "waiting");
     test.port.adopt(ConnectionKey::default());
-    let late = test.handle.connect(Port::Live, "late");
+    let late = test.handle.connect(Endpoint::Live, "late");
     test.port.stop_accepting();
-    let later = test.handle.connect(Port::Live, "later");
+    let later = test.handle.connect(Endpoint::Live, "later");
     assert!(test.port.accept().is_none());
     assert!(late.is_closed() && later.is_closed() && !waiting.is_closed());
 }
 
 #[test]
-fn what_came_before_the_connection_was_accepted_is_reported_after() {
+fn bytes_from_before_the_accept_are_reported_after_it() {
     let mut test = Test::new();
-    let early = test.handle.connect(Port::Data, "early");
+    let early = test.handle.connect(Endpoint::Data, "early");
     early.write(b"early");
     early.finish();
     assert_eq!(test.poll(), (0, 0));

@@ -1,14 +1,15 @@
-//! What is on the disk: names, inodes, open files, and the faults that are wished.
+//! The state of the disk: names, inodes, open files, and injected faults.
 
 use std::collections::BTreeMap;
 
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
 
-use super::Operation;
-use crate::ports::StorageError;
+use crate::ports::{StorageError, StorageErrorKind};
+use crate::requests::Request;
+use baton_components::waits::Ticket;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Disk {
     pub names: BTreeMap<RelativePath, Entry>,
     pub inodes: BTreeMap<u64, Inode>,
@@ -18,6 +19,73 @@ pub struct Disk {
     /// By operation and its number among those of its kind.
     pub faults: BTreeMap<(Operation, u64), String>,
     pub capacity_bytes: Option<u64>,
+    /// Directories in which somebody records.
+    pub recorded: Vec<(Process, RelativePath)>,
+    /// Requests that are not answered, in their order.
+    pub asked: Vec<Asked>,
+    /// How many rounds of answers a request takes; none: it is answered in the next.
+    pub lateness: Option<Box<dyn FnMut() -> u64 + Send>>,
+    /// No request is answered.
+    pub holds_answers: bool,
+}
+
+/// A request that is not answered.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub process: Process,
+    pub ticket: Ticket,
+    pub request: Request,
+    /// Rounds until it is done.
+    pub rounds: u64,
+}
+
+/// The operations of a disk, apart from closing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// A directory is made, or claimed.
+    CreateDirectory,
+    /// It is asked whether a name is there, or a name of some kind.
+    LookUp,
+    /// A file or a directory gets another name.
+    Rename,
+    /// A file's name or a directory goes.
+    Remove,
+    /// A file is made and opened.
+    CreateFile,
+    /// Bytes are written to a file.
+    Write,
+    /// Bytes of a file are read.
+    Read,
+    /// A file is cut or lengthened.
+    Resize,
+}
+
+impl Operation {
+    /// Each of them once.
+    pub const ALL: [Self; 8] = [
+        Self::CreateDirectory,
+        Self::LookUp,
+        Self::Rename,
+        Self::Remove,
+        Self::CreateFile,
+        Self::Write,
+        Self::Read,
+        Self::Resize,
+    ];
+
+    /// The operation as a verb, for error messages.
+    pub fn action(self) -> &'static str {
+        match self {
+            Self::CreateDirectory => "make directory",
+            Self::LookUp => "look at",
+            Self::Rename => "rename",
+            Self::Remove => "remove",
+            Self::CreateFile => "make file",
+            Self::Write => "write to",
+            Self::Read => "read from",
+            Self::Resize => "resize",
+        }
+    }
 }
 
 /// One of those who use the disk.
@@ -50,9 +118,49 @@ impl Disk {
         let count = self.counts.entry(operation).or_default();
         *count += 1;
         match self.faults.remove(&(operation, *count)) {
-            Some(reason) => Err(error(operation, path, &reason)),
+            Some(reason) => Err(StorageError {
+                kind: StorageErrorKind::Broken,
+                action: operation.action().into(),
+                path: path.to_string(),
+                reason,
+            }),
             None => Ok(()),
         }
+    }
+
+    /// A round passes: removes the requests that are due, and returns them in the order in
+    /// which they are done. One waits for those before it in the same place.
+    pub fn due(&mut self, process: Process) -> Vec<Asked> {
+        let mut due = Vec::new();
+        let mut busy = Vec::new();
+        if self.holds_answers {
+            return due;
+        }
+        self.asked.retain_mut(|asked| {
+            if asked.process != process {
+                return true;
+            }
+            let waits = asked.rounds > 0 || busy.contains(&asked.request.place());
+            asked.rounds = asked.rounds.saturating_sub(1);
+            if waits {
+                busy.push(asked.request.place());
+            } else {
+                due.push(asked.clone());
+            }
+            waits
+        });
+        due
+    }
+
+    /// An empty file, to which so many names and open files lead.
+    pub fn make_inode(&mut self, links: u32) -> u64 {
+        self.last_inode += 1;
+        let fresh = Inode {
+            bytes: Vec::new(),
+            links,
+        };
+        self.inodes.insert(self.last_inode, fresh);
+        self.last_inode
     }
 
     /// Whether the directory of a path is there.
@@ -82,9 +190,9 @@ impl Disk {
             .filter(|name| name.parent().as_ref() == Some(directory))
     }
 
-    pub fn rename(&mut self, from: &RelativePath, to: &RelativePath) -> Result<(), &'static str> {
+    pub fn rename(&mut self, from: &RelativePath, to: &RelativePath) -> Result<(), Why> {
         if !self.names.contains_key(from) {
-            return Err("it does not exist");
+            return Err((StorageErrorKind::Gone, "it does not exist"));
         }
         if !self.has_place(to) {
             return Err(NO_DIRECTORY);
@@ -93,7 +201,7 @@ impl Disk {
             return Ok(());
         }
         if to.is_at_or_below(from) {
-            return Err("it cannot go below itself");
+            return Err((StorageErrorKind::InTheWay, "it cannot go below itself"));
         }
         if self.names.contains_key(to) {
             return Err(EXISTS);
@@ -113,7 +221,7 @@ impl Disk {
         process: Process,
         key: FileKey,
     ) -> Result<Open, StorageError> {
-        let none = || error(operation, &RelativePath::root(), "the file is not open");
+        let none = || error(operation, &RelativePath::root(), NOT_OPEN);
         self.open.get(&(process, key)).cloned().ok_or_else(none)
     }
 
@@ -154,14 +262,24 @@ impl Disk {
     }
 }
 
-pub fn error(operation: Operation, path: &RelativePath, reason: &str) -> StorageError {
+/// The kind of an error, and its reason.
+pub type Why = (StorageErrorKind, &'static str);
+
+pub fn error(operation: Operation, path: &RelativePath, (kind, reason): Why) -> StorageError {
     StorageError {
-        action: operation.action(),
+        kind,
+        action: operation.action().into(),
         path: path.to_string(),
         reason: reason.to_owned(),
     }
 }
 
-pub const NO_SPACE: &str = "no space left on the disk";
-pub const NO_DIRECTORY: &str = "its directory does not exist";
-pub const EXISTS: &str = "something has that name";
+pub const NO_SPACE: Why = (StorageErrorKind::Full, "no space left on the disk");
+pub const NO_DIRECTORY: Why = (StorageErrorKind::Gone, "its directory does not exist");
+pub const NO_FILE: Why = (StorageErrorKind::Gone, "there is no file of that name");
+pub const EXISTS: Why = (StorageErrorKind::InTheWay, "something has that name");
+pub const IS_FILE: Why = (StorageErrorKind::InTheWay, "a file is in the way");
+pub const IS_DIRECTORY: Why = (StorageErrorKind::InTheWay, "it is a directory");
+pub const KEY_IN_USE: Why = (StorageErrorKind::Broken, "its key has a file open");
+pub const NOT_OPEN: Why = (StorageErrorKind::Broken, "the file is not open");
+pub const TOO_SHORT: Why = (StorageErrorKind::Broken, "the file ends before");

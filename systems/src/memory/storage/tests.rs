@@ -1,8 +1,9 @@
-//! What the disk in memory promises.
+//! Tests of the disk in memory.
 
 use slotmap::SlotMap;
 
 use super::*;
+use crate::ports::StorageErrorKind;
 
 struct Test {
     handle: MemoryStorage,
@@ -183,4 +184,31 @@ fn a_full_disk_takes_what_fits() {
     assert_eq!(test.content("file"), b"bad");
     test.handle.limit_bytes(None);
     test.port.resize(file, 5).unwrap();
+}
+
+#[test]
+fn failures_have_a_kind() {
+    let mut test = Test::new();
+    let kind = |outcome: Result<(), StorageError>| outcome.unwrap_err().kind;
+    let (none, theirs) = (path("none"), path("theirs"));
+    let mine = test.create("mine");
+    test.create("theirs");
+    assert_eq!(
+        kind(test.port.rename(&none, &path("other"))),
+        StorageErrorKind::Gone
+    );
+    assert_eq!(
+        kind(test.port.rename(&path("mine"), &theirs)),
+        StorageErrorKind::InTheWay
+    );
+    test.handle.limit_bytes(Some(1));
+    assert_eq!(
+        kind(test.port.write(mine, 0, b"two")),
+        StorageErrorKind::Full
+    );
+    test.handle.fail(Operation::Write, 1, "the disk is on fire");
+    assert_eq!(
+        kind(test.port.write(mine, 0, b"1")),
+        StorageErrorKind::Broken
+    );
 }

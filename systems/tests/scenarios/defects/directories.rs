@@ -154,7 +154,7 @@ fn sessions_with_the_same_long_name_have_two_directories() {
 
 /// In the original the earlier trace is written over without a word.
 #[test]
-fn what_an_earlier_session_recorded_is_not_written_over() {
+fn traces_of_an_earlier_session_are_not_overwritten() {
     let mut stage = Stage::new();
     let first = recording(&mut stage);
     first.leave(&mut stage);
@@ -172,7 +172,7 @@ fn what_an_earlier_session_recorded_is_not_written_over() {
 
 /// Their paths are whole, so there is no directory of ours to give them.
 #[test]
-fn what_an_earlier_session_of_an_old_producer_recorded_is_not_written_over() {
+fn traces_of_an_earlier_session_of_an_old_producer_are_not_overwritten() {
     let mut stage = Stage::new();
     let record = |stage: &mut Stage| {
         let old = Producer::create(stage, 8, stage::session("session"));

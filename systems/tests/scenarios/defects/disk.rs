@@ -24,16 +24,22 @@ fn packets(stage: &Stage) -> (Vec<u64>, Vec<u64>) {
     )
 }
 
-/// The original ends the session, and leaves a torn packet that spoils the whole trace.
-#[test]
-fn a_full_disk_costs_packets_and_no_more() {
+/// A session whose disk has so many bytes of room for the packets from 1 to `last`.
+fn recording_with_room(room: u64, last: u64) -> (Stage, Producer) {
     let mut stage = Stage::new();
     let producer = recording(&mut stage);
     let used = stage.storage.used_bytes();
-    stage.storage.limit_bytes(Some(used + 100));
-    for number in 1..5 {
+    stage.storage.limit_bytes(Some(used + room));
+    for number in 1..=last {
         producer.send_whole_packet(&mut stage, DATA, number);
     }
+    (stage, producer)
+}
+
+/// The original ends the session, and leaves a torn packet that spoils the whole trace.
+#[test]
+fn a_full_disk_costs_packets_and_no_more() {
+    let (mut stage, producer) = recording_with_room(100, 4);
     assert_eq!(stage.stream(DATA).unwrap().lost, 3);
     stage.storage.limit_bytes(None);
     producer.send_whole_packet(&mut stage, DATA, 5);
@@ -45,17 +51,12 @@ fn a_full_disk_costs_packets_and_no_more() {
     stage.assert_empty();
 }
 
-/// However much room there is, what is there is whole; and with room again all goes on.
+/// Whatever the size of the disk, its files have whole packets only, and recording goes on
+/// when there is room again.
 #[test]
 fn a_disk_may_be_full_at_any_byte() {
     for room in (0..300).step_by(3) {
-        let mut stage = Stage::new();
-        let producer = recording(&mut stage);
-        let used = stage.storage.used_bytes();
-        stage.storage.limit_bytes(Some(used + room));
-        for number in 1..4 {
-            producer.send_whole_packet(&mut stage, DATA, number);
-        }
+        let (mut stage, producer) = recording_with_room(room, 3);
         stage.storage.limit_bytes(None);
         producer.send_whole_packet(&mut stage, DATA, 4);
         producer.leave(&mut stage);
@@ -70,13 +71,7 @@ fn a_disk_may_be_full_at_any_byte() {
 #[test]
 fn a_disk_may_stay_full() {
     for room in (0..300).step_by(3) {
-        let mut stage = Stage::new();
-        let producer = recording(&mut stage);
-        let used = stage.storage.used_bytes();
-        stage.storage.limit_bytes(Some(used + room));
-        for number in 1..4 {
-            producer.send_whole_packet(&mut stage, DATA, number);
-        }
+        let (mut stage, producer) = recording_with_room(room, 3);
         producer.close_stream(&mut stage, DATA, Some(3));
         producer.leave(&mut stage);
         stage.assert_empty();

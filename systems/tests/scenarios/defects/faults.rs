@@ -7,8 +7,9 @@ use baton_components::limits::DRAIN_GRACE;
 use baton_components::wire::ctf_index::{IndexRecord, Version};
 use baton_components::wire::producer::data::PacketHeader;
 use baton_components::wire::producer::{
-    AddStream, CloseStream, Command, Minors, NONE, ResetMetadata, SendMetadata,
+    AddStream, CloseStream, Command, NONE, ResetMetadata, SendMetadata,
 };
+use baton_systems::client;
 use baton_systems::memory::Operation;
 
 use super::*;
@@ -24,7 +25,7 @@ fn no_failure_of_the_disk_tears_a_file_or_leaks() {
             let mut life = Life::new();
             life.stage.storage.fail(operation, nth, "it was wished");
             life.live();
-            // What cannot be cut off stays: `baton repair` does it later.
+            // A torn packet that cannot be cut off stays: `baton repair` cuts it off later.
             life.tears = operation == Operation::Resize;
             life.check(&format!("{operation:?} {nth} of {count} fails"));
         }
@@ -87,6 +88,13 @@ impl Life {
     }
 
     fn live(&mut self) {
+        self.begin();
+        self.archive();
+        self.clear_stop_and_start();
+        self.end();
+    }
+
+    fn begin(&mut self) {
         let session = CreateSession {
             live_timer_us: 0,
             ..stage::session("session")
@@ -110,7 +118,10 @@ impl Life {
         }
         self.padded(PLAIN, 3);
         self.packet(RING, 3);
-        // An archive, with packets of the next chunk that are there before.
+    }
+
+    /// Packets of the next chunk are there before.
+    fn archive(&mut self) {
         self.send(&stage::create_chunk(1));
         for number in 4..7 {
             self.bytes(PLAIN, number, 64);
@@ -133,7 +144,9 @@ impl Life {
         };
         self.send(&Command::ResetMetadata(reset));
         self.metadata();
-        // A clear, a stop, a start.
+    }
+
+    fn clear_stop_and_start(&mut self) {
         self.send(&stage::create_chunk(2));
         self.rotate(Some(2), 8);
         self.send(&stage::close_chunk(1, Some(2)));
@@ -146,7 +159,10 @@ impl Life {
         self.metadata();
         self.packet(PLAIN, 9);
         self.packet(RING, 9);
-        // An end with one stream closed, and a torn packet in the other.
+    }
+
+    /// One stream is closed, a packet of the other is torn.
+    fn end(&mut self) {
         self.send(&Command::CloseStream(CloseStream {
             stream: RING,
             last_sequence: 9,
@@ -182,9 +198,7 @@ impl Life {
     }
 
     fn send(&mut self, command: &Command) {
-        let mut bytes = Vec::new();
-        command.encode(Minors::both(15), &mut bytes);
-        self.producer.send(&mut self.stage, &bytes);
+        self.producer.ask(&mut self.stage, command);
     }
 
     fn metadata(&mut self) {
@@ -232,10 +246,8 @@ impl Life {
             size: 50,
             padding: 14,
         };
-        let mut bytes = Vec::new();
-        header.encode(&mut bytes);
-        bytes.extend_from_slice(&stage::payload(stream, number)[..50]);
-        self.producer.data.write(&bytes);
+        let payload = &stage::payload(stream, number)[..50];
+        self.producer.data.write(&client::headed(&header, payload));
         self.stage.settle();
         self.index(stream, number);
     }

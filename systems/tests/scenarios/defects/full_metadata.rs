@@ -1,13 +1,13 @@
-//! A disk that is full when metadata comes: it waits, and packets that nobody could read
-//! without it are lost.
+//! A disk that is full when metadata comes: the metadata waits, and packets that need it are
+//! dropped.
 
-use baton_components::limits::WAITING_METADATA_BYTES_MAX;
+use baton_components::limits::{DISK_PATIENCE, WAITING_METADATA_BYTES_MAX, WAITING_METADATA_RETRY};
 use baton_components::wire::producer::{Command, SendMetadata};
 use baton_systems::memory::Operation;
 
 use super::*;
 use crate::stage::DIRECTORY;
-use crate::viewer_words::Scene;
+use crate::viewer_words::{NEW_STREAMS, Scene};
 
 fn limit(stage: &Stage, room: u64) {
     let used = stage.storage.used_bytes();
@@ -51,6 +51,7 @@ fn metadata_waits_for_room() {
     assert_eq!(metadata(&stage), b"metadata");
     assert_eq!(stage.stream(DATA).unwrap().lost, 1);
     stage.storage.limit_bytes(None);
+    stage.pass(WAITING_METADATA_RETRY);
     producer.send_whole_packet(&mut stage, DATA, 2);
     send(&mut stage, &producer, b" and the last", 0);
     producer.leave(&mut stage);
@@ -60,6 +61,29 @@ fn metadata_waits_for_room() {
         b"metadata and more\0\0\0 and yet more\0\0 and the last"
     );
     assert_eq!(packets(&stage), [0, 2]);
+}
+
+/// A disk that is full is tried once in a while, however much else happens.
+#[test]
+fn a_full_disk_is_not_tried_in_every_tick() {
+    let mut stage = Stage::new();
+    let producer = recording(&mut stage);
+    limit(&stage, 5);
+    send(&mut stage, &producer, b" and more", 0);
+    let writes = stage.storage.count(Operation::Write);
+    for round in 0..3 {
+        for _ in 0..10 {
+            stage.tick();
+        }
+        let tries = stage.storage.count(Operation::Write) - writes;
+        assert_eq!(tries, round, "round {round}");
+        stage.clock.advance(WAITING_METADATA_RETRY);
+    }
+    stage.storage.limit_bytes(None);
+    stage.pass(WAITING_METADATA_RETRY);
+    assert_eq!(metadata(&stage), b"metadata and more");
+    producer.leave(&mut stage);
+    stage.assert_empty();
 }
 
 /// However much room there is, and whether or not there will be more: what is on disk
@@ -78,6 +102,7 @@ fn a_disk_may_be_full_of_metadata_at_any_byte() {
             }
             if !stays_full {
                 stage.storage.limit_bytes(None);
+                stage.pass(WAITING_METADATA_RETRY);
                 producer.send_whole_packet(&mut stage, DATA, 3);
             }
             producer.leave(&mut stage);
@@ -112,6 +137,7 @@ fn metadata_waits_whatever_the_disk_refuses() {
         assert!(!producer.control.is_closed());
         for number in 1..4 {
             producer.send_whole_packet(&mut stage, DATA, number);
+            stage.pass(WAITING_METADATA_RETRY);
         }
         assert_eq!(
             metadata(&stage),
@@ -124,7 +150,7 @@ fn metadata_waits_whatever_the_disk_refuses() {
     }
 }
 
-/// What waits is bounded, and what it would be is known before it is there.
+/// The waiting bytes are bounded, and the bound is checked before they are allocated.
 #[test]
 fn a_session_ends_when_too_much_metadata_waits() {
     let most = WAITING_METADATA_BYTES_MAX as u32;
@@ -168,6 +194,7 @@ fn a_viewer_gets_metadata_that_waited() {
     assert_eq!(scene.metadata(1), "NO_NEW");
     assert_eq!(scene.indexes(1), "RETRY");
     scene.stage.storage.limit_bytes(None);
+    scene.stage.pass(WAITING_METADATA_RETRY);
     scene.send(2);
     assert_eq!(scene.indexes(1), "OK 2 at 64 NEW_METADATA");
     assert_eq!(scene.metadata(2), "OK more, NO_NEW");
@@ -188,12 +215,48 @@ fn a_viewer_gets_no_packet_without_its_metadata() {
     assert_eq!(scene.metadata(1), "NO_NEW");
     assert_eq!(scene.indexes(1), "RETRY");
     scene.stage.storage.limit_bytes(None);
-    scene.stage.settle();
+    scene.stage.pass(WAITING_METADATA_RETRY);
     assert_eq!(scene.indexes(1), "OK 0 at 0 NEW_METADATA");
     assert_eq!(scene.metadata(1), "OK more");
     assert_eq!(scene.indexes(2), "OK 1 at 64, HUP");
     scene.viewer.leave(&mut scene.stage);
     scene.stage.assert_empty();
+}
+
+/// The disk stays full for ever: viewers come to an end all the same.
+#[test]
+fn a_viewer_comes_to_an_end_although_the_disk_stays_full() {
+    for (waits_for_metadata, reads_metadata_first) in
+        [(true, true), (true, false), (false, true), (false, false)]
+    {
+        let mut scene = Scene::watched(1);
+        assert_eq!(scene.indexes(1), "OK 0 at 0");
+        scene.send_bytes(1);
+        limit(&scene.stage, 0);
+        if waits_for_metadata {
+            scene.send_metadata(b"more");
+        }
+        scene.send_index(1);
+        // While its producer is there the disk may get room, however late.
+        scene.stage.pass(2 * DISK_PATIENCE);
+        assert_eq!(scene.indexes(1), "RETRY");
+        scene.producer.leave(&mut scene.stage);
+        assert_eq!(scene.indexes(1), "RETRY");
+        scene.stage.pass(DISK_PATIENCE);
+        let mut told = Vec::new();
+        for what in [reads_metadata_first, !reads_metadata_first] {
+            told.push(if what {
+                scene.metadata(2)
+            } else {
+                scene.indexes(1)
+            });
+        }
+        told.sort();
+        assert_eq!(told, ["HUP", "NO_NEW, ERR"]);
+        assert_eq!(scene.hear(NEW_STREAMS), "HUP");
+        scene.viewer.leave(&mut scene.stage);
+        scene.stage.assert_empty();
+    }
 }
 
 /// A chunk that is left gets its metadata then, if there is room.

@@ -11,7 +11,7 @@ use crate::stranger::{STRANGERS, named_chunk};
 /// Where the victim's session is.
 const HOME: &str = "host/a/b/c";
 
-/// What the victim is.
+/// The kind of the victim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     New,
@@ -152,52 +152,39 @@ fn attack_from_everywhere(kind: Kind, moment: Moment) {
     stage.assert_empty();
 }
 
+const LATER_MOMENTS: [Moment; 4] = [
+    Moment::Recording,
+    Moment::Over,
+    Moment::RecordingElsewhere,
+    Moment::OverElsewhere,
+];
+
 #[test]
 fn a_session_is_out_of_reach_of_strangers() {
-    for moment in [
-        Moment::Created,
-        Moment::Recording,
-        Moment::Over,
-        Moment::RecordingElsewhere,
-        Moment::OverElsewhere,
-    ] {
+    attack_from_everywhere(Kind::New, Moment::Created);
+    for moment in LATER_MOMENTS {
         attack_from_everywhere(Kind::New, moment);
     }
 }
 
 #[test]
 fn a_session_that_has_rotated_is_out_of_reach_of_strangers() {
-    for moment in [
-        Moment::Recording,
-        Moment::Over,
-        Moment::RecordingElsewhere,
-        Moment::OverElsewhere,
-    ] {
+    for moment in LATER_MOMENTS {
         attack_from_everywhere(Kind::Rotated, moment);
     }
 }
 
 #[test]
 fn a_snapshot_is_out_of_reach_of_strangers() {
-    for moment in [
-        Moment::Created,
-        Moment::Recording,
-        Moment::Over,
-        Moment::RecordingElsewhere,
-        Moment::OverElsewhere,
-    ] {
+    attack_from_everywhere(Kind::Snapshot, Moment::Created);
+    for moment in LATER_MOMENTS {
         attack_from_everywhere(Kind::Snapshot, moment);
     }
 }
 
 #[test]
 fn a_session_of_an_old_producer_is_out_of_reach_of_strangers() {
-    for moment in [
-        Moment::Recording,
-        Moment::Over,
-        Moment::RecordingElsewhere,
-        Moment::OverElsewhere,
-    ] {
+    for moment in LATER_MOMENTS {
         attack_from_everywhere(Kind::Old, moment);
     }
 }

@@ -2,6 +2,7 @@
 
 use baton_components::wire::producer::data::PacketHeader;
 use baton_components::wire::producer::{AddStream, Command, SendMetadata, code};
+use baton_systems::client;
 
 use super::*;
 use crate::stage::DIRECTORY;
@@ -217,10 +218,7 @@ fn padding_takes_no_time_and_may_find_no_room() {
         size: 1,
         padding: 0x8000_0000,
     };
-    let mut bytes = Vec::new();
-    header.encode(&mut bytes);
-    bytes.push(0x55);
-    producer.data.write(&bytes);
+    producer.data.write(&client::headed(&header, &[0x55]));
     stage.settle();
     assert_eq!(stage.stream(DATA).unwrap().lost, 1);
     assert_eq!(stage.storage.used_bytes(), used);
@@ -242,10 +240,7 @@ fn padding_is_a_part_of_its_packet() {
         size: 4,
         padding: 60,
     };
-    let mut bytes = Vec::new();
-    padded.encode(&mut bytes);
-    bytes.extend_from_slice(b"data");
-    producer.data.write(&bytes);
+    producer.data.write(&client::headed(&padded, b"data"));
     stage.settle();
     producer.send_index(&mut stage, DATA, 1);
     producer.send_whole_packet(&mut stage, DATA, 2);

@@ -10,7 +10,7 @@ use super::disk::Disk;
 use super::model::{self, Chunks, Close};
 use super::producer::Producer;
 use super::reader;
-use super::script::{Act, Leaving, Script, Step};
+use super::script::{Act, Cue, Leaving, Script};
 use super::stranger;
 use super::viewer::{Scene, Viewer};
 use crate::stage::{self, Stage};
@@ -22,6 +22,8 @@ pub struct Cast {
     pub origins: BTreeMap<u64, Origin>,
     pub viewers: Vec<Viewer>,
     pub disk: Disk,
+    /// How long scripts have let time go by since nobody waited for packets.
+    idled: Duration,
 }
 
 /// A session of a session daemon: its consumers go through its chunks together.
@@ -61,6 +63,11 @@ enum Move {
 impl Cast {
     pub fn new(script: &Script) -> Self {
         let mut stage = Stage::new();
+        if !script.lateness.is_empty() {
+            let mut lateness = script.lateness.clone().into_iter().cycle();
+            let next = move || lateness.next().unwrap_or_default();
+            stage.storage.answer_late(next);
+        }
         let mut origins = BTreeMap::<u64, Origin>::new();
         let mut producers = Vec::new();
         for (number, setup) in script.producers.iter().enumerate() {
@@ -81,14 +88,23 @@ impl Cast {
             origins,
             viewers,
             disk: Disk::default(),
+            idled: Duration::ZERO,
         }
     }
 
-    /// Does what is possible of a step.
-    pub fn perform(&mut self, step: &Step) {
-        if let Act::View(view) = &step.act {
+    /// Does what is possible of a cue.
+    pub fn perform(&mut self, cue: &Cue) {
+        if let Act::Pass(millis) = cue.act {
+            let time = Duration::from_millis(millis);
+            if self.idled + time < IDLE_MAX {
+                self.idled += time;
+                self.stage.pass(time);
+            }
+            return;
+        }
+        if let Act::View(view) = &cue.act {
             if !self.viewers.is_empty() {
-                let viewer = step.who % self.viewers.len();
+                let viewer = cue.who % self.viewers.len();
                 let scene = Scene {
                     producers: &self.producers,
                     origins: &self.origins,
@@ -101,9 +117,9 @@ impl Cast {
             stranger,
             place,
             close,
-        } = step.act
+        } = cue.act
         {
-            let producer = &self.producers[step.who % self.producers.len()];
+            let producer = &self.producers[cue.who % self.producers.len()];
             if !producer.control_open && !reader::is_anything_left(self, producer) {
                 // A directory in which nothing was recorded, or all of it deleted.
                 return;
@@ -116,22 +132,22 @@ impl Cast {
             let close = [None, Some(0), Some(2)][close];
             return stranger.attack(&mut self.stage, &place.to_string(), close);
         }
-        if let Act::Fault(fault) = &step.act {
+        if let Act::Fault(fault) = &cue.act {
             self.disk.arm(&self.stage, fault);
             self.producers[SUFFERER].is_suffering = true;
             return;
         }
-        let who = step.who % self.producers.len();
-        if let Act::Intrude(intrusion) = &step.act {
+        let who = cue.who % self.producers.len();
+        if let Act::Intrude(intrusion) = &cue.act {
             return stranger::intrude(&mut self.stage, &self.producers[who], intrusion);
         }
         if who != SUFFERER {
             self.disk.mend(&self.stage);
         }
         let producer = &mut self.producers[who];
-        producer.race = step.race.filter(|_| producer.data_open);
-        producer.cut = step.cut;
-        self.act(who, &step.act);
+        producer.race = cue.race.filter(|_| producer.data_open);
+        producer.cut = cue.cut;
+        self.act(who, &cue.act);
         self.producers[who].race = None;
         self.producers[who].cut = 0;
     }
@@ -181,6 +197,7 @@ impl Cast {
                 }
             }
             Act::Deliver(_)
+            | Act::Pass(_)
             | Act::View(_)
             | Act::Fault(_)
             | Act::Intrude(_)
@@ -314,6 +331,7 @@ impl Cast {
 
     /// Lets so much time pass that no stream waits for a connection that is not known.
     fn pass(&mut self) {
+        self.idled = Duration::ZERO;
         self.stage.pass(GRACE);
         for producer in &mut self.producers {
             producer.models.iter_mut().for_each(model::Session::pass);
@@ -446,3 +464,5 @@ const SUFFERER: usize = 0;
 const CHUNKS_MAX: u64 = 8;
 /// As long as a drain may take, and more; not so long that slow viewers are sent away.
 const GRACE: Duration = Duration::from_secs(11);
+/// Less than a drain may take, with all that passes unnoticed.
+const IDLE_MAX: Duration = Duration::from_secs(4);

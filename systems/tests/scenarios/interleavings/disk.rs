@@ -10,7 +10,7 @@ use slotmap::KeyData;
 use super::script::Fault;
 use crate::stage::Stage;
 
-/// What is wished to go wrong and has not yet.
+/// Injected faults that have not happened yet.
 #[derive(Default)]
 pub struct Disk {
     armed: Vec<(Operation, u64)>,
@@ -37,7 +37,7 @@ impl Disk {
         self.kinds.contains(&operation)
     }
 
-    /// Takes all faults upon itself that nobody met.
+    /// Triggers all faults that no operation of the relay has met.
     pub fn mend(&mut self, stage: &Stage) {
         stage.storage.limit_bytes(None);
         if self.armed.is_empty() {

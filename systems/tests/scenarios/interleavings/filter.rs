@@ -1,5 +1,4 @@
-//! What the models allow although it could be better. Each is to be removed with its
-//! reason.
+//! Known weaknesses that the models allow. Each is to be removed with its reason.
 
 /// The padding of packets that move to another chunk counts when it is looked whether
 /// they fit into a file; it does not when they arrive.

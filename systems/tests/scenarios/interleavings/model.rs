@@ -1,7 +1,7 @@
 //! The model: where the protocol puts each packet of one producer.
 //!
-//! It knows packets, files and chunks by number only. What it is told comes in the
-//! order in which the relay gets it; where two connections race, a test keeps one
+//! It knows packets, files and chunks by number only. Its input comes in the order
+//! in which the relay gets it; where two connections race, a test keeps one
 //! model for each order that may be.
 
 use std::collections::BTreeMap;
@@ -346,11 +346,11 @@ impl File {
 /// The chunks of an origin, and where each one's files stand in the end.
 #[derive(Clone, Debug, Default)]
 pub struct Chunks {
-    places: BTreeMap<u64, Place>,
+    locations: BTreeMap<u64, Location>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// In the session's directory itself.
     Session,
     /// In a directory of its name.
@@ -367,35 +367,39 @@ pub enum Close {
 }
 
 impl Chunks {
-    pub fn place(&self, chunk: u64) -> Place {
-        self.places[&chunk]
+    pub fn location(&self, chunk: u64) -> Location {
+        self.locations[&chunk]
     }
 
     /// `old` is open still; the session has archived a chunk before if it `rotated`.
     pub fn create(&mut self, chunk: u64, old: Option<u64>, rotated: bool) {
         if let Some(old) = old {
-            self.places.insert(old, Place::Named);
+            self.locations.insert(old, Location::Named);
         }
         let place = if old.is_some() || rotated {
-            Place::Named
+            Location::Named
         } else {
-            Place::Session
+            Location::Session
         };
-        self.places.entry(chunk).or_insert(place);
+        self.locations.entry(chunk).or_insert(place);
     }
 
     pub fn close(&mut self, chunk: u64, next: Option<u64>, close: Close, rotated: bool) {
         if let Some(next) = next {
             let stays = close == Close::Delete && !rotated;
-            let place = if stays { Place::Session } else { Place::Named };
-            self.places.insert(next, place);
+            let place = if stays {
+                Location::Session
+            } else {
+                Location::Named
+            };
+            self.locations.insert(next, place);
         }
         let place = match close {
-            Close::Nothing if rotated => Place::Named,
-            Close::Nothing => Place::Session,
-            Close::Archive => Place::Archived,
-            Close::Delete => Place::Deleted,
+            Close::Nothing if rotated => Location::Named,
+            Close::Nothing => Location::Session,
+            Close::Archive => Location::Archived,
+            Close::Delete => Location::Deleted,
         };
-        self.places.insert(chunk, place);
+        self.locations.insert(chunk, place);
     }
 }

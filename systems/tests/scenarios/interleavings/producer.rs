@@ -2,11 +2,11 @@
 //! where it must stand.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use baton_components::wire::producer::data::{HEADER_SIZE, PacketHeader};
-use baton_components::wire::producer::{
-    self, Command, Minors, NONE, RotatePosition, SendIndex, code,
-};
+use baton_components::wire::producer::{self, Command, NONE, RotatePosition, SendIndex, code};
+use baton_systems::client;
 use baton_systems::memory::Peer;
 
 use super::model::{self, Limit, Packet};
@@ -41,6 +41,8 @@ pub struct Producer {
     pub cut: usize,
     /// Whether errors are expected.
     pub is_suffering: bool,
+    /// When it last said something (monotonic).
+    pub last_said: Duration,
     on_its_way: VecDeque<OnItsWay>,
 }
 
@@ -55,6 +57,10 @@ pub struct Stream {
     pub next_count: u64,
     /// The beacon that holds since no packet was described.
     pub beacon: Option<u64>,
+    /// All that were sent, and when (monotonic).
+    pub beacons: Vec<(u64, Duration)>,
+    /// When each packet was described, by number (monotonic).
+    pub described: BTreeMap<u64, Duration>,
     undescribed: Vec<Packet>,
 }
 
@@ -109,6 +115,7 @@ impl Producer {
             race: None,
             cut: 0,
             is_suffering: false,
+            last_said: Duration::ZERO,
             on_its_way: VecDeque::new(),
             setup,
         };
@@ -152,7 +159,8 @@ impl Producer {
 
     /// The directory of its trace, in a chunk.
     pub fn trace(&self) -> String {
-        format!("ust/uid/{}", self.number)
+        let buffers = if self.setup.per_process { "pid" } else { "uid" };
+        format!("ust/{buffers}/{}", self.number)
     }
 
     /// Sends a command and gives its reply. `apply` tells the models what it means.
@@ -162,8 +170,8 @@ impl Producer {
         command: &Command,
         apply: impl Fn(&mut model::Session),
     ) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        command.encode(Minors::both(self.setup.minor), &mut bytes);
+        let bytes = client::command(self.setup.minor, command);
+        self.last_said = stage.now();
         let mut earlier = Vec::new();
         if let Some(amount) = self.race.take() {
             let (bytes, arrivals) = self.take(amount);
@@ -259,6 +267,8 @@ impl Producer {
                 packets: Vec::new(),
                 next_count: 0,
                 beacon: None,
+                beacons: Vec::new(),
+                described: BTreeMap::new(),
                 undescribed: Vec::new(),
             });
             for model in &mut self.models {
@@ -340,6 +350,7 @@ impl Producer {
                 tell(model, &arrivals);
             }
         }
+        self.last_said = stage.now();
         write_cut(&self.peers.data, &bytes, self.cut);
         run(stage, self.cut);
     }
@@ -354,6 +365,7 @@ impl Producer {
         }
         let packet = made.undescribed.remove(newer % made.undescribed.len());
         made.beacon = None;
+        made.described.insert(packet.number, stage.now());
         let command = Command::SendIndex(description(made.handle, packet));
         self.expect_code(stage, &command, code::OK, |model| {
             model.describe(stream, packet);
@@ -372,6 +384,7 @@ impl Producer {
         if !self.models[0].streams[stream].has_waiting() {
             made.beacon = Some(time);
         }
+        made.beacons.push((time, stage.now()));
         let command = stage::beacon(made.handle, time);
         self.expect_ok(stage, &command);
     }
@@ -386,9 +399,11 @@ impl Producer {
 
     fn describe_all(&mut self, stage: &mut Stage, stream: usize) {
         while self.control_open && !self.streams[stream].undescribed.is_empty() {
-            let packet = self.streams[stream].undescribed.remove(0);
-            self.streams[stream].beacon = None;
-            let command = Command::SendIndex(description(self.streams[stream].handle, packet));
+            let made = &mut self.streams[stream];
+            let packet = made.undescribed.remove(0);
+            made.beacon = None;
+            made.described.insert(packet.number, stage.now());
+            let command = Command::SendIndex(description(made.handle, packet));
             self.expect_code(stage, &command, code::OK, |model| {
                 model.describe(stream, packet);
             });
@@ -567,10 +582,13 @@ fn write_cut(peer: &Peer, bytes: &[u8], cut: usize) {
     peer.write(bytes);
 }
 
-/// Does what came at once in one tick.
+/// Does what came at once, in as many ticks as it has turns.
 fn run(stage: &mut Stage, cut: usize) {
     if cut == 0 {
         stage.tick();
+        while stage.relay.goes_on() {
+            stage.tick();
+        }
     } else {
         stage.settle();
     }
@@ -589,16 +607,13 @@ pub fn channel(stream: usize) -> String {
 
 /// A packet as it goes over the wire.
 fn message(handle: u64, packet: Packet) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    PacketHeader {
+    let header = PacketHeader {
         stream: handle,
         sequence: packet.number,
         size: packet.size as u32,
         padding: packet.padding as u32,
-    }
-    .encode(&mut bytes);
-    bytes.extend(payload(handle, packet));
-    bytes
+    };
+    client::headed(&header, &payload(handle, packet))
 }
 
 /// The bytes of a packet: like those of no other.

@@ -6,7 +6,7 @@ use baton_components::wire::ctf_index::{IndexRecord, Version};
 use baton_systems::memory::Operation;
 
 use super::cast::Cast;
-use super::model::{self, File, Packet, Place};
+use super::model::{self, File, Location, Packet};
 use super::producer::{Producer, channel, description, payload};
 use crate::stage::CREATED_S;
 
@@ -88,7 +88,7 @@ fn without_end(producer: &Producer, path: String) -> String {
 /// The disk failed: no file may end in the middle of a packet, and what an index says
 /// must be so.
 pub fn assert_whole(cast: &Cast, producer: &Producer) {
-    // What the disk refused to cut off or to remove stays.
+    // Bytes that the disk refused to cut off or to remove stay.
     let may_be_torn = cast.disk.was_bad_at(Operation::Resize);
     let may_be_left = cast.disk.was_bad_at(Operation::Remove);
     let found = found(cast, producer);
@@ -240,11 +240,11 @@ fn trace_directory(cast: &Cast, producer: &Producer, chunk: u64) -> Option<Strin
     }
     let begin = stamp(cast, CREATED_S + chunk);
     let end = stamp(cast, CREATED_S + chunk + 60);
-    match cast.origins[&producer.setup.origin].chunks.place(chunk) {
-        Place::Session => Some(format!("{session}/{trace}")),
-        Place::Named => Some(format!("{session}/{begin}-{chunk}/{trace}")),
-        Place::Archived => Some(format!("{session}/archives/{begin}-{end}-{chunk}/{trace}")),
-        Place::Deleted => None,
+    match cast.origins[&producer.setup.origin].chunks.location(chunk) {
+        Location::Session => Some(format!("{session}/{trace}")),
+        Location::Named => Some(format!("{session}/{begin}-{chunk}/{trace}")),
+        Location::Archived => Some(format!("{session}/archives/{begin}-{end}-{chunk}/{trace}")),
+        Location::Deleted => None,
     }
 }
 

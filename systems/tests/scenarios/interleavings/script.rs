@@ -1,7 +1,7 @@
-//! The generator: what producers and viewers do, one step after another.
+//! The generator: what producers and viewers do, one cue after another.
 //!
-//! A step is a wish: the cast does what is possible of it when its turn comes, so any
-//! list of steps is a script, and so is any part of one.
+//! A cue is a wish: the cast does what is possible of it when its turn comes, so any
+//! list of cues is a script, and so is any part of one.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -13,7 +13,9 @@ use super::stranger::{Intrusion, intrusions};
 pub struct Script {
     pub producers: Vec<Setup>,
     pub viewers: usize,
-    pub steps: Vec<Step>,
+    /// How late storage answers its requests, in turn; empty: at once.
+    pub lateness: Vec<u64>,
+    pub cues: Vec<Cue>,
 }
 
 /// A producer as it begins.
@@ -24,16 +26,18 @@ pub struct Setup {
     pub origin: u64,
     /// The base path of its session (since 2.11).
     pub base: &'static str,
+    /// Its streams are those of one process, so the session has a hold-back.
+    pub per_process: bool,
     /// It finds the origin's chunk 0 there, and does not make it.
     pub joins: bool,
     pub streams: Vec<Limit>,
-    /// How it leaves if it is there to the last step.
+    /// How it leaves if it is there to the last cue.
     pub leaving: Leaving,
 }
 
 #[derive(Clone, Debug)]
-pub struct Step {
-    /// Who, counted around.
+pub struct Cue {
+    /// Number of the peer, modulo the number of peers.
     pub who: usize,
     pub act: Act,
     /// Bytes of one receive; 0: all there are.
@@ -51,7 +55,7 @@ pub enum Act {
         padding: u64,
         jump: u64,
     },
-    /// So many bytes of what is on its way arrive.
+    /// A number of the bytes in flight arrives.
     Deliver(usize),
     /// The description of a packet: the oldest, or one a little newer.
     Describe {
@@ -85,6 +89,8 @@ pub enum Act {
     },
     Leave(Leaving),
 
+    /// A number of milliseconds passes.
+    Pass(u64),
     /// A viewer does something.
     View(View),
     /// A stranger attacks a place of the producer.
@@ -93,7 +99,7 @@ pub enum Act {
         place: usize,
         close: usize,
     },
-    /// Something goes wrong with the disk in the next steps.
+    /// Something goes wrong with the disk in the next cues.
     Fault(Fault),
     /// A stranger sends packets of the producer's streams.
     Intrude(Intrusion),
@@ -129,7 +135,7 @@ pub enum View {
     },
     /// Disconnects, and comes back as another viewer.
     Restart,
-    /// Takes no bytes until it is told to take so many more.
+    /// Accepts no bytes until a later cue allows some.
     Block,
     Take(usize),
 }
@@ -138,13 +144,13 @@ pub enum View {
 pub enum Fault {
     /// The nth operation of a kind from now on fails.
     Fail { operation: usize, nth: u64 },
-    /// The disk has room for so many bytes more.
+    /// The disk has room for this number of further bytes.
     Full { room: u64 },
     /// It has room again.
     Room,
 }
 
-/// What a script is about.
+/// The theme of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Theme {
     Producers,
@@ -161,13 +167,23 @@ pub fn scripts(theme: Theme) -> impl Strategy<Value = Script> {
         Theme::Viewers => 1..90_usize,
         _ => 1..60,
     };
-    (producers(theme), viewers, vec(step(theme), length)).prop_map(|(producers, viewers, steps)| {
-        Script {
-            producers,
-            viewers,
-            steps,
-        }
+    let parts = (
+        producers(theme),
+        viewers,
+        lateness(),
+        vec(cue(theme), length),
+    );
+    parts.prop_map(|(producers, viewers, lateness, cues)| Script {
+        producers,
+        viewers,
+        lateness,
+        cues,
     })
+}
+
+/// In half of the scripts storage answers at once.
+fn lateness() -> impl Strategy<Value = Vec<u64>> {
+    prop_oneof![Just(Vec::new()), vec(0..6_u64, 1..12_usize)]
 }
 
 fn producers(theme: Theme) -> BoxedStrategy<Vec<Setup>> {
@@ -191,11 +207,12 @@ fn producers(theme: Theme) -> BoxedStrategy<Vec<Setup>> {
 }
 
 fn setup(minor: impl Strategy<Value = u32>, origin: u64) -> impl Strategy<Value = Setup> {
-    let parts = (minor, base(), vec(limit(), 1..3), leaving());
-    parts.prop_map(move |(minor, base, streams, leaving)| Setup {
+    let parts = (minor, base(), any::<bool>(), vec(limit(), 1..3), leaving());
+    parts.prop_map(move |(minor, base, per_process, streams, leaving)| Setup {
         minor,
         origin,
         base,
+        per_process,
         joins: false,
         streams,
         leaving,
@@ -231,14 +248,14 @@ fn leaving() -> impl Strategy<Value = Leaving> {
     ]
 }
 
-fn step(theme: Theme) -> impl Strategy<Value = Step> {
+fn cue(theme: Theme) -> impl Strategy<Value = Cue> {
     let cut = prop_oneof![4 => Just(0_usize), 1 => 1..40_usize];
     let race = match theme {
         Theme::Producers => prop_oneof![8 => Just(None), 1 => amount().prop_map(Some)].boxed(),
         // The model must know what a viewer may see.
         _ => Just(None).boxed(),
     };
-    (0..4_usize, act(theme), cut, race).prop_map(|(who, act, cut, race)| Step {
+    (0..4_usize, act(theme), cut, race).prop_map(|(who, act, cut, race)| Cue {
         who,
         act,
         cut,
@@ -258,6 +275,7 @@ fn act(theme: Theme) -> BoxedStrategy<Act> {
         Theme::Viewers => prop_oneof![
             9 => producers,
             12 => view().prop_map(Act::View),
+            2 => (50..900_u64).prop_map(Act::Pass),
             1 => intrusions().prop_map(Act::Intrude),
         ]
         .boxed(),

@@ -1,9 +1,10 @@
-//! A stranger on the data port: who guesses handles is closed, and so is who knows one and
-//! begins a packet in the middle of another's. Nobody else notices; that the files have
-//! every byte of their producers and no other is what the reader sees in the end.
+//! A stranger on the data port. Its connection is closed if it guesses a handle, or if it
+//! knows one and begins a packet in the middle of the producer's. No other peer notices; in the
+//! end the reader checks that the files have exactly the bytes of their producers.
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 use baton_components::wire::producer::data::PacketHeader;
+use baton_systems::client;
 use baton_systems::memory::Peer;
 use proptest::prelude::*;
 
@@ -12,7 +13,7 @@ use crate::stage::Stage;
 
 #[derive(Clone, Debug)]
 pub enum Intrusion {
-    /// Names a stream that nobody has.
+    /// Names a stream that does not exist.
     Guess { handle: u64, payload: usize },
     /// Names a stream of which a packet is arriving.
     Interrupt { stream: usize, payload: usize },
@@ -97,17 +98,14 @@ fn target(producer: &Producer, wish: usize, arriving: bool) -> Option<(u64, u64)
 
 /// A new connection that sends the header of a packet and a part of it.
 fn send(stage: &mut Stage, handle: u64, sequence: u64, payload: usize) -> Peer {
-    let peer = stage.network.connect(Port::Data, "stranger");
-    let mut bytes = Vec::new();
-    PacketHeader {
+    let peer = stage.network.connect(Endpoint::Data, "stranger");
+    let header = PacketHeader {
         stream: handle,
         sequence,
         size: PACKET_BYTES as u32,
         padding: 0,
-    }
-    .encode(&mut bytes);
-    bytes.resize(bytes.len() + payload, FOREIGN);
-    peer.write(&bytes);
+    };
+    peer.write(&client::headed(&header, &vec![FOREIGN; payload]));
     stage.settle();
     peer
 }

@@ -4,15 +4,19 @@
 //! replies that are older than the models: of those only what stays true is asked.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use baton_components::limits::{LIVE_HOLD_BACK, NEW_STREAMS_PATIENCE};
 
 use baton_components::wire::viewer::reply::{IndexReply, Reply, decode};
 use baton_components::wire::viewer::{
     AttachStatus, DetachStatus, MetadataStatus, NEW_METADATA, NEW_STREAM, NewStreamsStatus,
     NextIndexStatus, PacketStatus, Request, SEEK_BEGINNING, SEEK_LAST, StreamEntry,
 };
+use baton_systems::client;
 
 use super::cast::Origin;
-use super::model::{self, Packet, Place};
+use super::model::{self, Location, Packet};
 use super::producer::{Producer, begin};
 use super::reader::whole;
 use super::script::View;
@@ -29,6 +33,11 @@ pub struct Viewer {
     is_blocked: bool,
     /// Replies may be older than the models.
     is_slow: bool,
+    /// Between these times (monotonic) it was answered.
+    asked_at: Duration,
+    answered_at: Duration,
+    /// Time of the first RETRY with NEW_STREAM since it last asked for new streams.
+    unheeded: Option<Duration>,
 }
 
 struct Attached {
@@ -60,7 +69,7 @@ struct Data {
     to_fetch: Option<(u64, Packet)>,
 }
 
-/// What is on the stage apart from the viewers.
+/// The stage without the viewers.
 #[derive(Clone, Copy)]
 pub struct Scene<'a> {
     pub producers: &'a [Producer],
@@ -77,6 +86,9 @@ impl Viewer {
             received: Vec::new(),
             is_blocked: false,
             is_slow: false,
+            asked_at: Duration::ZERO,
+            answered_at: Duration::ZERO,
+            unheeded: None,
         }
     }
 
@@ -133,18 +145,18 @@ impl Viewer {
                 if self.is_blocked {
                     self.peer.peer.accept_bytes(count);
                     stage.settle();
-                    self.take_replies(scene);
+                    self.take_replies(stage, scene);
                 }
             }
         }
     }
 
-    /// Reads all that is left of what it follows, until it is told that it is over.
+    /// Reads its sessions to their ends, until GET_NEW_STREAMS answers HUP.
     pub fn read_to_the_end(&mut self, stage: &mut Stage, scene: Scene) {
         if self.is_blocked {
             self.peer.peer.accept_bytes(usize::MAX / 2);
             stage.settle();
-            self.take_replies(scene);
+            self.take_replies(stage, scene);
             assert!(self.asked.is_empty(), "no reply to {:?}", self.asked);
             self.is_blocked = false;
         }
@@ -199,21 +211,21 @@ impl Viewer {
     }
 
     fn ask(&mut self, stage: &mut Stage, scene: Scene, request: Request) {
-        // Who attaches or detaches waits for all replies, and for that one.
+        // A viewer that attaches or detaches waits for all replies, and for that one.
         let is_apart = |it: &Request| matches!(it, Request::Attach { .. } | Request::Detach { .. });
         let is_busy = is_apart(&request) && !self.asked.is_empty();
         if is_busy || self.asked.len() >= ASKED_MAX || self.asked.iter().any(is_apart) {
             return;
         }
-        let mut bytes = Vec::new();
-        request.encode(&mut bytes);
         self.asked.push_back(request);
-        self.peer.peer.write(&bytes);
+        self.asked_at = stage.now();
+        self.peer.peer.write(&client::request(request));
         stage.settle();
-        self.take_replies(scene);
+        self.take_replies(stage, scene);
     }
 
-    fn take_replies(&mut self, scene: Scene) {
+    fn take_replies(&mut self, stage: &Stage, scene: Scene) {
+        self.answered_at = stage.now();
         self.is_slow |= self.is_blocked;
         let mut received = std::mem::take(&mut self.received);
         received.extend(self.peer.peer.take_received());
@@ -299,6 +311,7 @@ impl Viewer {
         status: NewStreamsStatus,
         entries: &[StreamEntry],
     ) {
+        self.unheeded = None;
         let number = numbered(scene, session);
         let is_data = |it: &Followed| matches!(it, Followed::Data(_)) && it.producer() == number;
         match status {
@@ -392,18 +405,36 @@ impl Viewer {
             is_flagged || !expected,
             "new streams are not flagged {handle} {reply:?} {attached:?}"
         );
+        if reply.status == NextIndexStatus::Retry && is_flagged {
+            self.unheeded.get_or_insert(self.asked_at);
+        }
+        if reply.status == NextIndexStatus::Inactive && expected {
+            // Streams that it does not know may begin before that time.
+            let answered_at = self.answered_at;
+            let has_waited = |since| answered_at >= since + NEW_STREAMS_PATIENCE;
+            assert!(self.unheeded.is_some_and(has_waited), "{reply:?}");
+        }
         let has_new_metadata = self.has_new_metadata(scene, handle);
+        let (asked_at, answered_at) = (self.asked_at, self.answered_at);
         let Some(Followed::Data(data)) = self.streams.get_mut(&handle) else {
             return;
         };
         let producer = &scene.producers[data.producer];
+        // A stream may appear that begins before what came so late; at the end none can.
+        let is_held_back = producer.setup.per_process && producer.control_open;
+        let is_old = |came: Duration| !is_held_back || answered_at >= came + LIVE_HOLD_BACK;
+        // All that came has had its time.
+        let is_slow = is_slow || is_held_back && asked_at < producer.last_said + OLD;
+        let made = &producer.streams[data.stream];
         let model = &producer.models[0].streams[data.stream];
         let beacon = producer.streams[data.stream].beacon;
         match reply.status {
             NextIndexStatus::Ok => {
                 let is_flagged = reply.flags & NEW_METADATA != 0;
-                assert!(is_flagged || is_slow || !has_new_metadata);
+                assert!(is_flagged || self.is_slow || !has_new_metadata);
                 let number = reply.timestamp_begin / 1000;
+                let is_old = is_old(made.described[&number]);
+                assert!(is_old, "packet {number} is told too early");
                 let at = find(model, number).expect("a packet that was made");
                 let packet = model.files[at.0].records[at.1];
                 let offset = model.files[at.0].offset(number);
@@ -420,6 +451,8 @@ impl Viewer {
             NextIndexStatus::Retry => {
                 // Its whole view waits: only if nothing at all is known.
                 let skipped = skipped(scene, producer, model, data.next, None);
+                let is_whole = !model.has_waiting();
+                assert!(is_slow || skipped.is_none() || !is_whole, "{skipped:?}");
                 let is_idle = skipped.is_none() && !model.has_waiting();
                 let is_known = is_idle && beacon.is_some();
                 // Nor is a time told to a viewer that does not know all streams.
@@ -431,6 +464,13 @@ impl Viewer {
                 let skipped = skipped(scene, producer, model, data.next, None);
                 assert!(is_slow || skipped.is_none(), "{skipped:?} is held back");
                 assert!(is_slow || beacon == Some(reply.timestamp_end), "{beacon:?}");
+                let time = reply.timestamp_end;
+                let is_late = skipped.is_none_or(|number| begin(number) >= time);
+                assert!(is_late, "{skipped:?} is untold, and {time} is told");
+                let mut beacons = made.beacons.iter();
+                let is_old = beacons.any(|(told, came)| *told == time && is_old(*came));
+                assert!(is_old, "the time {time} is told too early");
+                assert!(time >= data.inactive_until, "{time} is earlier");
                 data.inactive_until = reply.timestamp_end;
             }
             NextIndexStatus::Hup => {
@@ -524,7 +564,7 @@ fn received_metadata(scene: Scene, producer: &Producer) -> usize {
 fn is_cleared(scene: Scene, producer: &Producer, chunk: u64) -> bool {
     let origin = scene.origins.get(&producer.setup.origin);
     let origin = origin.filter(|_| producer.has_chunks());
-    origin.is_some_and(|it| it.chunks.place(chunk) == Place::Deleted)
+    origin.is_some_and(|it| it.chunks.location(chunk) == Location::Deleted)
 }
 
 /// The oldest file of the current chunk that is not written over.
@@ -572,6 +612,8 @@ fn skipped(
     None
 }
 
+/// When what came is told for sure.
+const OLD: Duration = LIVE_HOLD_BACK.saturating_add(Duration::from_millis(40));
 /// Requests without a reply.
 const ASKED_MAX: usize = 3;
 /// More than packets in a script.

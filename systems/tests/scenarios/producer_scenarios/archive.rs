@@ -1,9 +1,9 @@
-//! 26, 27, 30, 31, 36: rotations to another chunk, and what cuts them short.
+//! Rotations to another chunk, and what cuts them short.
 
 use super::*;
 
 #[test]
-fn s26_a_rotation_step_by_step() {
+fn a_rotation_moves_streams_and_archives_their_chunk() {
     let (mut scene, viewer) = Scene::watched();
     scene.ok(&stage::create_chunk(1));
     assert_eq!(scene.stage.chunk_holders(0), 3, "the session, two streams");
@@ -77,7 +77,7 @@ fn a_stopped_session_is_rotated_and_started_again() {
 }
 
 #[test]
-fn s27_a_rotation_while_packets_lag() {
+fn a_rotation_waits_for_packets_that_lag() {
     let mut scene = Scene::new();
     scene.ok(&stage::create_chunk(1));
     scene.rotate(Some(1), 3);
@@ -157,7 +157,7 @@ fn metadata_rotates_after_the_close() {
 
 /// Ours: the original leaves both chunks behind temporary names.
 #[test]
-fn s30_control_ends_between_create_and_close() {
+fn both_chunks_stay_when_control_ends_between_create_and_close() {
     let (mut scene, viewer) = Scene::watched();
     scene.ok(&stage::create_chunk(1));
     scene.rotate(Some(1), 1);
@@ -173,7 +173,7 @@ fn s30_control_ends_between_create_and_close() {
 }
 
 #[test]
-fn s30_control_ends_before_any_stream_moved() {
+fn a_new_chunk_goes_when_control_ends_before_any_stream_moved() {
     let mut scene = Scene::new();
     scene.ok(&stage::create_chunk(1));
     scene.producer.leave(&mut scene.stage);
@@ -183,7 +183,7 @@ fn s30_control_ends_before_any_stream_moved() {
 
 /// Ours: the new chunk is let go with the stream, whoever still reads the stream.
 #[test]
-fn s31_control_ends_with_a_stream_that_has_not_moved() {
+fn a_chunk_is_archived_when_control_ends_before_a_stream_left_it() {
     let (mut scene, viewer) = Scene::watched();
     scene.ok(&stage::create_chunk(1));
     scene.rotate(Some(1), 3);
@@ -201,7 +201,7 @@ fn s31_control_ends_with_a_stream_that_has_not_moved() {
 }
 
 #[test]
-fn s36_two_sessions_share_their_chunks() {
+fn two_sessions_share_their_chunks() {
     let mut scene = Scene::new();
     let other = Producer::create(&mut scene.stage, 15, stage::session("session"));
     other.expect_ok(&mut scene.stage, &stage::create_chunk(0));
@@ -239,7 +239,7 @@ fn s36_two_sessions_share_their_chunks() {
 
 /// The order of a session daemon with two consumers: all create, all move, all close.
 #[test]
-fn s36_two_sessions_rotate_side_by_side() {
+fn two_sessions_rotate_side_by_side() {
     let mut scene = Scene::new();
     let other = Producer::create(&mut scene.stage, 15, stage::session("session"));
     other.expect_ok(&mut scene.stage, &stage::create_chunk(0));

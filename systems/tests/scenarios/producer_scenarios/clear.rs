@@ -1,7 +1,7 @@
-//! 32 to 35: chunks that are deleted.
+//! Chunks that are deleted.
 
+use baton_components::limits::NAMES_REMOVED_AT_ONCE;
 use baton_components::wire::producer::code;
-use baton_systems::settings::Settings;
 
 use super::*;
 
@@ -10,7 +10,7 @@ const ARCHIVE: u32 = 0;
 const DELETE: u32 = 2;
 
 #[test]
-fn s32_a_clear_while_a_viewer_reads() {
+fn a_clear_deletes_files_while_a_viewer_reads() {
     let (mut scene, viewer) = Scene::watched();
     scene.packet(1);
     scene.ok(&stage::create_chunk(1));
@@ -30,14 +30,11 @@ fn s32_a_clear_while_a_viewer_reads() {
 }
 
 #[test]
-fn s32_a_clear_that_is_not_allowed_deletes_nothing() {
+fn a_clear_that_is_not_allowed_deletes_nothing() {
     let mut scene = Scene::new();
     scene
         .stage
-        .relay
-        .world
-        .resource_mut::<Settings>()
-        .clear_allowed = false;
+        .change(|settings| settings.clear_allowed = false);
     scene.ok(&stage::create_chunk(1));
     scene.rotate(Some(1), 1);
     let reply = scene
@@ -59,7 +56,7 @@ fn s32_a_clear_that_is_not_allowed_deletes_nothing() {
 }
 
 #[test]
-fn s32_a_clear_with_packets_on_their_way() {
+fn a_clear_waits_for_packets_on_their_way() {
     let mut scene = Scene::new();
     scene.ok(&stage::create_chunk(1));
     scene.rotate(Some(1), 2);
@@ -74,7 +71,7 @@ fn s32_a_clear_with_packets_on_their_way() {
 }
 
 #[test]
-fn s32_a_clear_after_a_rotation_keeps_the_archives() {
+fn a_clear_after_a_rotation_keeps_the_archives() {
     let mut scene = Scene::new();
     scene.rotate_to(1, 1, ARCHIVE);
     scene.packet(1);
@@ -91,7 +88,7 @@ fn s32_a_clear_after_a_rotation_keeps_the_archives() {
 }
 
 #[test]
-fn s33_a_stopped_session_is_cleared_and_started_again() {
+fn a_stopped_session_is_cleared_and_started_again() {
     let mut scene = Scene::new();
     scene.rotate(None, 1);
     assert_eq!(scene.stage.chunk_holders(0), 1, "the session");
@@ -109,9 +106,62 @@ fn s33_a_stopped_session_is_cleared_and_started_again() {
     scene.end();
 }
 
-/// What a viewer has open is its own until it lets go.
 #[test]
-fn s34_files_that_a_viewer_has_open_are_deleted() {
+fn a_clear_is_over_when_the_disk_has_removed_the_files() {
+    let mut scene = Scene::new();
+    scene.packet(1);
+    scene.stage.storage.hold_answers(true);
+    scene.ok(&stage::create_chunk(1));
+    scene.rotate(Some(1), 2);
+    assert_eq!(scene.close_chunk(0, Some(DELETE)), DIRECTORY);
+    scene.packet(2);
+    assert_eq!(scene.indexed(""), [2], "recording goes on meanwhile");
+    assert!(scene.chunk_exists(0), "its files are there");
+    let names = [trace(".tmp_old_chunk/"), trace("")].concat();
+    assert_eq!(scene.names(), names);
+    scene.stage.storage.hold_answers(false);
+    scene.stage.settle();
+    assert!(!scene.chunk_exists(0));
+    assert_eq!(scene.names(), trace(""));
+    scene.end();
+}
+
+#[test]
+fn a_relay_names_what_the_disk_has_not_removed() {
+    let mut scene = Scene::new();
+    scene.stage.storage.hold_answers(true);
+    scene.rotate_to(1, 1, DELETE);
+    let place = format!("{DIRECTORY}/.tmp_old_chunk");
+    assert_eq!(
+        scene.stage.relay.unanswered(),
+        [format!("files are being removed in {place}")]
+    );
+    scene.stage.storage.hold_answers(false);
+    scene.end();
+}
+
+#[test]
+fn a_clear_of_many_files_is_done_step_by_step() {
+    let mut scene = Scene::new();
+    scene.stage.storage.answer_late(|| 2);
+    let mut positions = vec![(METADATA, 0), (DATA, 0)];
+    for number in 0..NAMES_REMOVED_AT_ONCE {
+        let directory = format!("ust/{number}");
+        let stream = scene
+            .producer
+            .add_stream(&mut scene.stage, &directory, "chan_0");
+        positions.push((stream, 0));
+    }
+    scene.ok(&stage::rotate(None, &positions));
+    scene.close_chunk(0, Some(DELETE));
+    assert!(!scene.chunk_exists(0));
+    assert_eq!(scene.names(), [""; 0]);
+    scene.end();
+}
+
+/// A viewer goes on reading a file that it has open.
+#[test]
+fn files_that_a_viewer_has_open_are_deleted() {
     let (mut scene, viewer) = Scene::watched();
     let first = viewer.ask(&mut scene.stage, Request::NextIndex { stream: DATA });
     assert_eq!(first[56..60], [0, 0, 0, 1], "{first:?}");
@@ -128,7 +178,7 @@ fn s34_files_that_a_viewer_has_open_are_deleted() {
 }
 
 #[test]
-fn s35_a_clear_and_then_the_application_exits() {
+fn an_application_exits_after_a_clear_and_leaves_nothing() {
     let (mut scene, viewer) = Scene::watched();
     scene.rotate_to(1, 1, DELETE);
     scene.close_streams(0);

@@ -1,4 +1,4 @@
-//! 28, 29: packets of the next chunk are there before the rotation.
+//! Packets of the next chunk that are there before the rotation.
 
 use baton_components::path::RelativePath;
 use baton_components::wire::producer::{AddStream, CreateSession, code};
@@ -10,7 +10,7 @@ use super::*;
 /// Packets after the position that are there when the rotation comes, with and without
 /// a part of one more. Ours: the original dies of the first, and tears the second.
 #[test]
-fn s28_packets_that_ran_ahead_move_along() {
+fn packets_that_ran_ahead_move_along() {
     for ahead in 0..4 {
         for torn in [None, Some(0), Some(1), Some(40)] {
             moves_along(ahead, torn);
@@ -47,7 +47,7 @@ fn moves_along(ahead: u64, torn: Option<usize>) {
 
 /// The same when the position becomes known by the index of its last packet.
 #[test]
-fn s28_packets_that_ran_ahead_move_with_a_late_index() {
+fn packets_that_ran_ahead_move_with_a_late_index() {
     let mut scene = Scene::new();
     scene.ok(&stage::create_chunk(1));
     scene.rotate(Some(1), 2);
@@ -71,7 +71,7 @@ fn s28_packets_that_ran_ahead_move_with_a_late_index() {
 
 /// An index that ran ahead alone finds its packet in the new chunk.
 #[test]
-fn s28_indexes_that_ran_ahead() {
+fn indexes_that_ran_ahead_move_along() {
     let mut scene = Scene::new();
     scene.index(1);
     scene.index(2);
@@ -86,7 +86,7 @@ fn s28_indexes_that_ran_ahead() {
 /// Packets that ran ahead are laid out anew by the rules of the ring of files, and are
 /// taken out of every file that they stood in.
 #[test]
-fn s28_packets_that_ran_ahead_in_a_ring_of_files() {
+fn packets_that_ran_ahead_in_a_ring_of_files_move_along() {
     for live_timer_us in [0, 200_000] {
         for tracefile_count in [0, 1, 2, 10] {
             for (ahead, torn) in [(0, false), (1, true), (2, false), (2, true), (5, true)] {
@@ -187,7 +187,7 @@ impl Scene {
 }
 
 #[test]
-fn s29_packets_that_ran_ahead_of_the_end() {
+fn a_whole_packet_that_ran_ahead_of_the_end_is_kept_and_its_session_given_up() {
     let mut scene = Scene::new();
     scene.bytes(1);
     let end = stage::rotate(None, &[(METADATA, 0), (DATA, 1)]);
@@ -203,7 +203,7 @@ fn s29_packets_that_ran_ahead_of_the_end() {
 
 /// A packet of which only a part is there has nowhere to go.
 #[test]
-fn s29_a_part_of_a_packet_ran_ahead_of_the_end() {
+fn a_part_of_a_packet_that_ran_ahead_of_the_end_is_cut_off() {
     let mut scene = Scene::new();
     scene.part(1, 40);
     scene.rotate(None, 1);
@@ -217,7 +217,7 @@ fn s29_a_part_of_a_packet_ran_ahead_of_the_end() {
 
 /// The disk fails in the middle of a rotation: the session ends, and its viewer is told.
 #[test]
-fn s28_a_rotation_that_fails_halfway_has_an_end_for_its_viewer() {
+fn a_rotation_that_fails_halfway_has_an_end_for_its_viewer() {
     for operation in [Operation::Read, Operation::CreateFile, Operation::Write] {
         for nth in 1..4 {
             let (mut scene, viewer) = Scene::watched();

@@ -1,12 +1,13 @@
-//! 1 to 5, 10 to 16: how producers leave, in order and not.
+//! How producers leave, in order and not.
 
-use baton_components::connection::Port;
-use baton_components::wire::producer::{Command, CreateSession, Minors, SendMetadata};
+use baton_components::connection::Endpoint;
+use baton_components::wire::producer::{Command, CreateSession, SendMetadata};
+use baton_systems::client;
 
 use super::*;
 
 #[test]
-fn s1_an_orderly_end() {
+fn an_orderly_end_leaves_files_alone() {
     let mut scene = Scene::new();
     assert_eq!(
         scene.census(),
@@ -27,7 +28,7 @@ fn s1_an_orderly_end() {
 }
 
 #[test]
-fn s2_control_ends_first_and_data_goes_on() {
+fn a_session_that_lost_control_takes_no_new_packet() {
     let mut scene = Scene::new();
     scene.producer.control.finish();
     assert_eq!(scene.census(), "1 connections, 1 sessions");
@@ -41,7 +42,7 @@ fn s2_control_ends_first_and_data_goes_on() {
 }
 
 #[test]
-fn s2_control_ends_first_and_data_ends() {
+fn a_session_ends_with_data_after_control() {
     let mut scene = Scene::new();
     scene.producer.control.finish();
     scene.stage.settle();
@@ -53,7 +54,7 @@ fn s2_control_ends_first_and_data_ends() {
 /// Ours: the session goes on, with another data connection if one comes. In the original
 /// its streams are closed.
 #[test]
-fn s3_data_ends_first_and_control_adds_streams() {
+fn control_adds_streams_after_data_ended() {
     let mut scene = Scene::new();
     scene.producer.data.finish();
     let late = scene
@@ -76,14 +77,14 @@ fn s3_data_ends_first_and_control_adds_streams() {
 }
 
 #[test]
-fn s4_a_data_connection_that_brought_nothing_changes_nothing() {
+fn a_data_connection_that_brought_nothing_changes_nothing() {
     let mut scene = Scene::new();
     let before = scene.census();
-    let other = scene.stage.network.connect(Port::Data, "other:data");
+    let other = scene.stage.network.connect(Endpoint::Data, "other:data");
     scene.stage.settle();
     other.finish();
     assert_eq!(scene.census(), before);
-    let lost = scene.stage.network.connect(Port::Data, "lost:data");
+    let lost = scene.stage.network.connect(Endpoint::Data, "lost:data");
     lost.write(&stage::packet_bytes(99, 0));
     scene.stage.settle();
     assert!(lost.is_closed());
@@ -93,7 +94,7 @@ fn s4_a_data_connection_that_brought_nothing_changes_nothing() {
 }
 
 #[test]
-fn s5_an_orderly_end_does_not_wait_for_a_viewer() {
+fn an_orderly_end_does_not_wait_for_a_viewer() {
     let (mut scene, viewer) = Scene::watched();
     scene.packet(1);
     scene.rotate(None, 2);
@@ -111,7 +112,7 @@ fn s5_an_orderly_end_does_not_wait_for_a_viewer() {
 }
 
 #[test]
-fn s10_streams_that_were_never_published() {
+fn streams_that_were_never_published_end_with_control() {
     let mut stage = Stage::new();
     let producer = Producer::with_session(&mut stage, 15);
     producer.add_stream(&mut stage, TRACE, "metadata");
@@ -125,7 +126,7 @@ fn s10_streams_that_were_never_published() {
 }
 
 #[test]
-fn s11_a_session_without_streams() {
+fn a_session_without_streams_leaves_nothing() {
     let mut stage = Stage::new();
     let producer = Producer::with_session(&mut stage, 15);
     assert_eq!(stage.census(), "2 connections, 1 sessions, 1 chunks");
@@ -135,7 +136,7 @@ fn s11_a_session_without_streams() {
 }
 
 #[test]
-fn s12_control_ends_in_the_middle_of_a_message() {
+fn a_message_that_control_leaves_unfinished_does_nothing() {
     for cut in [1, 23, 24, 30] {
         let mut scene = Scene::new();
         let mut bytes = Vec::new();
@@ -144,7 +145,7 @@ fn s12_control_ends_in_the_middle_of_a_message() {
             padding_size: 0,
             bytes: b"never",
         });
-        command.encode(Minors::both(15), &mut bytes);
+        bytes.extend(client::command(15, &command));
         scene.producer.control.write(&bytes[..cut]);
         scene.producer.control.finish();
         scene.stage.settle();
@@ -159,7 +160,7 @@ fn s12_control_ends_in_the_middle_of_a_message() {
 
 /// Ours: a killed producer ends with a reset; what its data connection has is kept.
 #[test]
-fn s12_control_breaks_and_data_is_taken_to_its_end() {
+fn data_is_taken_to_its_end_after_control_broke() {
     let mut scene = Scene::new();
     scene.index(1);
     scene.producer.control.reset("connection reset by peer");
@@ -171,7 +172,7 @@ fn s12_control_breaks_and_data_is_taken_to_its_end() {
 }
 
 #[test]
-fn s13_data_ends_in_the_middle_of_a_packet() {
+fn a_packet_that_data_leaves_unfinished_is_cut_off() {
     let mut scene = Scene::new();
     scene.part(1, 40);
     assert_eq!(scene.stage.stream(DATA).unwrap().last_data, Some(0));
@@ -190,7 +191,7 @@ fn s13_data_ends_in_the_middle_of_a_packet() {
 }
 
 #[test]
-fn s14_a_stream_without_a_chunk_is_counted_nowhere() {
+fn a_stream_without_a_chunk_is_counted_nowhere() {
     let mut stage = Stage::new();
     let producer = Producer::create(&mut stage, 15, stage::session("session"));
     let reply = producer.ask(&mut stage, &stage::add_stream(TRACE, "chan_0"));
@@ -205,7 +206,7 @@ fn s14_a_stream_without_a_chunk_is_counted_nowhere() {
 }
 
 #[test]
-fn s15_a_session_that_is_refused_leaves_nothing() {
+fn a_session_that_is_refused_leaves_nothing() {
     let mut stage = Stage::new();
     let producer = Producer::connect(&mut stage, 15);
     let leads_up = CreateSession {
@@ -222,7 +223,7 @@ fn s15_a_session_that_is_refused_leaves_nothing() {
 }
 
 #[test]
-fn s16_the_relay_stops_in_the_middle_of_everything() {
+fn a_relay_that_stops_in_the_middle_of_everything_leaves_nothing() {
     let (mut scene, viewer) = Scene::watched();
     scene.ok(&stage::create_chunk(1));
     scene.ok(&stage::rotate(Some(1), &[(METADATA, 0), (DATA, 5)]));

@@ -1,4 +1,4 @@
-//! 6 to 9, 37, 39 to 43: halves that wait for the other half, and streams one by one.
+//! Halves that wait for the other half, and streams one by one.
 
 use baton_components::wire::producer::{
     BeginDataPending, CloseStream, Command, DataPending, EndDataPending, NONE, ResetMetadata, code,
@@ -7,7 +7,7 @@ use baton_components::wire::producer::{
 use super::*;
 
 #[test]
-fn s6_control_ends_and_an_announced_packet_comes() {
+fn an_announced_packet_is_recorded_after_control_ended() {
     let mut scene = Scene::new();
     scene.index(1);
     scene.producer.control.finish();
@@ -24,7 +24,7 @@ fn s6_control_ends_and_an_announced_packet_comes() {
 
 /// Ours: in the original the stream is there for ever.
 #[test]
-fn s7a_an_announced_packet_cannot_come_any_more() {
+fn an_announced_packet_that_cannot_come_any_more_is_given_up() {
     let mut scene = Scene::new();
     scene.index(1);
     scene.producer.control.finish();
@@ -37,7 +37,7 @@ fn s7a_an_announced_packet_cannot_come_any_more() {
 
 /// The same when the data connection never brought anything: it may still be there.
 #[test]
-fn s7a_an_announced_packet_is_waited_for_and_given_up() {
+fn an_announced_packet_is_waited_for_and_given_up() {
     let mut stage = Stage::new();
     let producer = Producer::with_session(&mut stage, 15);
     let (_, data) = producer.add_trace(&mut stage, TRACE);
@@ -55,7 +55,7 @@ fn s7a_an_announced_packet_is_waited_for_and_given_up() {
 
 /// The same, and the data connection brings the packet in time.
 #[test]
-fn s7a_an_announced_packet_is_waited_for_and_comes() {
+fn an_announced_packet_is_waited_for_and_comes() {
     let mut stage = Stage::new();
     let producer = Producer::with_session(&mut stage, 15);
     let (_, data) = producer.add_trace(&mut stage, TRACE);
@@ -72,7 +72,7 @@ fn s7a_an_announced_packet_is_waited_for_and_comes() {
 }
 
 #[test]
-fn s7b_the_data_connection_fails_while_a_packet_is_waited_for() {
+fn a_session_ends_when_its_data_connection_fails_while_a_packet_is_waited_for() {
     let mut scene = Scene::new();
     scene.index(1);
     scene.producer.control.finish();
@@ -83,7 +83,7 @@ fn s7b_the_data_connection_fails_while_a_packet_is_waited_for() {
 }
 
 #[test]
-fn s8_an_index_that_never_comes() {
+fn a_packet_without_an_index_keeps_its_bytes_and_ends_with_control() {
     let (mut scene, viewer) = Scene::watched();
     scene.bytes(1);
     assert!(scene.census().contains("1 indexes"));
@@ -99,7 +99,7 @@ fn s8_an_index_that_never_comes() {
 }
 
 #[test]
-fn s9_a_stream_is_closed_before_its_last_packet_came() {
+fn a_stream_that_is_closed_early_waits_for_its_last_packet() {
     let mut scene = Scene::new();
     scene.index(1);
     scene.producer.close_stream(&mut scene.stage, DATA, Some(1));
@@ -123,7 +123,7 @@ fn s9_a_stream_is_closed_before_its_last_packet_came() {
 }
 
 #[test]
-fn s37_a_short_lived_application_is_not_lost_to_a_viewer() {
+fn a_short_lived_application_is_not_lost_to_a_viewer() {
     let mut stage = Stage::new();
     let producer = Producer::with_session(&mut stage, 15);
     let viewer = Viewer::connect(&mut stage, 15);
@@ -148,11 +148,8 @@ fn s37_a_short_lived_application_is_not_lost_to_a_viewer() {
 /// Ours (position 0 before any packet): the stream moves at once. In the original it
 /// waits for its first packet, which then lands in the old chunk.
 #[test]
-fn s39_a_rotation_before_the_first_packet() {
-    let mut stage = Stage::new();
-    let producer = Producer::with_session(&mut stage, 15);
-    assert_eq!(producer.add_trace(&mut stage, TRACE), (METADATA, DATA));
-    let mut scene = Scene { stage, producer };
+fn a_rotation_before_the_first_packet_moves_the_stream() {
+    let mut scene = Scene::without_packets();
     scene.ok(&stage::create_chunk(1));
     scene.rotate(Some(1), 0);
     scene.close_chunk(0, Some(0));
@@ -165,11 +162,8 @@ fn s39_a_rotation_before_the_first_packet() {
 
 /// At a later position it waits: that packet belongs to the old chunk.
 #[test]
-fn s39_a_rotation_after_packets_that_are_on_their_way() {
-    let mut stage = Stage::new();
-    let producer = Producer::with_session(&mut stage, 15);
-    assert_eq!(producer.add_trace(&mut stage, TRACE), (METADATA, DATA));
-    let mut scene = Scene { stage, producer };
+fn a_rotation_after_packets_that_are_on_their_way_waits_for_them() {
+    let mut scene = Scene::without_packets();
     scene.ok(&stage::create_chunk(1));
     scene.rotate(Some(1), 1);
     scene.close_chunk(0, Some(0));
@@ -184,7 +178,7 @@ fn s39_a_rotation_after_packets_that_are_on_their_way() {
 
 /// Ours: the trace has one metadata file; the second stream begins it anew.
 #[test]
-fn s40_two_metadata_streams_in_one_trace() {
+fn the_second_of_two_metadata_streams_of_a_trace_has_the_file() {
     let mut scene = Scene::new();
     let second = scene
         .producer
@@ -202,7 +196,7 @@ fn s40_two_metadata_streams_in_one_trace() {
 }
 
 #[test]
-fn s41_a_trace_comes_back_under_its_old_path() {
+fn a_trace_comes_back_under_its_old_path() {
     let (mut scene, viewer) = Scene::watched();
     scene.close_streams(0);
     let (metadata, data) = scene.producer.add_trace(&mut scene.stage, TRACE);
@@ -223,7 +217,7 @@ fn s41_a_trace_comes_back_under_its_old_path() {
 
 /// Ours: the stream of another is as unknown as one that never was.
 #[test]
-fn s42_a_foreign_handle_closes_nobody_elses_stream() {
+fn a_foreign_handle_closes_nobody_elses_stream() {
     let mut scene = Scene::new();
     let mut command = stage::session("other");
     command.origin = command
@@ -247,7 +241,7 @@ fn s42_a_foreign_handle_closes_nobody_elses_stream() {
 }
 
 #[test]
-fn s43_metadata_is_sent_anew() {
+fn metadata_that_is_sent_anew_replaces_the_old() {
     let mut stage = Stage::new();
     let stored = baton_components::wire::producer::CreateSession {
         live_timer_us: 0,

@@ -1,10 +1,10 @@
-//! Who plays a row: the producer whose message it is, and those who were there before.
+//! The cast of a row: the producer of the message, and the peers before it.
 
-use baton_systems::settings::{Grouping, Settings};
+use baton_systems::settings::Grouping;
 
 use super::*;
 
-/// Who is there.
+/// The connected peers.
 pub struct Cast {
     pub producer: Producer,
     pub others: Vec<Producer>,
@@ -12,11 +12,11 @@ pub struct Cast {
 
 impl Cast {
     /// Does what happened before a row's message.
-    pub fn take(&mut self, stage: &mut Stage, step: Step) {
+    pub fn take(&mut self, stage: &mut Stage, step: Prior) {
         let producer = &self.producer;
         match step {
-            DisallowClear => settings(stage).clear_allowed = false,
-            GroupBySession => settings(stage).grouping = Grouping::Session,
+            DisallowClear => stage.change(|it| it.clear_allowed = false),
+            GroupBySession => stage.change(|it| it.grouping = Grouping::Session),
             Version => version(stage, producer, producer.minor),
             VersionOf(minor) => version(stage, producer, minor),
             Session => create(stage, producer, stage::session("session")),
@@ -26,11 +26,11 @@ impl Cast {
                 let refused = Command::CreateSession(stage::session(".hidden"));
                 assert!(producer.ask(stage, &refused).starts_with(&[0; 8]));
             }
-            Step::RefusedStream => {
+            Prior::RefusedStream => {
                 let reply = producer.ask(stage, &stage::add_stream("trace", "chan_0"));
                 assert_eq!(reply[8..], UNKNOWN_ERR.to_be_bytes());
             }
-            Step::NamedChunk(chunk, name) => {
+            Prior::NamedChunk(chunk, name) => {
                 let named = producer::CreateTraceChunk {
                     chunk,
                     creation_time_s: stage::CREATED_S,
@@ -53,7 +53,7 @@ impl Cast {
             Bytes(number) => {
                 producer.send_packet(stage, 2, number, &stage::payload(2, number));
             }
-            Step::Index(number) => producer.send_index(stage, 2, number),
+            Prior::Index(number) => producer.send_index(stage, 2, number),
             Half(number) => {
                 let mut bytes = stage::packet_bytes(2, number);
                 bytes.truncate(bytes.len() - stage::PACKET_BYTES / 2);
@@ -67,12 +67,12 @@ impl Cast {
                 producer.expect_ok(stage, &close_stream(stream, last));
             }
             Begin => producer.expect_ok(stage, &begin(1)),
-            Step::Ask(stream) => {
+            Prior::Ask(stream) => {
                 producer.ask(stage, &ask(stream, 0));
             }
             Quiescent(stream) => producer.expect_ok(stage, &quiescent(stream)),
             Foreign => self.others.push(foreign(stage, producer.minor)),
-            Step::ForeignChunk => {
+            Prior::ForeignChunk => {
                 let foreign = foreign_session(stage, producer.minor);
                 foreign.expect_ok(stage, &stage::create_chunk(0));
                 self.others.push(foreign);
@@ -89,8 +89,8 @@ impl Cast {
     pub fn send(&self, stage: &mut Stage, sent: &Sent) -> Vec<u8> {
         let producer = &self.producer;
         let bytes = match sent {
-            Sent::Command(command) => whole(producer.minor, command),
-            Sent::In(minor, command) => whole(*minor, command),
+            Sent::Command(command) => client::command(producer.minor, command),
+            Sent::In(minor, command) => client::command(*minor, command),
             Sent::Cut(command, missing) => {
                 let mut bytes = payload(producer.minor, command);
                 bytes.truncate(bytes.len() - missing);
@@ -118,10 +118,7 @@ impl Cast {
                 Vec::new()
             }
             Sent::Packet(header, payload) => {
-                let mut bytes = Vec::new();
-                header.encode(&mut bytes);
-                bytes.extend_from_slice(payload);
-                producer.data.write(&bytes);
+                producer.data.write(&client::headed(header, payload));
                 Vec::new()
             }
             Sent::Rest(bytes) => {
@@ -136,10 +133,6 @@ impl Cast {
         };
         producer.send(stage, &bytes)
     }
-}
-
-fn settings(stage: &mut Stage) -> bevy_ecs::change_detection::Mut<'_, Settings> {
-    stage.relay.world.resource_mut()
 }
 
 fn version(stage: &mut Stage, producer: &Producer, minor: u32) {

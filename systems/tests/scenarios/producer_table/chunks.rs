@@ -24,7 +24,7 @@ fn named(name: &'static [u8]) -> Command<'static> {
 }
 
 /// Both streams go to a chunk, after packet 0.
-const fn moved(chunk: u64) -> [Step; 3] {
+const fn moved(chunk: u64) -> [Prior; 3] {
     [
         Chunk(chunk),
         Rotate(2, Some(chunk), chunk),
@@ -189,7 +189,7 @@ fn close() -> Vec<Row> {
         close_time_s: 0,
         command: None,
     });
-    let named = [SnapshotSession, Step::NamedChunk(0, "snapshot-1")];
+    let named = [SnapshotSession, Prior::NamedChunk(0, "snapshot-1")];
     let rotated = [CloseChunk(0, Some(0))];
     vec![
         row("CLOSE_TRACE_CHUNK", CHUNK, close(0, None))
@@ -304,7 +304,7 @@ fn close_refused() -> Vec<Row> {
             SESSION,
             close(0, None),
         )
-        .after(&[Step::ForeignChunk])
+        .after(&[Prior::ForeignChunk])
         .aborts(failed(NOMEM)),
         row(
             "CLOSE_TRACE_CHUNK, clear disallowed",
@@ -378,7 +378,7 @@ fn exists() -> Vec<Row> {
             .after(&[Sibling])
             .stays(there()),
         row("TRACE_CHUNK_EXISTS of a foreign one", SESSION, ask(0))
-            .after(&[Step::ForeignChunk])
+            .after(&[Prior::ForeignChunk])
             .stays(gone()),
         row("TRACE_CHUNK_EXISTS", BUSY, ask(0))
             .at(OLD)

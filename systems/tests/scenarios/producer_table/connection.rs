@@ -3,10 +3,13 @@
 
 use baton_components::wire::producer::{
     self, Command, EndDataPending, GetConfiguration, PAYLOAD_SIZE_MAX, ResetMetadata,
-    TraceChunkExists,
+    SMALL_PAYLOAD_SIZE_MAX, TraceChunkExists,
 };
 
 use super::*;
+
+/// SEND_METADATA.
+const METADATA_COMMAND: u32 = 6;
 
 pub fn rows() -> Vec<Row> {
     let mut rows = transport();
@@ -18,12 +21,13 @@ pub fn rows() -> Vec<Row> {
 }
 
 fn transport() -> Vec<Row> {
-    let start = whole(15, &Command::StartData);
+    let start = client::command(15, &Command::StartData);
     let bad = numbered(4, b"");
     let two = [start.clone(), numbered(22, &[0; 8])].concat();
     let two_replies = [code(OK), configured(OK, 1)].concat();
     let spent = [bad.clone(), start.clone()].concat();
-    let huge = header(3, PAYLOAD_SIZE_MAX + 1);
+    let huge = header(METADATA_COMMAND, PAYLOAD_SIZE_MAX + 1);
+    let large = header(METADATA_COMMAND, SMALL_PAYLOAD_SIZE_MAX + 1);
     let mut odd = start.clone();
     odd[..8].fill(0xff);
     odd[20..].fill(0xff);
@@ -38,7 +42,38 @@ fn transport() -> Vec<Row> {
         row(
             "the largest payload",
             BUSY,
-            Sent::Raw(header(3, PAYLOAD_SIZE_MAX)),
+            Sent::Raw(header(METADATA_COMMAND, PAYLOAD_SIZE_MAX)),
+        )
+        .stays(NOTHING),
+        // Ours: nobody without a session has much to say.
+        row(
+            "a large payload before VERSION",
+            NEW,
+            Sent::Raw(large.clone()),
+        )
+        .aborts(NOTHING),
+        row(
+            "a large payload without a session",
+            VERSION,
+            Sent::Raw(large),
+        )
+        .aborts(NOTHING),
+        row(
+            "the largest payload without metadata",
+            BUSY,
+            Sent::Raw(header(3, SMALL_PAYLOAD_SIZE_MAX)),
+        )
+        .stays(NOTHING),
+        row(
+            "a large payload without metadata",
+            BUSY,
+            Sent::Raw(header(3, SMALL_PAYLOAD_SIZE_MAX + 1)),
+        )
+        .aborts(NOTHING),
+        row(
+            "a rotation of 200,000 streams",
+            BUSY,
+            Sent::Raw(header(18, 20 + 16 * 200_000)),
         )
         .stays(NOTHING),
         row(
@@ -62,11 +97,11 @@ fn transport() -> Vec<Row> {
             BUSY,
             Sent::RawEnd(vec![]),
         )
-        .after(&[Step::Index(1)])
+        .after(&[Prior::Index(1)])
         .closes(NOTHING),
         // Ours: a producer that was killed ends with a reset, and its data may be there.
         row("a reset", BUSY, Sent::Reset)
-            .after(&[Step::Index(1)])
+            .after(&[Prior::Index(1)])
             .closes(NOTHING),
     ]
 }

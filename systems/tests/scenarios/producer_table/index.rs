@@ -72,7 +72,7 @@ fn descriptions() -> Vec<Row> {
             .aborts(refused()),
         row("SEND_INDEX twice, no packet there", BUSY, send(2, 1))
             .at(ALL)
-            .after(&[Step::Index(1)])
+            .after(&[Prior::Index(1)])
             .aborts(refused()),
         // Ours: it is ignored; in the original it waits for ever.
         row("SEND_INDEX twice, the packet is done", BUSY, send(2, 0))
@@ -126,7 +126,7 @@ fn beacons() -> Vec<Row> {
             .stays(code(OK)),
         row("a beacon with an index in flight", BUSY, beacon())
             .at(ALL)
-            .after(&[Step::Index(1)])
+            .after(&[Prior::Index(1)])
             .stays(code(OK)),
         row("a beacon with data in flight", BUSY, beacon())
             .at(ALL)

@@ -1,7 +1,8 @@
 //! Messages and replies, in bytes.
 
 use baton_components::wire::producer::data::PacketHeader;
-use baton_components::wire::producer::{self, Command, Minors};
+use baton_components::wire::producer::{self, Command, HEADER_SIZE, Header};
+use baton_systems::client;
 
 use crate::stage;
 
@@ -58,16 +59,8 @@ pub fn packet_header(stream: u64, sequence: u64) -> PacketHeader {
     }
 }
 
-pub fn whole(minor: u32, command: &Command) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    command.encode(Minors::both(minor), &mut bytes);
-    bytes
-}
-
 pub fn payload(minor: u32, command: &Command) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    command.encode_payload(Minors::both(minor), &mut bytes);
-    bytes
+    client::command(minor, command)[HEADER_SIZE..].to_vec()
 }
 
 /// A message of any number.
@@ -77,12 +70,14 @@ pub fn numbered(command: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The header of a control message: circuit, size, command, version.
-pub fn header(command: u32, size: u64) -> Vec<u8> {
-    let mut bytes = vec![0; 8];
-    bytes.extend_from_slice(&size.to_be_bytes());
-    bytes.extend_from_slice(&command.to_be_bytes());
-    bytes.extend_from_slice(&[0; 4]);
+/// The header of a control message.
+pub fn header(command: u32, payload_size: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let header = Header {
+        payload_size,
+        command,
+    };
+    header.encode(&mut bytes);
     bytes
 }
 

@@ -34,7 +34,7 @@ fn taken() -> Vec<Row> {
             .stays(NOTHING),
         row("a packet after its index", STREAMS, send(2, 0))
             .at(ALL)
-            .after(&[Step::Index(0)])
+            .after(&[Prior::Index(0)])
             .stays(NOTHING),
         row("a packet of a snapshot", VERSION, send(2, 1))
             .at(ALL)
@@ -196,7 +196,7 @@ fn ends() -> Vec<Row> {
             Sent::DataEnd(vec![]),
         )
         .at(ALL)
-        .after(&[Step::Index(1)])
+        .after(&[Prior::Index(1)])
         .closes(NOTHING),
     ]
 }

@@ -42,7 +42,7 @@ fn data_pending() -> Vec<Row> {
             .stays(pending()),
         row("packet 0 sent, its index there", STREAMS, ask(2, 0))
             .at(ALL)
-            .after(&[Step::Index(0)])
+            .after(&[Prior::Index(0)])
             .stays(pending()),
         row("packet 1 sent, its bytes there", BUSY, ask(2, 1))
             .at(ALL)
@@ -50,7 +50,7 @@ fn data_pending() -> Vec<Row> {
             .stays(pending()),
         row("packet 1 sent, its index there", BUSY, ask(2, 1))
             .at(ALL)
-            .after(&[Step::Index(1)])
+            .after(&[Prior::Index(1)])
             .stays(pending()),
         row("packet 1 sent, half its bytes there", BUSY, ask(2, 1))
             .at(ALL)
@@ -148,8 +148,8 @@ fn quiescent_control() -> Vec<Row> {
 
 fn begin_and_end() -> Vec<Row> {
     let end = |session| Command::EndDataPending(EndDataPending { session });
-    let all = [Begin, Step::Ask(2), Quiescent(1)];
-    let one = [Begin, Step::Ask(2)];
+    let all = [Begin, Prior::Ask(2), Quiescent(1)];
+    let one = [Begin, Prior::Ask(2)];
     let done = || code(DONE);
     let pending = || code(PENDING);
     vec![
@@ -201,7 +201,7 @@ fn begin_and_end() -> Vec<Row> {
         row("END, asked about twice", BUSY, end(1))
             .at(ALL)
             .after(&all)
-            .after(&[Step::Ask(2)])
+            .after(&[Prior::Ask(2)])
             .stays(done()),
         row("END, asked about in the round before", BUSY, end(1))
             .at(ALL)
@@ -225,7 +225,7 @@ fn begin_and_end() -> Vec<Row> {
         row("END, the packet that was waited for came", BUSY, end(1))
             .at(ALL)
             .after(&[
-                Step::Index(1),
+                Prior::Index(1),
                 CloseStream(2, 1),
                 Begin,
                 Quiescent(1),

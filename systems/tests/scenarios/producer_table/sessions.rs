@@ -241,7 +241,7 @@ fn lengths() -> Vec<Row> {
     ]
 }
 
-/// What names sessions and hosts may have.
+/// Valid and invalid names of sessions and hosts.
 fn session_names() -> Vec<Row> {
     let mut rows = Vec::new();
     for name in ["", ".", "..", ".hidden", "a/b", "/a", "a/"] {
@@ -337,7 +337,7 @@ fn base_paths() -> Vec<Row> {
     rows
 }
 
-/// What else decides about a session and its directory.
+/// Other inputs that decide about a session and its directory.
 fn circumstances() -> Vec<Row> {
     let timed = Command::CreateSession(CreateSession {
         name_holds_time: true,

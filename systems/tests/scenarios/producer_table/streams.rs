@@ -125,7 +125,7 @@ fn add_stream() -> Vec<Row> {
             .after(&no_directory)
             .stays(spent(1)),
         row("ADD_STREAM after one that was refused", CHUNK, add())
-            .after(&[Fail(Operation::CreateFile), Step::RefusedStream])
+            .after(&[Fail(Operation::CreateFile), Prior::RefusedStream])
             .stays(added(2)),
     ]
 }

@@ -1,4 +1,4 @@
-//! Scenarios 26 to 38 of the object model: rotations and clears under a viewer.
+//! Rotations and clears under a viewer: `docs/protocol.md#chunks`.
 
 use baton_components::wire::producer::Command;
 use baton_components::wire::viewer::Request;
@@ -6,8 +6,9 @@ use baton_components::wire::viewer::Request;
 use crate::stage::{Producer, create_chunk, payload, rotate, session};
 use crate::viewer_words::{ARCHIVE, ATTACH, DATA, DELETE, METADATA, NEW_STREAMS, PACKET, Scene};
 
+/// Not as the original, on purpose.
 #[test]
-fn m26_ours_a_rotated_chunk_is_read_to_its_end() {
+fn a_rotated_chunk_is_read_to_its_end() {
     let mut scene = Scene::watched(3);
     assert_eq!(scene.indexes(1), "OK 0 at 0");
     scene.command(&create_chunk(1));
@@ -27,8 +28,9 @@ fn m26_ours_a_rotated_chunk_is_read_to_its_end() {
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn m26_ours_two_rotations_between_two_questions() {
+fn nothing_is_skipped_by_two_rotations_between_two_questions() {
     let mut scene = Scene::watched(2);
     assert_eq!(scene.indexes(1), "OK 0 at 0");
     for chunk in 1..4 {
@@ -44,14 +46,14 @@ fn m26_ours_two_rotations_between_two_questions() {
         scene.indexes(5),
         "OK 1 at 64, OK 2 at 0, OK 3 at 0, OK 4 at 0, RETRY"
     );
-    // What both have passed is closed.
+    // Files that both viewers have passed are closed.
     assert_eq!(scene.stage.stream(DATA).unwrap().files.len(), 1);
     late.leave(&mut scene.stage);
     scene.end();
 }
 
 #[test]
-fn m27_a_rotation_while_data_lags() {
+fn a_viewer_reads_on_over_a_rotation_while_data_lags() {
     let mut scene = Scene::watched(1);
     scene.send_index(1);
     scene.send_index(2);
@@ -70,7 +72,7 @@ fn m27_a_rotation_while_data_lags() {
 }
 
 #[test]
-fn m28_a_rotation_when_data_ran_ahead() {
+fn a_viewer_reads_on_over_a_rotation_when_data_ran_ahead() {
     let mut scene = Scene::watched(2);
     scene.send_bytes(2);
     scene.send_bytes(3);
@@ -89,8 +91,9 @@ fn m28_a_rotation_when_data_ran_ahead() {
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn m30_ours_control_dies_in_the_middle_of_a_rotation() {
+fn streams_end_when_control_dies_in_the_middle_of_a_rotation() {
     for rotated in [false, true] {
         let mut scene = Scene::watched(2);
         assert_eq!(scene.indexes(1), "OK 0 at 0");
@@ -106,8 +109,9 @@ fn m30_ours_control_dies_in_the_middle_of_a_rotation() {
     }
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn m31_ours_control_dies_while_a_stream_waits_to_rotate() {
+fn a_stream_ends_when_control_dies_while_it_waits_to_rotate() {
     let mut scene = Scene::watched(1);
     scene.rotate(1, 3);
     scene.close_chunk(0, ARCHIVE);
@@ -121,7 +125,7 @@ fn m31_ours_control_dies_while_a_stream_waits_to_rotate() {
 }
 
 #[test]
-fn m32_m34_a_clear_while_a_packet_is_read() {
+fn a_packet_is_read_to_its_end_while_it_is_cleared() {
     let mut scene = Scene::watched(2);
     assert_eq!(scene.indexes(1), "OK 0 at 0");
     scene.clear(1, 2);
@@ -139,7 +143,7 @@ fn m32_m34_a_clear_while_a_packet_is_read() {
 }
 
 #[test]
-fn m35_a_clear_and_then_the_application_exits() {
+fn streams_end_when_their_application_exits_after_a_clear() {
     let mut scene = Scene::watched(2);
     scene.clear(1, 2);
     scene.close_streams(2);
@@ -151,8 +155,9 @@ fn m35_a_clear_and_then_the_application_exits() {
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn m35_ours_a_packet_after_the_clear_is_delivered_though_the_stream_closed() {
+fn a_packet_after_a_clear_is_delivered_though_its_stream_closed() {
     let mut scene = Scene::watched(2);
     scene.clear(1, 2);
     scene.send(2);
@@ -162,7 +167,7 @@ fn m35_ours_a_packet_after_the_clear_is_delivered_though_the_stream_closed() {
 }
 
 #[test]
-fn m36_two_relay_sessions_share_their_chunks() {
+fn a_viewer_reads_two_sessions_that_share_their_chunks() {
     let mut scene = Scene::watched(2);
     let other = Producer::create(&mut scene.stage, 15, session("session"));
     other.expect_ok(&mut scene.stage, &create_chunk(0));
@@ -194,8 +199,9 @@ fn m36_two_relay_sessions_share_their_chunks() {
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn m38_ours_attached_during_a_rotation() {
+fn a_viewer_attaches_during_a_rotation() {
     let mut scene = Scene::with_trace();
     scene.send_metadata(b"meta");
     scene.send(0);
@@ -213,7 +219,7 @@ fn m38_ours_attached_during_a_rotation() {
     scene.producer.send_whole_packet(&mut scene.stage, new, 0);
     assert_eq!(scene.indexes(2), "OK 0 at 0, RETRY");
     assert_eq!(scene.viewer.index(&mut scene.stage, new), "OK 0 at 0");
-    // Who came after its stream had left the chunk begins in the next.
+    // A viewer that came after its stream had left the chunk begins in the next one.
     assert_eq!(late.index(&mut scene.stage, DATA), "RETRY");
     late.leave(&mut scene.stage);
     scene.end();

@@ -1,5 +1,4 @@
-//! Acceptance scenarios 24 to 31, and 45: how far a viewer reads, through rings,
-//! clears and the end of streams.
+//! How far a viewer reads: through rings, clears and the end of streams.
 
 use baton_components::limits::LIVE_HOLD_BACK;
 use baton_components::path::RelativePath;
@@ -11,7 +10,7 @@ use crate::viewer_words::{ATTACH, DATA, DELETE, METADATA, NEW_STREAMS, NEXT_INDE
 use baton_components::wire::viewer::Request;
 
 #[test]
-fn s24_a_ring_that_overtakes_its_viewer() {
+fn a_viewer_that_a_ring_overtakes_goes_on_with_what_is_there() {
     let mut scene = Scene::with_ring(3);
     for sequence in 0..10 {
         scene.send(sequence);
@@ -38,8 +37,9 @@ fn in_ring(sequence: u64) -> String {
     format!("OK {sequence} at {}", sequence % 2 * 64)
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn s25_ours_a_ring_of_one_file_goes_on_with_the_oldest_packet() {
+fn a_ring_of_one_file_goes_on_with_the_oldest_packet() {
     let mut scene = Scene::with_ring(1);
     scene.hear(ATTACH);
     for sequence in 0..2 {
@@ -56,8 +56,9 @@ fn s25_ours_a_ring_of_one_file_goes_on_with_the_oldest_packet() {
     scene.end();
 }
 
+/// Not as the original, on purpose.
 #[test]
-fn s26_ours_indexes_that_complete_after_the_file_switch() {
+fn indexes_that_complete_after_a_switch_of_files_are_told() {
     let mut scene = Scene::with_ring(3);
     scene.hear(ATTACH);
     scene.send(0);
@@ -73,7 +74,7 @@ fn s26_ours_indexes_that_complete_after_the_file_switch() {
 }
 
 #[test]
-fn s27_a_clear_skips_what_was_not_read() {
+fn a_clear_skips_what_was_not_read() {
     let mut scene = Scene::watched(3);
     scene.command(&create_chunk(1));
     // Ours: requests are served while it goes on.
@@ -95,7 +96,7 @@ fn s27_a_clear_skips_what_was_not_read() {
 }
 
 #[test]
-fn s28_stopped_cleared_and_started_again() {
+fn a_viewer_reads_on_after_a_stop_a_clear_and_a_start() {
     let mut scene = Scene::watched(2);
     assert_eq!(scene.indexes(1), "OK 0 at 0");
     scene.stop_and_clear(0, 2);
@@ -115,7 +116,7 @@ fn s28_stopped_cleared_and_started_again() {
 }
 
 #[test]
-fn s29_cleared_and_gone_everything_ends() {
+fn every_stream_ends_when_its_session_is_cleared_and_gone() {
     let mut scene = Scene::watched(2);
     scene.stop_and_clear(0, 2);
     scene.producer_leaves();
@@ -126,7 +127,7 @@ fn s29_cleared_and_gone_everything_ends() {
 }
 
 #[test]
-fn s30_a_closed_stream_is_read_to_its_end() {
+fn a_closed_stream_is_read_to_its_end() {
     let mut scene = Scene::watched(2);
     scene.producer.close_stream(&mut scene.stage, DATA, Some(1));
     assert_eq!(scene.indexes(4), "OK 0 at 0, OK 1 at 64, HUP, ERR");
@@ -134,7 +135,7 @@ fn s30_a_closed_stream_is_read_to_its_end() {
 }
 
 #[test]
-fn s31_an_application_that_came_and_went_between_two_questions() {
+fn an_application_that_came_and_went_between_two_questions_is_read() {
     let mut scene = Scene::new();
     assert_eq!(scene.hear(ATTACH), "OK []");
     scene.producer.add_trace(&mut scene.stage, "ust/pid/1");
@@ -152,7 +153,7 @@ fn s31_an_application_that_came_and_went_between_two_questions() {
 }
 
 #[test]
-fn s45_a_file_that_is_gone_or_cannot_be_read() {
+fn a_file_that_is_gone_is_read_and_one_that_fails_is_an_error() {
     let mut scene = Scene::watched(2);
     let data = format!("{}/ust/chan_0", stage::DIRECTORY);
     let data = RelativePath::parse(data.as_bytes()).unwrap();

@@ -3,8 +3,8 @@
 use super::{Begun, leave};
 use crate::viewer_words::{ATTACH, METADATA, Scene};
 
-/// What the next index of the data stream and of the metadata stream are, and then
-/// three GET_METADATA.
+/// The next indexes of the data stream and of the metadata stream, and then three
+/// GET_METADATA.
 const METADATA_STREAM: [(&str, Begun, [&str; 3]); 15] = [
     (
         "nothing was received",

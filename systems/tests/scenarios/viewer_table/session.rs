@@ -6,7 +6,7 @@ use super::{Begun, leave};
 use crate::stage::{create_chunk, rotate};
 use crate::viewer_words::{ATTACH, DATA, DETACH, GET_METADATA, METADATA, NEW_STREAMS, Scene};
 
-/// What two GET_NEW_STREAMS and a DETACH say.
+/// The replies to two GET_NEW_STREAMS and a DETACH.
 const ATTACHED_SESSION: [(&str, Begun, &str); 9] = [
     ("not attached", Scene::with_trace, "ERR, ERR, ERR"),
     (

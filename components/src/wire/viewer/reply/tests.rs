@@ -32,6 +32,7 @@ fn assert_round_trip(kind: RequestKind, minor: u32, reply: &Reply<'_>) {
     assert_eq!((&read, used), (reply, size));
 }
 
+// Long because: one sample a reply.
 #[test]
 fn samples() {
     let session = SessionEntry {

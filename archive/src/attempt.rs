@@ -1,0 +1,244 @@
+//! The journal of an attempt to archive a chunk: what is stored already, for the next run if
+//! this one is killed. A file in the chunk's directory, a line of JSON for each object or part.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::chunk::Chunk;
+use crate::keys::Directory;
+use crate::manifest;
+use crate::store::Store;
+use crate::{Error, keys};
+
+const JOURNAL: &str = ".baton-archiving";
+
+/// The state of an attempt.
+#[derive(Debug)]
+pub struct Attempt {
+    path: PathBuf,
+    file: File,
+    begin: Begin,
+    directory: Directory,
+    /// By the number of an object in the plan.
+    stored: BTreeMap<usize, Stored>,
+    uploads: BTreeMap<usize, Upload>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Begin {
+    id: String,
+    to: String,
+    digest: String,
+    directory: String,
+}
+
+/// An object that is stored and verified.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stored {
+    pub object: manifest::Object,
+    /// Its contents.
+    pub files: Vec<manifest::File>,
+}
+
+/// An object that comes in parts, of which some are stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upload {
+    pub id: String,
+    pub name: String,
+    pub tags: Vec<String>,
+    pub frames: Vec<(u64, u64)>,
+    /// Bytes of the file, and of the object, that they have.
+    pub bytes: u64,
+    pub stored_bytes: u64,
+}
+
+/// A part that is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Part {
+    pub upload: String,
+    pub name: String,
+    pub tag: String,
+    pub frames: Vec<(u64, u64)>,
+    pub bytes: u64,
+    pub stored_bytes: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Line {
+    Begin(Begin),
+    Object(usize, Stored),
+    Part(usize, Part),
+    /// The server has forgotten the upload.
+    Forgotten(usize),
+}
+
+impl Attempt {
+    /// Goes on with an earlier attempt at the same chunk, or begins one. Objects that an attempt stored
+    /// that is not gone on with is removed from the store.
+    pub fn begin(
+        chunk: &Chunk,
+        store: &Store,
+        digest: &str,
+        place: impl FnOnce(&str) -> Directory,
+    ) -> Result<Self, Error> {
+        let path = chunk.root.join(JOURNAL);
+        let to = store.place().url();
+        if let Some(earlier) = Self::read(path.clone()) {
+            if earlier.begin.to == to && earlier.begin.digest == digest {
+                return Ok(earlier);
+            }
+            if earlier.begin.to == to {
+                earlier.undo(store)?;
+            }
+        }
+        let id = keys::new_id(Timestamp::now());
+        let directory = place(&id);
+        let fault = Error::file("cannot write", &path);
+        let begin = Begin {
+            id,
+            to,
+            digest: digest.to_owned(),
+            directory: directory.text().to_owned(),
+        };
+        let mut attempt = Self {
+            file: File::create(&path).map_err(fault)?,
+            path,
+            begin: begin.clone(),
+            directory,
+            stored: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+        };
+        attempt.write(&Line::Begin(begin))?;
+        Ok(attempt)
+    }
+
+    fn read(path: PathBuf) -> Option<Self> {
+        let text = fs::read_to_string(&path).ok()?;
+        // A kill may have torn the last line.
+        let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+        let mut lines = whole.lines().map(serde_json::from_str);
+        let Some(Ok(Line::Begin(begin))) = lines.next() else {
+            return None;
+        };
+        let file = File::options().append(true).open(&path).ok()?;
+        // The next line must not become the rest of a torn one.
+        file.set_len(whole.len() as u64).ok()?;
+        let directory = Directory::parse(&begin.directory)?;
+        let mut attempt = Self {
+            path,
+            file,
+            begin,
+            directory,
+            stored: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+        };
+        for line in lines {
+            attempt.apply(line.ok()?);
+        }
+        Some(attempt)
+    }
+
+    fn apply(&mut self, line: Line) {
+        match line {
+            Line::Begin(_) => {}
+            Line::Object(at, stored) => {
+                self.uploads.remove(&at);
+                self.stored.insert(at, stored);
+            }
+            Line::Part(at, part) => {
+                let upload = self.uploads.entry(at).or_default();
+                upload.id = part.upload;
+                upload.name = part.name;
+                upload.tags.push(part.tag);
+                upload.frames.extend(part.frames);
+                upload.bytes += part.bytes;
+                upload.stored_bytes += part.stored_bytes;
+            }
+            Line::Forgotten(at) => {
+                self.uploads.remove(&at);
+            }
+        }
+    }
+
+    fn write(&mut self, line: &Line) -> Result<(), Error> {
+        let append = || -> io::Result<()> {
+            let mut text = serde_json::to_vec(line)?;
+            text.push(b'\n');
+            (&self.file).write_all(&text)
+        };
+        append().map_err(Error::file("cannot write", &self.path))
+    }
+
+    fn add(&mut self, line: Line) -> Result<(), Error> {
+        self.write(&line)?;
+        self.apply(line);
+        Ok(())
+    }
+
+    pub fn id(&self) -> &str {
+        &self.begin.id
+    }
+
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    pub fn is_stored(&self, object: usize) -> bool {
+        self.stored.contains_key(&object)
+    }
+
+    /// The parts of an object that are stored.
+    pub fn upload(&self, object: usize) -> Upload {
+        self.uploads.get(&object).cloned().unwrap_or_default()
+    }
+
+    pub fn set_stored(&mut self, object: usize, stored: Stored) -> Result<(), Error> {
+        self.add(Line::Object(object, stored))
+    }
+
+    pub fn set_part(&mut self, object: usize, part: Part) -> Result<(), Error> {
+        self.add(Line::Part(object, part))
+    }
+
+    pub fn forget(&mut self, object: usize) -> Result<(), Error> {
+        self.add(Line::Forgotten(object))
+    }
+
+    /// All objects, in the order of the plan.
+    pub fn objects(&self) -> impl Iterator<Item = &Stored> {
+        self.stored.values()
+    }
+
+    /// Removes what was stored, and the journal. A committed chunk stays, and gets its head: it
+    /// is the chunk as it was.
+    fn undo(self, store: &Store) -> Result<(), Error> {
+        let manifest = store.read_whole(&self.directory.manifest(), manifest::MANIFEST_MAX)?;
+        if let Some(manifest) = manifest.and_then(|it| manifest::Manifest::read(&it).ok()) {
+            manifest.head.store(store)?;
+            return self.finish();
+        }
+        for upload in self.uploads.values() {
+            store.abort(&self.directory.object(&upload.name), &upload.id)?;
+        }
+        // A kill may have come between an object and its line.
+        let mut keys = Vec::new();
+        store.list(&self.directory.object(""), None, |listed| {
+            keys.push(listed.key);
+            Ok::<_, Error>(())
+        })?;
+        for key in keys {
+            store.remove(&key)?;
+        }
+        self.finish()
+    }
+
+    /// Removes the journal.
+    pub fn finish(self) -> Result<(), Error> {
+        fs::remove_file(&self.path).map_err(Error::file("cannot remove", &self.path))
+    }
+}

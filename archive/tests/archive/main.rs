@@ -1,0 +1,22 @@
+//! `baton archive`, `ls` and `fetch` against a real server of the S3 API, with traces that a real
+//! `lttng-relayd` wrote.
+//!
+//! The server is the gateway of JuiceFS, which each case starts for itself (`server.rs`); or
+//! another one, for all cases (`tests/archive`). Between the program and the server there may be a
+//! proxy, which does what networks and servers do (`proxy.rs`).
+
+#[path = "../../../tests/skip/mod.rs"]
+mod skip;
+
+mod program;
+mod proxy;
+mod server;
+mod tree;
+
+mod faults;
+mod hostile;
+mod kills;
+mod old;
+mod refusals;
+mod round_trip;
+mod served;

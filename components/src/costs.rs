@@ -1,0 +1,32 @@
+//! Costs of work, and the budgets of a connection and of a tick.
+//!
+//! Work is counted and not timed, so that the order of service follows from the input alone.
+//! The unit is a byte that is moved once: some half a nanosecond.
+
+/// A message is found in the input, decoded and executed, or a packet begins and ends; its
+/// bytes and those of its reply are counted beside it.
+pub const MESSAGE: u64 = 1024;
+
+/// A call to storage, whatever it does: a name that is looked up, made, moved or removed, a
+/// write. Bytes that it moves are counted beside it.
+pub const STORAGE_CALL: u64 = 8 * 1024;
+
+/// A request of a viewer makes a record, or drops one: there is one for each stream of a
+/// session that it attaches. (A producer's command makes a few at most, which are in
+/// [`MESSAGE`].)
+pub const RECORD: u64 = 2 * 1024;
+
+/// A session or stream is written in a list for a monitor; its bytes are counted beside it.
+pub const LISTED: u64 = 6 * 1024;
+
+/// Work of a connection in one tick before it has to take turns with others. Enough for a
+/// packet of 64 KiB, and small enough that a crowd delays nobody for long.
+pub const LIGHT_TURN: u64 = 96 * 1024;
+
+/// Work of one turn of a connection that has to take turns. Large packets move in pieces of
+/// this size.
+pub const HEAVY_TURN: u64 = 256 * 1024;
+
+/// Work of one tick on connections of one kind: once for those that are light, and once for
+/// those that take turns. The last of them may exceed it.
+pub const TICK: u64 = 256 * 1024;

@@ -1,0 +1,289 @@
+//! A relay as a screen of text: a strip of figures, and a table of sessions. `status` prints
+//! it once, `top` again and again.
+
+use baton_components::shown::Shown;
+
+use super::ask::Target;
+use super::report::{Detail, Report, Session};
+use super::trend::Trend;
+use super::words::{self, fit};
+
+/// Columns of a line; 80 where a terminal does not say otherwise.
+pub const WIDTH: usize = 80;
+
+/// A line of the screen, and whether it is about something wrong.
+#[derive(Debug)]
+pub struct Line {
+    pub text: String,
+    pub is_wrong: bool,
+}
+
+/// The parts of the screen, top to bottom.
+#[derive(Debug)]
+pub struct Screen {
+    pub strip: Vec<Line>,
+    pub heading: String,
+    pub rows: Vec<Line>,
+    /// Below the table.
+    pub advice: Vec<Line>,
+}
+
+impl Screen {
+    /// The whole of a report. Rates are shown if there is a trend.
+    pub fn of(target: &Target, report: &Report, trend: Option<&Trend>) -> Self {
+        let sessions: Vec<_> = report.sessions.iter().collect();
+        Self {
+            strip: strip(target, report, trend),
+            heading: heading(),
+            rows: rows(&sessions, report, trend),
+            advice: advice(report),
+        }
+    }
+
+    /// As text, with all its lines.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let mut add = |line: &str| {
+            text.push_str(line.trim_end());
+            text.push('\n');
+        };
+        for line in &self.strip {
+            add(&line.text);
+        }
+        if self.rows.is_empty() {
+            add("no session");
+        } else {
+            add("");
+            add(&self.heading);
+        }
+        for line in self.rows.iter().chain(&self.advice) {
+            add(&line.text);
+        }
+        text
+    }
+}
+
+pub fn strip(target: &Target, report: &Report, trend: Option<&Trend>) -> Vec<Line> {
+    let relay = &report.relay;
+    let state = if relay.ready { "ready" } else { "NOT READY" };
+    let mut lines = vec![Line {
+        text: format!(
+            "baton {} at {target}: {state}, up {}",
+            Shown(relay.version.as_bytes()),
+            words::span(relay.started.until(report.time))
+        ),
+        is_wrong: !relay.ready,
+    }];
+    lines.extend(relay.reasons.iter().map(|reason| wrong(reason)));
+    let mut parts = Vec::new();
+    let rates = trend.and_then(|trend| trend.received().zip(trend.sent()));
+    if let Some((received, sent)) = rates {
+        parts.push(format!("in {}", words::rate(received)));
+        parts.push(format!("out {}", words::rate(sent)));
+    }
+    let viewers = report.sessions.iter().map(|it| it.viewers.len()).sum();
+    parts.push(words::count(report.sessions.len(), "session"));
+    parts.push(words::count(viewers, "viewer"));
+    lines.push(plain(parts.join(", ")));
+    lines.push(plain(disk(report, trend)));
+    let losses: Vec<_> = report.totals.losses().collect();
+    if losses.is_empty() {
+        lines.push(plain("nothing lost".to_owned()));
+    } else {
+        let losses = losses
+            .iter()
+            .map(|(cause, count)| words::loss(cause, *count));
+        let losses = losses.collect::<Vec<_>>().join(", ");
+        let recent = trend.map(|trend| format!("; last minute: {}", trend.lost()));
+        let text = format!("lost: {losses}{}", recent.unwrap_or_default());
+        lines.push(Line {
+            text,
+            is_wrong: trend.is_none_or(|trend| trend.lost() > 0),
+        });
+    }
+    lines
+}
+
+fn disk(report: &Report, trend: Option<&Trend>) -> String {
+    let storage = &report.storage;
+    let free = words::bytes(storage.free_bytes);
+    let size = words::bytes(storage.size_bytes);
+    let full_in_s = trend.and_then(|it| it.full_in_s(storage.free_bytes));
+    let full = full_in_s.map(|it| format!(", full in {} at this rate", words::span(it)));
+    format!("disk {free} free of {size}{}", full.unwrap_or_default())
+}
+
+/// Columns of the figures; host and session have the rest.
+const COLUMNS: [(&str, usize); 7] = [
+    ("AGE", 7),
+    ("RATE", 9),
+    ("STR", 4),
+    ("VIEW", 4),
+    ("LAG", 6),
+    ("SIZE", 7),
+    ("LOST", 8),
+];
+const HOST: usize = 12;
+const NAME: usize = WIDTH - HOST - 1 - 52;
+
+pub fn heading() -> String {
+    let figures = COLUMNS.map(|(name, _)| name.to_owned());
+    row("HOST", "SESSION", &figures)
+}
+
+fn row(host: &str, name: &str, figures: &[String; COLUMNS.len()]) -> String {
+    let figures = COLUMNS.iter().zip(figures);
+    let figures = figures.map(|((_, columns), figure)| format!("{figure:>columns$}"));
+    let figures = figures.collect::<Vec<_>>().join(" ");
+    format!("{} {} {figures}", fit(host, HOST), fit(name, NAME))
+}
+
+pub fn rows(sessions: &[&Session], report: &Report, trend: Option<&Trend>) -> Vec<Line> {
+    let rows = sessions.iter().map(|session| {
+        let rate = trend.and_then(|it| it.session(session.id));
+        let or_none = |it: Option<String>| it.unwrap_or_else(|| "-".to_owned());
+        let lost = session.tally.lost();
+        let figures = [
+            words::span(session.created.until(report.time)),
+            or_none(rate.map(words::rate)),
+            session.streams.to_string(),
+            session.viewers.len().to_string(),
+            or_none(session.lag().map(words::lag)),
+            words::bytes(session.tally.bytes),
+            lost.to_string(),
+        ];
+        let [host, name] = [&session.host, &session.name].map(|it| shown(it));
+        Line {
+            text: row(&host, &name, &figures),
+            is_wrong: lost > 0,
+        }
+    });
+    rows.collect()
+}
+
+/// Advice for the losses of a relay.
+fn advice(report: &Report) -> Vec<Line> {
+    let losses = report.totals.losses();
+    let advice = losses.filter_map(|(cause, _)| Some((cause, report.advice.get(cause)?)));
+    let texts = advice.map(|(cause, advice)| format!("{}: {advice}", cause.replace('_', " ")));
+    texts.flat_map(|text| wrapped(&wrong(&text))).collect()
+}
+
+/// A session by itself: where it is, what reads it, its losses, viewers and streams.
+pub fn detail(detail: &Detail, report: &Report) -> Vec<Line> {
+    let session = &detail.session;
+    let mut lines = facts(session);
+    for (cause, count) in session.tally.losses() {
+        let advice = report.advice.get(cause).map(String::as_str);
+        let loss = words::loss(cause, count);
+        lines.push(wrong(&format!("{loss}: {}", advice.unwrap_or_default())));
+    }
+    lines.extend(viewers(session, report));
+    let lines = lines.iter().flat_map(wrapped);
+    lines.chain(streams(detail)).collect()
+}
+
+/// A line that may be longer than the screen is wide.
+fn wrapped(line: &Line) -> Vec<Line> {
+    let parts = words::wrap(&line.text, WIDTH).into_iter();
+    let part = |text| Line { text, ..*line };
+    parts.map(part).collect()
+}
+
+fn facts(session: &Session) -> Vec<Line> {
+    let mut lines = vec![plain(format!(
+        "session {}@{}: {}, from {}, in {}",
+        shown(&session.name),
+        shown(&session.host),
+        shown(&session.state),
+        shown(&session.from),
+        shown(&session.directory)
+    ))];
+    if let Some(chunk) = session.chunk {
+        lines.push(plain(format!("chunk {chunk}")));
+    }
+    match (&session.command, &session.unreadable) {
+        (Some(command), _) => lines.push(plain(format!("read it with: {}", shown(command)))),
+        (None, Some(why)) => lines.push(plain(format!("no viewer can read it: {}", shown(why)))),
+        (None, None) => {}
+    }
+    lines
+}
+
+fn viewers(session: &Session, report: &Report) -> impl Iterator<Item = Line> {
+    session.viewers.iter().map(|viewer| {
+        plain(format!(
+            "viewer {}: for {}, {} read, {} ({}) behind",
+            shown(&viewer.peer),
+            words::span(viewer.since.until(report.time)),
+            words::count(viewer.packets as usize, "packet"),
+            words::count(viewer.lag_packets as usize, "packet"),
+            words::lag(viewer.lag_seconds),
+        ))
+    })
+}
+
+fn streams(detail: &Detail) -> Vec<Line> {
+    let row = |name: &str, figures: [&str; 4]| {
+        let [packets, size, discarded, lost] = figures;
+        let name = fit(name, 36);
+        format!("{name} {packets:>9} {size:>9} {discarded:>12} {lost:>10}")
+    };
+    let heading = row("STREAM", ["PACKETS", "SIZE", "DISCARDED", "LOST"]);
+    let rows = detail.streams.iter().map(|stream| {
+        let figures = [
+            &stream.packets.to_string(),
+            &words::bytes(stream.bytes),
+            &stream.events_discarded.to_string(),
+            &stream.packets_lost.to_string(),
+        ];
+        Line {
+            text: row(&shown(&stream.channel), figures.map(String::as_str)),
+            is_wrong: stream.events_discarded > 0 || stream.packets_lost > 0,
+        }
+    });
+    std::iter::once(plain(heading)).chain(rows).collect()
+}
+
+/// Text of a peer's, for a terminal.
+fn shown(text: &str) -> String {
+    Shown(text.as_bytes()).to_string()
+}
+
+fn plain(text: String) -> Line {
+    Line {
+        text,
+        is_wrong: false,
+    }
+}
+
+fn wrong(text: &str) -> Line {
+    Line {
+        text: shown(text),
+        is_wrong: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_screen_is_as_wide_as_a_terminal_and_no_name_rules_it() {
+        let session = Session {
+            host: "h\u{1b}[31m\u{202e}".repeat(9),
+            name: "n\n\u{9b}2J".repeat(9),
+            ..Session::default()
+        };
+        let report = Report {
+            sessions: vec![session],
+            ..Report::default()
+        };
+        let screen = Screen::of(&Target::default(), &report, None);
+        assert_eq!(screen.heading.chars().count(), WIDTH);
+        assert_eq!(screen.rows[0].text.chars().count(), WIDTH);
+        let text = screen.text();
+        let is_plain = |it: char| it == '\n' || it.is_ascii_graphic() || it == ' ';
+        assert!(text.chars().all(is_plain), "{text:?}");
+    }
+}

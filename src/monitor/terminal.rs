@@ -1,0 +1,166 @@
+//! The terminal of `top`: key by key, on the alternate screen. Everything is as it was when
+//! this is dropped.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::termios::{self, OptionalActions, SpecialCodeIndex, Termios};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::screen::{Line, WIDTH};
+use super::words::fit;
+
+/// Tenths of a second in which a key is waited for.
+const WAIT_DS: u8 = 2;
+
+/// Alternate screen, no cursor, no wrapping.
+const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
+const LEAVE: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
+
+/// A key that was pressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    Character(char),
+    Up,
+    Down,
+    Enter,
+    Back,
+    /// The program is to end: `q`, Ctrl-C, a signal, or no terminal any more.
+    Quit,
+}
+
+#[derive(Debug)]
+pub struct Terminal {
+    output: io::Stdout,
+    before: Termios,
+    is_stopped: Arc<AtomicBool>,
+}
+
+impl Terminal {
+    /// An error if standard input or output is no terminal.
+    pub fn open() -> io::Result<Self> {
+        let input = io::stdin();
+        if !termios::isatty(io::stdout()) {
+            return Err(io::Error::other(
+                "standard output is no terminal; try --once",
+            ));
+        }
+        let before = termios::tcgetattr(&input)
+            .map_err(|_| io::Error::other("standard input is no terminal; try --once"))?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        // A read waits for so long, and then gives nothing.
+        raw.special_codes[SpecialCodeIndex::VMIN] = 0;
+        raw.special_codes[SpecialCodeIndex::VTIME] = WAIT_DS;
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        for signal in [SIGTERM, SIGINT, SIGHUP] {
+            signal_hook::flag::register(signal, is_stopped.clone())?;
+        }
+        termios::tcsetattr(&input, OptionalActions::Flush, &raw)?;
+        let terminal = Self {
+            output: io::stdout(),
+            before,
+            is_stopped,
+        };
+        terminal.write(ENTER)?;
+        Ok(terminal)
+    }
+
+    /// Columns and lines.
+    pub fn size() -> (usize, usize) {
+        let size = termios::tcgetwinsize(io::stdout());
+        let size = size.map(|it| (usize::from(it.ws_col), usize::from(it.ws_row)));
+        size.ok()
+            .filter(|(columns, lines)| *columns > 0 && *lines > 0)
+            .unwrap_or((WIDTH, 24))
+    }
+
+    /// Shows lines from the top, one of them in reverse.
+    pub fn show(&self, lines: &[Line], marked: Option<usize>) -> io::Result<()> {
+        let (columns, height) = Self::size();
+        let mut out = "\x1b[H".to_owned();
+        for (at, line) in lines.iter().take(height).enumerate() {
+            if at > 0 {
+                out += "\r\n";
+            }
+            if line.is_wrong {
+                out += "\x1b[31m";
+            }
+            if marked == Some(at) {
+                out += "\x1b[7m";
+            }
+            out += &fit(&line.text, columns);
+            out += "\x1b[0m";
+        }
+        // The line is full: at its end this would take its last character.
+        if lines.len() < height {
+            out += "\r\n\x1b[J";
+        }
+        self.write(&out)
+    }
+
+    /// The next key; none if there is none for a moment.
+    pub fn key(&self) -> io::Result<Option<Key>> {
+        if self.is_stopped.load(Ordering::Relaxed) {
+            return Ok(Some(Key::Quit));
+        }
+        let mut bytes = [0; 8];
+        // Not through a buffer, in which a key would wait unseen.
+        let count = match rustix::io::read(io::stdin(), &mut bytes) {
+            Ok(count) => count,
+            Err(rustix::io::Errno::INTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(key_of(&bytes[..count]))
+    }
+
+    fn write(&self, text: &str) -> io::Result<()> {
+        let mut output = self.output.lock();
+        output.write_all(text.as_bytes())?;
+        output.flush()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.write(LEAVE);
+        let _ = termios::tcsetattr(io::stdin(), OptionalActions::Flush, &self.before);
+    }
+}
+
+/// The first key of what a terminal sends at once.
+fn key_of(bytes: &[u8]) -> Option<Key> {
+    const ESCAPE: u8 = 0x1b;
+    Some(match bytes {
+        [ESCAPE, b'[' | b'O', b'A', ..] | [b'k', ..] => Key::Up,
+        [ESCAPE, b'[' | b'O', b'B', ..] | [b'j', ..] => Key::Down,
+        [b'\r' | b'\n', ..] => Key::Enter,
+        [ESCAPE] | [ESCAPE, b'[' | b'O', b'D', ..] | [0x7f, ..] => Key::Back,
+        // Ctrl-C and Ctrl-D are bytes here.
+        [3 | 4 | b'q', ..] => Key::Quit,
+        [byte, ..] if byte.is_ascii_graphic() => Key::Character(char::from(*byte)),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_known_by_what_terminals_send() {
+        for (bytes, key) in [
+            (&b"\x1b[A"[..], Some(Key::Up)),
+            (b"\x1bOB\x1bOB", Some(Key::Down)),
+            (b"jj", Some(Key::Down)),
+            (b"\x1b", Some(Key::Back)),
+            (b"\x03", Some(Key::Quit)),
+            (b"l", Some(Key::Character('l'))),
+            (b"\x1b[5~", None),
+            (b"", None),
+        ] {
+            assert_eq!(key_of(bytes), key, "{bytes:?}");
+        }
+    }
+}

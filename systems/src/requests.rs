@@ -1,0 +1,115 @@
+//! Requests to storage: what may wait for the disk for long, and is answered later.
+//!
+//! The thread that owns the world asks, and goes on. The answer comes in the poll of a later
+//! tick, with the ticket of its request.
+
+#![warn(missing_docs)]
+
+use baton_components::path::RelativePath;
+
+use crate::lists::{self, Files, Found};
+use crate::storage_error::StorageError;
+
+/// The kinds of requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Unlinks files, and then removes directories that are empty, one after another until
+    /// one fails. A missing name is no error. Open files stay readable.
+    Remove {
+        /// A directory at or above all of them. Removals within one are done in the order in
+        /// which they were asked for.
+        within: RelativePath,
+        /// Files, in order.
+        files: Vec<RelativePath>,
+        /// Directories, in order: one comes after those in it.
+        directories: Vec<RelativePath>,
+    },
+    /// Appends to a file of the relay's own, which is made if it is missing.
+    Append {
+        /// The file.
+        path: RelativePath,
+        /// The bytes to add.
+        bytes: Vec<u8>,
+    },
+    /// Removes a closed chunk: the files in its list, its directories, and the list.
+    RemoveListed {
+        /// Path of the list.
+        list: RelativePath,
+        /// The directory of its session goes too, if nothing is in it.
+        with_session: bool,
+    },
+    /// Looks at closed chunks that have lists.
+    Survey {
+        /// Only at lists with a higher number.
+        after: Option<u64>,
+        /// At so many.
+        count: usize,
+        /// Removed files that an earlier run has left are removed before.
+        is_first: bool,
+    },
+    /// How much is free on the disk.
+    Space,
+}
+
+/// The result of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done.
+    Done,
+    /// Chunks that were found.
+    Surveyed {
+        /// They, in the order of their numbers.
+        found: Vec<Found>,
+        /// The last number that was looked at, if there are more.
+        last: Option<u64>,
+    },
+    /// Room on the disk.
+    Space {
+        /// For this process.
+        free_bytes: u64,
+    },
+}
+
+impl Request {
+    /// Requests with the same place are done in their order, one at a time.
+    pub fn place(&self) -> RelativePath {
+        match self {
+            Self::Remove { within, .. } => within.clone(),
+            Self::Append { path, .. } | Self::RemoveListed { list: path, .. } => path.clone(),
+            Self::Survey { .. } => lists::directory(),
+            Self::Space => RelativePath::root(),
+        }
+    }
+
+    /// Does it with files that are not open.
+    pub fn act_on(&self, on: &mut dyn Files) -> Result<Outcome, StorageError> {
+        match self {
+            Self::Remove {
+                files, directories, ..
+            } => {
+                files.iter().try_for_each(|path| on.remove(path))?;
+                directories
+                    .iter()
+                    .try_for_each(|path| on.remove_empty(path))?;
+            }
+            Self::Append { path, bytes } => on.append(path, bytes)?,
+            Self::Space => {
+                let free_bytes = on.free_bytes()?;
+                return Ok(Outcome::Space { free_bytes });
+            }
+            Self::RemoveListed { list, with_session } => lists::remove(on, list, *with_session)?,
+            Self::Survey {
+                after,
+                count,
+                is_first,
+            } => {
+                if *is_first {
+                    lists::clear_removed(on)?;
+                }
+                let (found, last) = lists::survey(on, *after, *count)?;
+                return Ok(Outcome::Surveyed { found, last });
+            }
+        }
+        Ok(Outcome::Done)
+    }
+}
