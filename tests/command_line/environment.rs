@@ -44,6 +44,12 @@ pub fn rows() -> Vec<Row> {
             .warns("Warning: Invalid value for LTTNG_RELAYD_TCP_KEEP_ALIVE_MAX_PROBE_COUNT: -2 is not a number from -1"),
         keep_alive("LTTNG_RELAYD_TCP_KEEP_ALIVE_ABORT_THRESHOLD", "1", &["keep-alive 60 10 6"])
             .warns("Warning: LTTNG_RELAYD_TCP_KEEP_ALIVE_ABORT_THRESHOLD has no meaning on this system"),
+        means("baton", &["output /by/variable"]).variable("LTTNG_RELAYD_OUTPUT", "/by/variable"),
+        // It is a default: a file and the command line win.
+        means("baton", &["output /mine"])
+            .variable("LTTNG_RELAYD_OUTPUT", "/by/variable")
+            .home_file("[relayd]\noutput=/mine\n"),
+        means("baton -o /typed", &["output /typed"]).variable("LTTNG_RELAYD_OUTPUT", "/by/variable"),
         means(QUIET, &["colored auto", "aborts-on-error false"]),
         means(QUIET, &["colored true"]).variable("LTTNG_TERM_COLOR", "always"),
         means(QUIET, &["colored false"]).variable("LTTNG_TERM_COLOR", "never"),

@@ -53,7 +53,7 @@ pub fn rows() -> Vec<Row> {
         ),
         fails(
             "lttng-relayd -D tcp://127.0.0.1:0",
-            "Error: Invalid data URI specified: Invalid port number 0",
+            "Error: Invalid data URI specified: Invalid port number 0; --dynamic-port-allocation lets the system choose one",
         ),
         fails(
             "lttng-relayd -L *",
@@ -99,11 +99,11 @@ pub fn rows() -> Vec<Row> {
         ),
         (
             "lttng-relayd -C tcp://[::1]:7001",
-            "Error: Invalid control URI specified: URI parse bad hostname ::1 for af 2",
+            "Error: Invalid control URI specified: URI parse bad hostname ::1 for af 2: it is an IPv6 address; write tcp6://[::1]",
         ),
         (
             "lttng-relayd -C tcp6://127.0.0.1",
-            "Error: Invalid control URI specified: URI parse bad hostname 127.0.0.1 for af 10",
+            "Error: Invalid control URI specified: URI parse bad hostname 127.0.0.1 for af 10: it is an IPv4 address; write tcp://127.0.0.1",
         ),
         (
             "lttng-relayd -C tcp://127.0.0.1:99999",
@@ -127,11 +127,11 @@ pub fn rows() -> Vec<Row> {
         ),
         (
             "lttng-relayd -C tcp://*:7001",
-            "Error: Invalid control URI specified: URI parse bad hostname * for af 2",
+            "Error: Invalid control URI specified: URI parse bad hostname * for af 2: the name has no IPv4 address; check it, or write an address, as in tcp://192.0.2.1",
         ),
         (
             "lttng-relayd -C tcp://nonexistent.invalid:1",
-            "Error: Invalid control URI specified: URI parse bad hostname nonexistent.invalid for af 2",
+            "Error: Invalid control URI specified: URI parse bad hostname nonexistent.invalid for af 2: the name has no IPv4 address; check it, or write an address, as in tcp://192.0.2.1",
         ),
         // The first is wrong, though the second would win.
         (

@@ -12,7 +12,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// What else there is than words, for people.
+    /// Variables and files of the row, for people.
     pub fn surroundings(&self) -> String {
         let variable = self
             .variable
@@ -55,15 +55,14 @@ const fn with_variable(
     }
 }
 
-const VERSION: &str = "the release whose options and messages these are";
-const HELP: &str = "our own text, not a manual page";
-const ONE_LINE: &str = "one line says all";
-const STATUS: &str = "a failure is not a success";
-const NEW: &str = "options of 2.14";
-const IN_FILE: &str =
-    "a bad address in a file is an error: nothing listens where it was not told to";
-const WATCH: &str = "keep-alive stays on; it is a warning, since the relay goes on";
-const LISTENS: &str = "2.13 knows no dynamic ports";
+const VERSION: &str = "Baton implements the command line of LTTng 2.15";
+const HELP: &str = "Baton prints its own help text; `lttng-relayd` prints its man page";
+const ONE_LINE: &str = "Baton prints one line with the whole cause";
+const STATUS: &str = "Baton exits with status 1 after a failure; `lttng-relayd` exits with 0";
+const NEW: &str = "option since LTTng 2.14";
+const IN_FILE: &str = "Baton refuses to start on an invalid address in a configuration file; `lttng-relayd` prints the error and runs";
+const WATCH: &str = "Baton runs with keep-alive on, so the message is a warning";
+const LISTENS: &str = "option that LTTng 2.13 does not have";
 
 /// Not `--sig-parent`: the parent is this test, and the signal would end it.
 pub const LINES: &[Line] = &[
@@ -111,14 +110,17 @@ pub const LINES: &[Line] = &[
     line("-L *", ONE_LINE),
     line("LISTEN -o /proc/x", ONE_LINE),
     line("LISTEN -w /none", STATUS),
-    line("LISTEN -b -w /none", "the reason comes at once"),
+    line(
+        "LISTEN -b -w /none",
+        "Baton exits with status 1; `lttng-relayd` keeps running",
+    ),
     line("LISTEN -D tcp://127.0.0.1:9961", STATUS),
     line("LISTEN -L tcp://127.0.0.1:9961", STATUS),
     line("LISTEN -f /none", ONE_LINE),
     with_file(
         "LISTEN -f {}/file",
         "[relayd]\ndisallow-clear=yes\n",
-        "`-f` works",
+        "Baton reads the file; `lttng-relayd` 2.13 exits with status 1",
     ),
     line("LISTEN", ""),
     line("LISTEN -xs word", ""),
@@ -126,7 +128,10 @@ pub const LINES: &[Line] = &[
     line("LISTEN -d", ""),
     line("LISTEN -b", ""),
     line("LISTEN -d -w {}", ""),
-    line("LISTEN -g nosuchgroup", "the log has our form"),
+    line(
+        "LISTEN -g nosuchgroup",
+        "Baton's log lines begin with time and level",
+    ),
     line("LISTEN -P {}/pid", NEW),
     line("LISTEN --dynamic-port-allocation", LISTENS),
     with_file("LISTEN", "[relayd]\ndisallow-clear=yes\n", ""),
@@ -137,7 +142,7 @@ pub const LINES: &[Line] = &[
     with_file(
         "LISTEN",
         "[relayd]\nnonsense\n",
-        "a line without a meaning is named",
+        "Baton warns about a line that is not `key = value`",
     ),
     with_file("LISTEN -p", "[relayd]\ngroup-output-by-session=yes\n", ""),
     with_variable("LISTEN", "LTTNG_RELAYD_DISALLOW_CLEAR", "1", ""),

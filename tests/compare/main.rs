@@ -1,12 +1,15 @@
-//! The original and ours, given the same command lines.
+//! Gives the same command lines to the original and to Baton.
 //!
-//! Where they come out differently, the row must say why. The table of both is printed,
-//! and left in the build's directory for temporary files as `command-lines.md`.
+//! If the results differ, the row must have a reason. The test prints the table, and writes
+//! it to `command-lines.md` in the build's directory for temporary files.
 //!
-//! Without the original on this machine there is nothing to compare.
+//! Without the original on this machine there is nothing to compare: the test says so, and
+//! fails if `BATON_TEST_REQUIRE_ORIGINAL` is set.
 
 mod lines;
 mod program;
+#[path = "../skip/mod.rs"]
+mod skip;
 
 use lines::LINES;
 use program::Program;
@@ -22,6 +25,9 @@ const ORIGINAL: &str = "/usr/bin/lttng-relayd";
 #[test]
 fn every_difference_is_explained() {
     if !Path::new(ORIGINAL).exists() {
+        let is_required = std::env::var_os("BATON_TEST_REQUIRE_ORIGINAL").is_some();
+        assert!(!is_required, "there is no {ORIGINAL}: install lttng-tools");
+        skip::say(format_args!("since there is no {ORIGINAL}"));
         return;
     }
     let original = Program::new(ORIGINAL);
@@ -64,12 +70,18 @@ fn every_difference_is_explained() {
 }
 
 const HEAD: &str = "\
-# Command lines: the original and ours
+# Command lines: lttng-relayd and Baton
 
-Made by `cargo test --test compare` with `lttng-relayd` 2.13.9. *Runs* means that it
-still ran after half a second; `LISTEN` stands for `-C`, `-D`, `-L` and `-o` on free
-ports and in a directory of its own, `{}` for that directory.
+Each row gives the same command line to `lttng-relayd` 2.13.9 and to Baton under the name
+`lttng-relayd`. A cell shows the exit status and the first line of the output; *runs* means
+that the process was still running after half a second.
 
-| command line | original | ours | why |
+- `LISTEN` stands for `-C`, `-D`, `-L` and `-o` with free ports and a temporary directory.
+- `{}` stands for that directory; *file* is `.lttng/lttng.conf` and `file` in it.
+- An empty last column means that both behave the same.
+
+`cargo test --test compare` makes this table, and fails if a difference has no reason.
+
+| command line | lttng-relayd 2.13.9 | Baton | reason for the difference |
 | --- | --- | --- | --- |
 ";

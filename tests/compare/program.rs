@@ -17,7 +17,7 @@ const LISTEN: &str =
 #[derive(Debug)]
 pub struct Program(&'static str);
 
-/// What a user sees.
+/// The visible result of a command line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// None: it runs.
@@ -91,24 +91,42 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Ends the processes that this row started.
+/// Ends the processes that this row started, whose ports are free afterwards. Again as long as
+/// there are any: one may have forked meanwhile.
 fn end_all(here: &Path) {
-    for entry in fs::read_dir("/proc").expect("processes").flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|it| it.parse::<u32>().ok())
-        else {
-            continue;
-        };
-        let home = format!("HOME={}\0", here.display());
-        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-        if String::from_utf8_lossy(&environment).contains(&home) {
+    loop {
+        let started: Vec<u32> = processes().filter(|pid| is_of(*pid, here)).collect();
+        if started.is_empty() {
+            return;
+        }
+        for pid in &started {
             let _ = Command::new("kill")
                 .args(["-KILL", &pid.to_string()])
                 .status();
         }
+        while started.iter().any(|pid| is_alive(*pid)) {
+            thread::sleep(PERIOD);
+        }
     }
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").expect("processes").flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// Whether a process has this directory as its home.
+fn is_of(pid: u32, here: &Path) -> bool {
+    let home = format!("HOME={}\0", here.display());
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    String::from_utf8_lossy(&environment).contains(&home)
+}
+
+/// A process that has ended has closed its sockets, though nobody may have asked for its status.
+fn is_alive(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = status.rsplit_once(") ").map(|(_, rest)| rest);
+    state.is_some_and(|rest| !rest.starts_with('Z'))
 }
 
 /// Without the time and the place that some messages of the original have.

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// How long an application may take: far more than any case asks for.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What an application is told to do.
+/// The options of an application.
 #[derive(Clone, Copy, Debug)]
 pub struct Workload {
     pub threads: u32,
@@ -31,7 +31,7 @@ impl Default for Workload {
     }
 }
 
-/// What an application emits in all: the expectation of a reader.
+/// All events of an application, which a reader must find.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
     pub pid: u32,

@@ -1,12 +1,13 @@
 //! Clear: what was recorded is forgotten, and recording goes on.
 
-use crate::application::Workload;
+use crate::application::{Run, Workload};
 use crate::events::{self, assert_complete, assert_prefix, assert_suffix};
 use crate::layout::{Current, archives, assert_tidy, names, read_archives};
 use crate::lttng::{Buffers, Producer};
 use crate::relay::{Relay, skipped};
 use crate::viewer::{Viewer, read_directory};
 use crate::{BRIEF, UNHURRIED, end, turn};
+use std::path::Path;
 
 #[test]
 fn a_running_session_is_cleared() {
@@ -26,11 +27,7 @@ fn a_running_session_is_cleared() {
 
     assert_tidy(&directory, Current::First);
     assert!(archives(&directory).is_empty(), "archives of nothing");
-    let seen = read_directory(&directory);
-    let (of_across, of_after) = (events::of(across, &seen), events::of(after, &seen));
-    assert_suffix(&of_across, across);
-    assert_complete(&of_after, &[after]);
-    assert_eq!(seen.len(), of_across.len() + of_after.len(), "all events");
+    assert_cleared(&directory, across, after);
     end([producer], relay);
 }
 
@@ -50,15 +47,21 @@ fn a_running_session_with_buffers_per_process_is_cleared() {
     session.destroy();
 
     assert_tidy(&directory, Current::First);
-    // The traces of those who ended before have nothing in them any more.
+    // The traces of processes that ended before the clear have no packets any more.
     let traces = names(&directory.join("ust/pid"));
     assert_eq!(traces.len(), 2, "traces: {traces:?}");
-    let seen = read_directory(&directory);
+    assert_cleared(&directory, across, after);
+    end([producer], relay);
+}
+
+/// Checks that the trace has only the end of a run that went on during the clear, and a run
+/// that began later.
+fn assert_cleared(directory: &Path, across: Run, after: Run) {
+    let seen = read_directory(directory);
     let (of_across, of_after) = (events::of(across, &seen), events::of(after, &seen));
     assert_suffix(&of_across, across);
     assert_complete(&of_after, &[after]);
     assert_eq!(seen.len(), of_across.len() + of_after.len(), "all events");
-    end([producer], relay);
 }
 
 #[test]
@@ -190,7 +193,7 @@ fn a_viewer_reads_on(buffers: Buffers) {
 
     let seen = viewer.finish();
     let (of_before, of_after) = (events::of(before, &seen), events::of(after, &seen));
-    // What it had not read when the session was cleared is gone.
+    // Packets that it had not read when the session was cleared are lost.
     assert_prefix(&of_before, &[before]);
     assert_complete(&of_after, &[after]);
     assert_eq!(seen.len(), of_before.len() + of_after.len(), "all events");

@@ -8,7 +8,7 @@ use crate::process::{Process, eventually};
 use crate::raw_producer::RawProducer;
 use crate::relay::{Relay, skipped};
 use crate::viewer::{assert_unreadable, read_directory};
-use crate::{BRIEF, sandbox, turn};
+use crate::{BRIEF, UNHURRIED, sandbox, turn};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -107,6 +107,47 @@ fn nothing_is_repaired_under_a_relay() {
     assert_complete(&read_directory(&directory), &[run]);
 }
 
+/// The original and a session daemon that records here itself know no locks.
+#[test]
+fn repair_leaves_alone_what_anybody_records() {
+    let _turn = turn::take();
+    if skipped(WHY) {
+        return;
+    }
+    let (ours, original) = (Relay::start(), Relay::start_original());
+    let here = sandbox::home();
+    let (url, by_all) = (
+        format!("file://{}", here.path().display()),
+        " is writing to it",
+    );
+    for (url, output, writer) in [
+        (ours.producer_url(), ours.output(), "a relay"),
+        (original.producer_url(), original.output(), "lttng-relayd"),
+        (url, here.path().to_owned(), "lttng-consumerd"),
+    ] {
+        let producer = Producer::start();
+        let setup = Setup::new(Mode::Recorded, Buffers::PerUser);
+        let session = producer.session_at(&url, "busy", setup);
+        let early = producer.launch(BRIEF).finish();
+        session.stop();
+        session.start();
+        let mut application = producer.launch(UNHURRIED);
+        while application.is_running() {
+            let refusal = repair(&output).expect_err("a refusal to repair");
+            let told = refusal.contains(writer) && refusal.contains(by_all);
+            assert!(told, "{writer}: {refusal}");
+        }
+        let late = application.finish();
+        session.destroy();
+        assert_complete(&read_directory(&output), &[early, late]);
+        drop(producer);
+        eventually("a trace that is let go of", PATIENCE, || {
+            repair(&output).is_ok()
+        });
+        assert_complete(&read_directory(&output), &[early, late]);
+    }
+}
+
 #[test]
 fn one_of_two_relays_in_a_directory_is_killed() {
     let _turn = turn::take();
@@ -114,7 +155,7 @@ fn one_of_two_relays_in_a_directory_is_killed() {
         return;
     }
     let mut lives = Relay::start();
-    let mut dies = Relay::start_in(&lives.output());
+    let mut dies = Relay::start_in(&lives.output(), &[]);
     let mut spared = RawProducer::connect(&lives, "spared");
     let mut cut = RawProducer::connect(&dies, "cut");
     let [of_spared, of_cut] = ["spared", "cut"].map(|session| lives.trace_directory(session));
@@ -131,7 +172,7 @@ fn one_of_two_relays_in_a_directory_is_killed() {
     dies.kill();
     drop(cut);
 
-    // What is over is repaired beside a relay, what it records is not.
+    // Sessions that are over are repaired while a relay runs; current ones are not.
     let refusal = repair(&lives.output()).expect_err("a session that is left alone");
     assert!(refusal.contains("a relay is writing to it"), "{refusal}");
     assert!(refusal.contains("/spared-"), "{refusal}");
@@ -251,7 +292,7 @@ pub fn assert_nothing_to_repair(directory: &Path) {
     );
 }
 
-/// What `baton repair` says; an error if it fails.
+/// The output of `baton repair`; an error if it fails.
 pub fn repair(directory: &Path) -> Result<String, String> {
     let home = sandbox::home();
     let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));

@@ -121,7 +121,7 @@ pub fn payload(thread: u32, seq: u64, length: u64) -> String {
         .collect()
 }
 
-/// What is missing, double or out of order among `seen`, which should have been `0..end`.
+/// Missing, duplicate and misordered numbers in `seen`, which should be `0..end`.
 fn describe(seen: &[u64], end: u64) -> String {
     let mut counts = BTreeMap::new();
     for seq in seen {

@@ -6,10 +6,11 @@ use crate::lttng::{Buffers, Mode, Producer, Setup};
 use crate::process::eventually;
 use crate::raw_producer::RawProducer;
 use crate::relay::{Relay, skipped};
+use crate::skip;
 use crate::viewer::{Viewer, read_directory};
 use crate::{BRIEF, end, turn};
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -26,6 +27,9 @@ const MUCH: Workload = Workload {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const WHY: &str = "it ends the session";
+
+/// A relay that fills the disk.
+const FILLING: &[&str] = &["--min-free", "0"];
 
 const DISK: &str = "size=4m";
 const BALLAST: usize = 3 << 20;
@@ -61,7 +65,7 @@ fn a_disk_is_full(setup: Setup<'_>) {
     };
     let ballast = disk.path().join("ballast");
     fs::write(&ballast, vec![1; BALLAST]).expect("room for the ballast");
-    let mut relay = Relay::start_in(&disk.path().join("traces"));
+    let mut relay = Relay::start_in(&disk.path().join("traces"), FILLING);
     let other_relay = Relay::start();
     let producer = Producer::start();
     let session = producer.session(&relay, "cramped", setup);
@@ -88,7 +92,7 @@ fn a_disk_is_full(setup: Setup<'_>) {
     session.destroy();
     neighbour.destroy();
 
-    assert!(relay.log().contains("recording again"), "{}", relay.log());
+    relay.wait_for_line(&["recording again"]);
     assert_reports_each_burst(&relay.log());
     let seen = read_directory(&directory);
     assert_complete(&events::of(early, &seen), &[early]);
@@ -110,25 +114,21 @@ fn metadata_waits_until_a_full_disk_has_room() {
     let Some(disk) = SmallDisk::mount() else {
         return;
     };
-    let mut relay = Relay::start_in(&disk.path().join("traces"));
+    let mut relay = Relay::start_in(&disk.path().join("traces"), FILLING);
     let producer = Producer::start();
     let session = producer.live_session(&relay, "patient", Buffers::PerUser);
     let ballast = disk.fill();
 
     let early = producer.launch(BRIEF).finish();
-    eventually("metadata that waits", PATIENCE, || {
-        relay.log().contains("metadata waits")
-    });
+    relay.wait_for_line(&["cannot write metadata yet"]);
     let viewer = Viewer::attach(&relay, "patient");
     fs::remove_file(&ballast).expect("ballast to remove");
-    eventually("metadata that is written", PATIENCE, || {
-        relay.log().contains("is written again")
-    });
+    relay.wait_for_line(&["is complete again"]);
     let late = producer.launch(BRIEF).finish();
     session.destroy();
 
     assert!(relay.is_running(), "the relay has ended");
-    for said in ["metadata waits", "is written again"] {
+    for said in ["cannot write metadata yet", "is complete again"] {
         assert_eq!(relay.log().matches(said).count(), 1, "{}", relay.log());
     }
     for seen in [
@@ -151,7 +151,7 @@ fn metadata_that_waits_is_written_when_nothing_happens() {
     let Some(disk) = SmallDisk::mount() else {
         return;
     };
-    let relay = Relay::start_in(&disk.path().join("traces"));
+    let relay = Relay::start_in(&disk.path().join("traces"), FILLING);
     let ballast = disk.fill();
     let mut producer = RawProducer::connect(&relay, "quiet");
     let metadata = relay.trace_directory("quiet").join("ust/metadata");
@@ -198,9 +198,14 @@ pub struct SmallDisk(TempDir);
 impl SmallDisk {
     /// None, and a word on the reason, where that is not allowed.
     pub fn mount() -> Option<Self> {
+        Self::mount_of(DISK)
+    }
+
+    /// One of that size, as an option of the file system.
+    pub fn mount_of(size: &str) -> Option<Self> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", DISK, "tmpfs"])
+            .args(["-t", "tmpfs", "-o", size, "tmpfs"])
             .arg(directory.path())
             .output();
         let refusal = match mounted {
@@ -208,11 +213,7 @@ impl SmallDisk {
             Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
             Err(error) => error.to_string(),
         };
-        // Not `eprintln!`: the output of a case that passes is not shown.
-        let _ = writeln!(
-            io::stderr(),
-            "a full disk: skipped, since no disk can be mounted: {refusal}"
-        );
+        skip::say(format_args!("since no disk can be mounted: {refusal}"));
         None
     }
 
@@ -229,7 +230,7 @@ impl SmallDisk {
     }
 
     /// Leaves no room on it. Gives the file that is in the way.
-    fn fill(&self) -> PathBuf {
+    pub fn fill(&self) -> PathBuf {
         let path = self.path().join("ballast");
         let mut ballast = fs::File::create(&path).expect("room for a name");
         while ballast.write_all(&[1; 4096]).is_ok() {}

@@ -1,18 +1,19 @@
-//! A go-between on the way from producers to the control port of a relay. It spoils
-//! commands, so that the relay refuses them: real producers send none that it would.
+//! Go-betweens on the way from producers to a relay: one on the way of commands, which spoils
+//! some, so that the relay refuses them (real producers send none that it would); and one
+//! that breaks.
 
 use crate::ports;
 use crate::relay::Relay;
 use baton_components::wire::producer::CommandKind;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 const HEADER_SIZE: usize = 24;
 
-/// What is done to the commands of one kind.
+/// The manipulation of commands of one kind.
 #[derive(Clone, Copy, Debug)]
 pub enum Spoil {
     /// Its first number, a stream or a chunk or flags or lengths, is all ones.
@@ -84,7 +85,6 @@ impl GoBetween {
 
 /// Carries both ways, each in a thread that ends with its connections.
 fn join(producer: &TcpStream, relay: &TcpStream, spoil: Spoil, count: &Arc<AtomicUsize>) {
-    let own = |socket: &TcpStream| socket.try_clone().expect("a socket");
     let (mut from, mut to, count) = (own(producer), own(relay), count.clone());
     thread::spawn(move || {
         while let Ok((mut bytes, payload)) = read_command(&mut from) {
@@ -99,11 +99,7 @@ fn join(producer: &TcpStream, relay: &TcpStream, spoil: Spoil, count: &Arc<Atomi
         }
         let _ = to.shutdown(Shutdown::Write);
     });
-    let (mut from, mut to) = (own(relay), own(producer));
-    thread::spawn(move || {
-        let _ = io::copy(&mut from, &mut to);
-        let _ = to.shutdown(Shutdown::Both);
-    });
+    carry(relay, producer);
 }
 
 /// A whole command, and where in it its payload begins.
@@ -114,4 +110,60 @@ fn read_command(from: &mut TcpStream) -> io::Result<(Vec<u8>, usize)> {
     bytes.resize(HEADER_SIZE + u64::from_be_bytes(size) as usize, 0);
     from.read_exact(&mut bytes[HEADER_SIZE..])?;
     Ok((bytes, HEADER_SIZE))
+}
+
+/// A cable on the way of packets, which can be cut: each of its connections breaks then, and
+/// no other comes through.
+#[derive(Debug)]
+pub struct Cable {
+    address: SocketAddr,
+    /// None: it is cut.
+    sockets: Arc<Mutex<Option<Vec<TcpStream>>>>,
+}
+
+impl Cable {
+    /// One to that address.
+    pub fn lay(to: SocketAddr) -> Self {
+        let listener = TcpListener::bind(ports::local(0)).expect("a listener");
+        let address = listener.local_addr().expect("its address");
+        let sockets = Arc::new(Mutex::new(Some(Vec::new())));
+        let all = sockets.clone();
+        thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                let mut all = all.lock().expect("the sockets");
+                let (Some(all), Ok(far)) = (all.as_mut(), TcpStream::connect(to)) else {
+                    return;
+                };
+                all.extend([own(&near), own(&far)]);
+                carry(&near, &far);
+                carry(&far, &near);
+            }
+        });
+        Self { address, sockets }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    pub fn cut(&self) {
+        let sockets = self.sockets.lock().expect("the sockets").take();
+        for socket in sockets.into_iter().flatten() {
+            // One that has ended is no connection any more.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// Carries one way, in a thread that ends with its connections.
+fn carry(from: &TcpStream, to: &TcpStream) {
+    let (mut from, mut to) = (own(from), own(to));
+    thread::spawn(move || {
+        let _ = io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Both);
+    });
+}
+
+fn own(socket: &TcpStream) -> TcpStream {
+    socket.try_clone().expect("a socket")
 }

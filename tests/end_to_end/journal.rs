@@ -193,14 +193,17 @@ fn a_journal_that_is_not_whole_says_where() {
     let all = ticks(&replay(&relay.journal(), &[]));
     fs::write(&path, &journal[..journal.len() / 2]).expect("half a journal");
     let said = replay(&path, &["--verify", "--audit"]);
-    assert!(said.contains("the journal was cut in block "), "{said}");
+    assert!(
+        said.contains("the journal is truncated in block "),
+        "{said}"
+    );
     assert!((1..all).contains(&ticks(&said)), "{said}");
 
     let mut changed = journal.clone();
     changed[journal.len() / 2] ^= 1;
     fs::write(&path, &changed).expect("a damaged journal");
     let refusal = refused_replay(&path, &["--verify"]);
-    assert!(refusal.contains("is sound up to tick "), "{refusal}");
+    assert!(refusal.contains("is valid up to tick "), "{refusal}");
     assert!(refusal.contains("is damaged"), "{refusal}");
 }
 
@@ -251,7 +254,7 @@ fn a_person_goes_through_a_journal_tick_by_tick() {
         .collect();
     assert_eq!(shown, ["2", "3"], "{said}");
     assert_eq!(ticks(&said), 3);
-    // Whoever says nothing goes no further than to the first.
+    // Without input the replay runs the first tick only.
     assert_eq!(ticks(&step("", &mut command)), 1);
 }
 
@@ -263,7 +266,7 @@ fn ticks(said: &str) -> u64 {
     number.unwrap_or_else(|| panic!("no number of ticks in:\n{said}"))
 }
 
-/// What a replay prints.
+/// The output of a replay.
 fn replay(journal: &Path, options: &[&str]) -> String {
     let home = sandbox::home();
     let mut replay = spawn(journal, options, home.path());

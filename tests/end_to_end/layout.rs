@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Where the chunks of a session go that are complete.
 const ARCHIVES: &str = "archives";
 
-/// What a session can have in its directory at the moment.
+/// The valid states of a session's directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Current {
     /// The first chunk, whose streams are in the directory of the session itself.
@@ -78,7 +78,8 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The bytes of all packets of a session. What is hidden is not seen by readers.
+/// The bytes of all packets of a session. Hidden files are not counted, since readers pass over
+/// them.
 pub fn data_bytes(directory: &Path) -> u64 {
     let is_hidden = |file: &Path| {
         let name = file.file_name().expect("the name of a file");
@@ -228,7 +229,7 @@ fn open_id(name: &str) -> Option<u64> {
     is_moment(begin).then_some(id)
 }
 
-/// What is before and after the dash that follows a moment.
+/// The parts before and after the dash that follows a time.
 fn split_moment(name: &str) -> Option<(&str, &str)> {
     // Its length is known; the time zone may have a dash of its own.
     let length = "20261122T063549+0000".len();

@@ -198,7 +198,7 @@ pub struct Packet {
     pub end: u64,
 }
 
-/// What a stream has at the moment.
+/// The current state of a stream.
 pub enum Next {
     Bytes(Vec<u8>),
     Nothing,

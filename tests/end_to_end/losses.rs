@@ -39,7 +39,7 @@ const KILLED_WITHIN_MS: u64 = 300;
 /// Large and small packets.
 const CHANNELS: [&[&str]; 2] = [&[], &["--subbuf-size=256k", "--num-subbuf=4"]];
 
-/// What was readable, in all.
+/// All readable events.
 #[derive(Default)]
 struct Figures {
     count: usize,
@@ -81,7 +81,7 @@ fn repair_never_makes_less_readable() {
     }
     let (kills, losses) = (count(KILLS, 2), count(LOSSES, 6));
     let seed = fastrand::u64(..);
-    // For who looks into a failure.
+    // For the analysis of a failure.
     eprintln!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let (mut of_kills, mut of_losses) = (Figures::default(), Figures::default());
@@ -157,7 +157,7 @@ fn lose_power(session: &Path, random: &mut fastrand::Rng, figures: &mut Figures)
         if what & 1 != 0 {
             shorten(lost.path(), index.index(), random);
         }
-        // What is whole then, as readers have it that know no index.
+        // The whole packets then, for readers without an index.
         let data = index.data();
         if what & 2 != 0 {
             let left = shorten(lost.path(), data, random);

@@ -20,14 +20,14 @@ const ATTEMPT_PATIENCE: Duration = Duration::from_secs(10);
 /// Period of live sessions, in microseconds: short, so that the cases are.
 const LIVE_TIMER_US: u32 = 100_000;
 
-/// Who shares a ring buffer.
+/// The scope of ring buffers.
 #[derive(Clone, Copy, Debug)]
 pub enum Buffers {
     PerUser,
     PerProcess,
 }
 
-/// What a session does with the events.
+/// The mode of a session.
 #[derive(Clone, Copy, Debug)]
 pub enum Mode {
     /// Viewers can follow it.
@@ -37,7 +37,7 @@ pub enum Mode {
     Snapshot,
 }
 
-/// What a session is like.
+/// The options of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup<'a> {
     pub mode: Mode,
@@ -113,7 +113,12 @@ impl Producer {
 
     /// Creates, sets up and starts a session.
     pub fn session<'a>(&'a self, relay: &Relay, name: &'a str, setup: Setup<'_>) -> Session<'a> {
-        let url = format!("--set-url={}{}", relay.producer_url(), setup.base_path);
+        self.session_at(&relay.producer_url(), name, setup)
+    }
+
+    /// The same, where the relay is reached by that URL.
+    pub fn session_at<'a>(&'a self, url: &str, name: &'a str, setup: Setup<'_>) -> Session<'a> {
+        let url = format!("--set-url={url}{}", setup.base_path);
         let live = format!("--live={LIVE_TIMER_US}");
         let mode: &[_] = match setup.mode {
             Mode::Live => &[&*live],
@@ -271,7 +276,7 @@ impl<'a> Session<'a> {
         self.producer.lttng(&["clear", self.name]);
     }
 
-    /// What the client says about a command to clear that must fail.
+    /// The client's output for a `clear` that must fail.
     pub fn refused_clear(&self) -> String {
         let cleared = self.producer.try_lttng(&["clear", self.name]);
         cleared.expect_err("a refusal to clear")

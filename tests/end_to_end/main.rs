@@ -1,15 +1,21 @@
 //! `LTTng` as a user has it, end to end: instrumented applications, session and
 //! consumer daemons, the relay, and viewers, all as processes on this machine.
 //!
-//! What counts is what a user counts: each event that an application emitted
-//! is read once, live and from disk; and a relay without peers holds nothing.
+//! The tests count events, as a user does: each event that an application emitted is read
+//! once, live and from disk; and a relay without peers holds nothing.
 //!
 //! `BATON_TEST_RELAY=lttng-relayd` runs the same cases against the original.
 
 mod application;
+mod archive;
+mod broken;
+#[allow(dead_code, reason = "made for the cases of monitor")]
+#[path = "../monitor/browser.rs"]
+mod browser;
 mod clear;
 mod crash;
 mod data_port;
+mod document;
 mod events;
 mod full_disk;
 mod go_between;
@@ -20,7 +26,9 @@ mod live_client;
 mod losses;
 mod lttng;
 mod many_viewers;
+mod missed;
 mod nonsense;
+mod page;
 mod places;
 mod ports;
 mod process;
@@ -29,12 +37,22 @@ mod refusals;
 mod relay;
 mod replay;
 mod requirements;
+mod retention;
 mod rotation;
 mod sandbox;
+#[allow(dead_code, reason = "made for the cases of the archive")]
+#[path = "../../archive/tests/archive/server.rs"]
+mod server;
+#[path = "../skip/mod.rs"]
+mod skip;
+mod slow_disk;
 mod snapshot;
+mod status;
 mod strict_viewer;
 mod surroundings;
+mod tls;
 mod trace_files;
+mod tunnel;
 mod turn;
 mod viewer;
 
@@ -487,7 +505,7 @@ fn one_of_two_sessions_ends(elder_session: &Elder) {
     end([producer], relay);
 }
 
-/// So many applications, some of them at a time.
+/// Runs a number of applications, some of them at a time.
 fn come_and_go(producer: &Producer, count: u32, at_once: usize) -> Vec<Run> {
     let mut running = VecDeque::new();
     let mut ended = Vec::new();

@@ -7,6 +7,7 @@ use crate::lttng::{Buffers, Mode, Producer, Setup};
 use crate::relay::{Relay, skipped};
 use crate::viewer::read_directory;
 use crate::{BRIEF, end, sandbox, turn};
+use std::path::{Path, PathBuf};
 
 const RECORDED: Setup<'static> = Setup::new(Mode::Recorded, Buffers::PerUser);
 
@@ -18,32 +19,36 @@ const IN_MY_BASE: Setup<'static> = Setup {
 #[test]
 fn the_output_is_grouped_by_host() {
     let _turn = turn::take();
-    let relay = Relay::start();
-    let producer = Producer::start();
-    let here = relay.output().join(sandbox::host());
-
-    let run = record(&producer, &relay, "plain", RECORDED);
-    let in_base = record(&producer, &relay, "based", IN_MY_BASE);
-
-    let (plain, based) = (dated_directory(&here, "plain"), here.join("my/base"));
-    assert_tidy(&plain, Current::First);
-    assert_tidy(&based, Current::First);
-    assert_complete(&read_directory(&plain), &[run]);
-    assert_complete(&read_directory(&based), &[in_base]);
-    end([producer], relay);
+    two_sessions_have_their_places(Relay::start(), |output, session| {
+        let here = output.join(sandbox::host());
+        match session {
+            "based" => here,
+            _ => dated_directory(&here, session),
+        }
+    });
 }
 
 #[test]
 fn the_output_is_grouped_by_session() {
     let _turn = turn::take();
     let relay = Relay::start_with(&["--group-output-by-session"]);
+    two_sessions_have_their_places(relay, |output, session| {
+        dated_directory(&output.join(session), &sandbox::host())
+    });
+}
+
+/// A session with a base path, and one without, below where `place` says.
+fn two_sessions_have_their_places(relay: Relay, place: impl Fn(&Path, &str) -> PathBuf) {
     let producer = Producer::start();
 
     let run = record(&producer, &relay, "plain", RECORDED);
     let in_base = record(&producer, &relay, "based", IN_MY_BASE);
 
-    let of = |session| dated_directory(&relay.output().join(session), &sandbox::host());
-    let (plain, based) = (of("plain"), of("based").join("my/base"));
+    let output = relay.output();
+    let (plain, based) = (
+        place(&output, "plain"),
+        place(&output, "based").join("my/base"),
+    );
     assert_tidy(&plain, Current::First);
     assert_tidy(&based, Current::First);
     assert_complete(&read_directory(&plain), &[run]);

@@ -30,12 +30,12 @@ pub fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// A port that nobody listens on.
+/// A port without a listener.
 ///
 /// Below the ports that the system gives to outgoing connections, so that no
 /// connection of another case takes it before the relay does; and counted up,
 /// so that no other case is given it either.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static RANGE: LazyLock<(u16, TcpListener)> = LazyLock::new(claim_ports);
     static NEXT: AtomicU16 = AtomicU16::new(0);
     (1..PORTS_EACH)

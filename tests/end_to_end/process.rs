@@ -49,12 +49,12 @@ impl Process {
         self.child.id()
     }
 
-    /// What it has printed to its standard output so far.
+    /// Its standard output so far.
     pub fn output(&self) -> String {
         read_lossy(&self.output)
     }
 
-    /// What it has printed to its standard error so far.
+    /// Its standard error so far.
     pub fn errors(&self) -> String {
         read_lossy(&self.errors)
     }

@@ -1,28 +1,23 @@
 //! A producer of our own, which can stop in the middle of a packet.
 //!
 //! It speaks version 2.10: that has index records as they are today, and needs
-//! no chunks. Like [`crate::live_client`] it shares no code with the relay.
+//! no chunks.
 
 use crate::application::{Run, Workload};
 use crate::events::payload;
-use crate::nonsense::{VERSION, command};
 use crate::relay::Relay;
 use crate::sandbox;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use baton::producer::Client;
+use baton_components::wire::producer::data::PacketHeader;
+use baton_components::wire::producer::{AddStream, Command, CreateSession, SendMetadata};
+use baton_systems::client::description;
 use std::ops::Range;
 use std::time::Duration;
 
+const MINOR: u32 = 10;
+
 /// How long a relay may take for a reply.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-const ADD_STREAM: u32 = 1;
-const CREATE_SESSION: u32 = 2;
-const SEND_METADATA: u32 = 6;
-const SEND_INDEX: u32 = 13;
-const STREAMS_SENT: u32 = 16;
-
-const OK: u32 = 10;
 
 /// Of one thread, in one stream.
 const WORKLOAD: Workload = Workload {
@@ -35,7 +30,7 @@ const WORKLOAD: Workload = Workload {
 /// The process that all events name.
 const PID: u32 = 4_711;
 
-/// What the packets are: the format of traces in its plainest form.
+/// The metadata of the packets, in its simplest form.
 const METADATA: &str = r#"/* CTF 1.8 */
 typealias integer { size = 32; align = 8; signed = false; } := u32;
 typealias integer { size = 64; align = 8; signed = false; } := u64;
@@ -58,8 +53,7 @@ event {
 /// A session with one trace, which has one stream of packets.
 #[derive(Debug)]
 pub struct RawProducer {
-    control: TcpStream,
-    data: TcpStream,
+    client: Client,
     stream: u64,
     packets: u64,
 }
@@ -67,38 +61,44 @@ pub struct RawProducer {
 impl RawProducer {
     /// Creates a live session, and sends the metadata of its trace.
     pub fn connect(relay: &Relay, session: &str) -> Self {
-        let connect = |address| {
-            let connection = TcpStream::connect(address).expect("a connection to the relay");
-            connection
-                .set_read_timeout(Some(PATIENCE))
-                .expect("a time-out");
-            connection
-        };
-        let mut producer = Self {
-            control: connect(relay.control_address()),
-            data: connect(relay.data_address()),
-            stream: 0,
+        let (control, data) = (relay.control_address(), relay.data_address());
+        let mut client = Client::connect(control, data, MINOR).expect("connections");
+        client.wait_at_most(PATIENCE).expect("a time-out");
+        client.negotiate().expect("a version");
+        let host = sandbox::host();
+        let created = client.create_session(CreateSession {
+            name: session.as_bytes(),
+            host: host.as_bytes(),
+            live_timer_us: 100_000,
+            ..CreateSession::default()
+        });
+        created.expect("a session");
+        // The first two directories are where a relay looks for host and session.
+        let path = format!("/{host}/{session}-20261122-063549/ust");
+        let [metadata, stream] = ["metadata", "ticks_0"].map(|channel| {
+            let added = client.add_stream(AddStream {
+                channel: channel.as_bytes(),
+                path: path.as_bytes(),
+                ..AddStream::default()
+            });
+            added.expect("a stream")
+        });
+        let sent = client.send(&Command::SendMetadata(SendMetadata {
+            stream: metadata,
+            padding_size: 0,
+            bytes: METADATA.as_bytes(),
+        }));
+        sent.expect("a relay that reads");
+        let published = client.ask_ok(&Command::StreamsSent);
+        published.expect("streams that viewers see");
+        Self {
+            client,
+            stream,
             packets: 0,
-        };
-        producer.ask(VERSION, &[0, 0, 0, 2, 0, 0, 0, 10], 8);
-        let live_timer_us = 100_000_u32.to_be_bytes();
-        let words = [
-            &field(session, 255)[..],
-            &field(&sandbox::host(), 64),
-            &live_timer_us,
-            &0_u32.to_be_bytes(),
-        ];
-        let reply = producer.ask(CREATE_SESSION, &words.concat(), 12);
-        assert_eq!(reply[8..], OK.to_be_bytes(), "reply to CREATE_SESSION");
-        let metadata = producer.add_stream(session, "metadata");
-        producer.stream = producer.add_stream(session, "ticks_0");
-        let words = [&metadata.to_be_bytes()[..], &[0; 4], METADATA.as_bytes()];
-        producer.ask(SEND_METADATA, &words.concat(), 0);
-        producer.expect_ok(STREAMS_SENT, &[]);
-        producer
+        }
     }
 
-    /// What it would emit in all.
+    /// All events of the application.
     pub fn run() -> Run {
         Run {
             pid: PID,
@@ -117,61 +117,26 @@ impl RawProducer {
     pub fn send_part_of_packet(&mut self, events: Range<u64>, part: usize, of: usize) -> usize {
         let packet = packet(events);
         let number = self.announce(packet.len());
-        let header = [
-            &[0; 8][..],
-            &self.stream.to_be_bytes(),
-            &number.to_be_bytes(),
-            &(packet.len() as u32).to_be_bytes(),
-            &0_u32.to_be_bytes(),
-        ];
+        let header = PacketHeader {
+            stream: self.stream,
+            sequence: number,
+            size: packet.len() as u32,
+            padding: 0,
+        };
         let sent = packet.len() * part / of;
-        self.data
-            .write_all(&[&header.concat()[..], &packet[..sent]].concat())
-            .expect("a relay that reads");
+        let begun = self.client.begin_packet(header, &packet[..sent]);
+        begun.expect("a relay that reads");
         sent
     }
 
     /// Sends the description of a packet of so many bytes. Gives the packet's number.
     pub fn announce(&mut self, size: usize) -> u64 {
-        let bits = size as u64 * 8;
         let number = self.packets;
         self.packets += 1;
-        let index = [self.stream, number, bits, bits, 0, 0, 0, 0, 0, number];
-        let index: Vec<_> = index.iter().flat_map(|value| value.to_be_bytes()).collect();
-        self.expect_ok(SEND_INDEX, &index);
+        let index = description(self.stream, number, size);
+        self.client.describe(index, 1).expect("a reply");
         number
     }
-
-    fn add_stream(&mut self, session: &str, channel: &str) -> u64 {
-        // The first two directories are where a relay looks for host and session.
-        let path = format!("/{}/{session}-20261122-063549/ust", sandbox::host());
-        let words = [&field(channel, 264)[..], &field(&path, 4_096), &[0; 16]];
-        let reply = self.ask(ADD_STREAM, &words.concat(), 12);
-        assert_eq!(reply[8..], OK.to_be_bytes(), "reply to ADD_STREAM");
-        u64::from_be_bytes(reply[..8].try_into().expect("eight bytes"))
-    }
-
-    fn expect_ok(&mut self, number: u32, payload: &[u8]) {
-        let reply = self.ask(number, payload, 4);
-        assert_eq!(reply, OK.to_be_bytes(), "reply to command {number}");
-    }
-
-    fn ask(&mut self, number: u32, payload: &[u8], reply_length: usize) -> Vec<u8> {
-        let question = command(number, payload.len() as u64, payload);
-        self.control
-            .write_all(&question)
-            .expect("a relay that reads");
-        let mut reply = vec![0; reply_length];
-        self.control.read_exact(&mut reply).expect("a reply");
-        reply
-    }
-}
-
-/// Text in a field of a fixed length.
-fn field(text: &str, length: usize) -> Vec<u8> {
-    let mut field = text.as_bytes().to_vec();
-    field.resize(length, 0);
-    field
 }
 
 /// A packet as [`METADATA`] says.

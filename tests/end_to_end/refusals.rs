@@ -1,4 +1,4 @@
-//! Refusals by a relay: no command of the user's hangs, they are told, and their next
+//! Refusals by a relay: no command of the user hangs, each prints an error, and the next
 //! session records.
 
 use crate::application::Workload;
@@ -84,17 +84,22 @@ refused! {
         Spoil::FirstNumber(CommandKind::CloseTraceChunk), Something, Live;
 }
 
+/// None where that is skipped.
+fn on_a_small_disk() -> Option<(SmallDisk, Relay, Producer)> {
+    if skipped(HANGS) {
+        return None;
+    }
+    let disk = SmallDisk::mount()?;
+    let relay = Relay::start_in(&disk.path().join("traces"), &["--min-free", "0"]);
+    Some((disk, relay, Producer::start()))
+}
+
 #[test]
 fn a_session_on_a_disk_that_cannot_be_written_is_refused() {
     let _turn = turn::take();
-    if skipped(HANGS) {
-        return;
-    }
-    let Some(disk) = SmallDisk::mount() else {
+    let Some((disk, relay, producer)) = on_a_small_disk() else {
         return;
     };
-    let relay = Relay::start_in(&disk.path().join("traces"));
-    let producer = Producer::start();
     disk.remount("ro");
 
     let failed = try_session(&producer, &relay.producer_url(), Mode::Recorded, true);
@@ -109,14 +114,9 @@ fn a_session_on_a_disk_that_cannot_be_written_is_refused() {
 #[test]
 fn a_snapshot_to_a_disk_that_cannot_be_written_is_refused() {
     let _turn = turn::take();
-    if skipped(HANGS) {
-        return;
-    }
-    let Some(disk) = SmallDisk::mount() else {
+    let Some((disk, relay, producer)) = on_a_small_disk() else {
         return;
     };
-    let relay = Relay::start_in(&disk.path().join("traces"));
-    let producer = Producer::start();
     let session = producer.session(
         &relay,
         "snaps",

@@ -1,7 +1,7 @@
 //! Recorded sessions sent again by `baton replay`: to viewers, and to relays.
 //!
-//! What counts is that nobody sees a difference: a viewer reads what is on disk, and a
-//! relay writes the files that were read.
+//! A replay must be equal to the recording: a viewer reads what is on disk, and a relay
+//! writes the files that were read.
 
 use crate::application::Workload;
 use crate::events::{Event, assert_complete};
@@ -257,7 +257,7 @@ impl Replay {
         Self::start(trace, &[&port, options].concat())
     }
 
-    /// What it tells viewers to read, when it does.
+    /// The URL that it prints for viewers.
     fn url(&self) -> String {
         retry(PATIENCE, || {
             let said = self.process.errors();
@@ -268,7 +268,7 @@ impl Replay {
     }
 }
 
-/// What Babeltrace sees of a replay without gaps. Both end by themselves.
+/// The output of Babeltrace for a replay without gaps. Both exit by themselves.
 fn viewed(trace: &Path) -> Vec<Event> {
     let mut replay = Replay::serve(trace, &["--speed=max"]);
     let seen = Viewer::open_url(&replay.url()).finish();

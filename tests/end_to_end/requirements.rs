@@ -4,7 +4,7 @@
 use std::env;
 use std::sync::OnceLock;
 
-const PROGRAMS: [&str; 7] = [
+const PROGRAMS: [&str; 9] = [
     "lttng",
     "lttng-relayd",
     "lttng-sessiond",
@@ -12,6 +12,8 @@ const PROGRAMS: [&str; 7] = [
     "cc",
     "install",
     "kill",
+    "openssl",
+    "stunnel4",
 ];
 
 /// Fails, and says what to install, unless all tools are here.
@@ -26,7 +28,7 @@ pub fn check() {
     assert!(
         missing.is_empty(),
         "the end-to-end tests need {}: install the packages \
-         lttng-tools, babeltrace2, liblttng-ust-dev, gcc, coreutils and procps",
+         lttng-tools, babeltrace2, liblttng-ust-dev, gcc, coreutils, procps, openssl and stunnel4",
         missing.join(", ")
     );
 }

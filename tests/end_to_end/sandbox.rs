@@ -5,6 +5,7 @@
 //! user keeps them below `$LTTNG_HOME`: any number of them live side by side.
 //! So a test run by root runs them as a user without privileges.
 
+use crate::skip;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -49,6 +50,7 @@ pub fn command(program: impl AsRef<Path>, home: &Path) -> Command {
 /// As [`command`], on a machine that is called `host`; none without the right to that.
 pub fn command_on(host: &str, program: &str, home: &Path) -> Option<Command> {
     if !run_by_root() {
+        skip::say("since only root may rename a machine");
         return None;
     }
     let user = UNPRIVILEGED.to_string();

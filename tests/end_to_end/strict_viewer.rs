@@ -27,13 +27,13 @@ pub struct StrictViewer {
 #[derive(Debug)]
 struct Followed {
     stream: Stream,
-    /// What comes next, soonest first: begin and end of a packet, or the time until
-    /// which the stream is idle.
+    /// Next items, soonest first: begin and end of a packet, or the time until which the
+    /// stream is idle.
     times: VecDeque<u64>,
     idle_until: Option<u64>,
 }
 
-/// What comes of going on.
+/// The result of a step.
 enum Round {
     Went,
     /// Some stream has nothing to go on with.

@@ -32,7 +32,15 @@ impl Viewer {
         viewer
     }
 
-    /// Starts so many viewers of the session; returns when all are attached.
+    /// The same, where the session is reached by that URL.
+    pub fn attach_at(relay: &Relay, url: &str, session: &str) -> Self {
+        wait_for_clients(relay, session, 0);
+        let viewer = Self::open_url(url);
+        wait_for_clients(relay, session, 1);
+        viewer
+    }
+
+    /// Starts a number of viewers of the session; returns when all are attached.
     pub fn attach_all(relay: &Relay, session: &str, count: u32) -> Vec<Self> {
         let before = clients(relay, session);
         let viewers = (0..count).map(|_| Self::open(relay, session)).collect();
@@ -66,7 +74,7 @@ impl Viewer {
         self.process.signal("CONT");
     }
 
-    /// Ends it as a user does, who waits for that.
+    /// Ends it as a user does, and waits for its exit.
     pub fn interrupt(mut self) {
         self.process.signal("INT");
         self.process.wait(Duration::from_secs(5));
@@ -97,6 +105,15 @@ impl Viewer {
         Event::parse_all(&self.process.output())
     }
 
+    /// Waits until it ends by itself, well or not. Returns what it has read.
+    pub fn read_what_it_can(mut self) -> Vec<Event> {
+        self.process.wait(PATIENCE);
+        let output = self.process.output();
+        // One that gives up may do so in the middle of a line.
+        let whole = output.rfind('\n').map_or("", |end| &output[..end]);
+        Event::parse_all(whole)
+    }
+
     fn babeltrace(arguments: &[&Path]) -> Self {
         let home = sandbox::home();
         // As the current user, who may read any trace.
@@ -118,16 +135,21 @@ pub fn read_directory(directory: &Path) -> Vec<Event> {
 /// The events of all traces below a directory, as far as Babeltrace reads them: it may
 /// refuse, or break off.
 pub fn read_what_can_be(directory: &Path) -> Vec<Event> {
+    Viewer::babeltrace(&[directory]).read_what_it_can()
+}
+
+/// Whether Babeltrace reads all that is below a directory.
+pub fn is_readable(directory: &Path) -> bool {
     let mut viewer = Viewer::babeltrace(&[directory]);
-    viewer.process.wait(PATIENCE);
-    Event::parse_all(&viewer.process.output())
+    viewer.process.wait(PATIENCE).success()
 }
 
 /// Waits until Babeltrace refuses what is below a directory.
 pub fn assert_unreadable(directory: &Path) {
-    let mut viewer = Viewer::babeltrace(&[directory]);
-    let status = viewer.process.wait(PATIENCE);
-    assert!(!status.success(), "a trace that should be torn is read");
+    assert!(
+        !is_readable(directory),
+        "a trace that should be torn is read"
+    );
 }
 
 /// The sessions that Babeltrace lists, one a line.

@@ -3,6 +3,7 @@
 use crate::process::{Process, eventually};
 use crate::relay::{self, Relay};
 use crate::sandbox;
+use crate::skip;
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -146,6 +147,7 @@ fn the_first_of_two_relays_leaves_the_ports_of_the_second() {
 #[test]
 fn the_group_of_a_relay_of_root_may_ask_for_its_health() {
     if !fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
+        skip::say("since only root has such a relay");
         return;
     }
     let relay = Relay::daemon(&["-d", "-g", "nogroup"]);
@@ -216,7 +218,7 @@ fn shell(directory: &Path, script: &str) -> Command {
     command
 }
 
-/// What [`relay::command`] gives a relay, for a shell to pass on.
+/// The arguments of [`relay::command`], for a shell.
 fn options(directory: &Path, mode: &str) -> Vec<std::ffi::OsString> {
     let command = relay::command(directory);
     let words = command.get_args().map(ToOwned::to_owned);

@@ -4,7 +4,11 @@ use crate::daemons::Foreground;
 use crate::peer::Peer;
 use crate::process::eventually;
 use crate::relay::Relay;
+use baton_components::wire::producer::{Command, Version};
+use baton_systems::client::command;
+use socket2::{Domain, Socket, Type};
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
@@ -53,10 +57,12 @@ fn more_connections_than_descriptors_wait_their_turn() {
     let stream = first.add_stream("chan_0");
     let address = relay.relay.address("control");
     let idle: Vec<_> = (0..110).map(|_| connect(address)).collect();
-    // Who was there goes on as before; who came too late waits.
+    // Earlier connections go on as before; later ones wait.
     first.send_packet(stream, 0, b"still here");
     eventually("a line in the log", PATIENCE, || {
-        relay.errors().contains("control connections have to wait")
+        relay
+            .errors()
+            .contains("control connections wait in the backlog")
     });
     assert!(descriptors(&relay.relay) <= 100);
     drop(idle);
@@ -65,8 +71,39 @@ fn more_connections_than_descriptors_wait_their_turn() {
     first.send_packet(stream, 1, b" and now");
     drop((first, late));
     let lines = relay.errors();
-    let said = lines.lines().filter(|line| line.contains("have to wait"));
+    let said = lines
+        .lines()
+        .filter(|line| line.contains("wait in the backlog"));
     assert!(said.count() <= 2, "{lines}");
+    relay.end("TERM");
+}
+
+/// Six hundred connections of one machine, silent, on each port; then a producer of another.
+#[test]
+fn one_address_keeps_no_other_out() {
+    let relay = Foreground::start(&["--fd-pool-size", "100", "--address-share", "25"]);
+    let mut idle = Vec::new();
+    for port in ["data", "control", "live"] {
+        let address = relay.relay.address(port);
+        idle.extend((0..200).map(|_| connect(address)));
+    }
+    eventually("a line in the log", PATIENCE, || {
+        relay
+            .errors()
+            .contains("are left for all; connection closed")
+    });
+    let mut other = connect_from([127, 0, 0, 2], relay.relay.address("control"));
+    other.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+    let version = Command::Version(Version {
+        major: 2,
+        minor: 15,
+    });
+    other.write_all(&command(15, &version)).expect("a relay");
+    other.read_exact(&mut [0; 8]).expect("a reply");
+    let lines = relay.errors();
+    let said = lines.lines().filter(|line| line.contains("127.0.0.1 has"));
+    assert!((1..=2).contains(&said.count()), "{lines}");
+    drop((idle, other));
     relay.end("TERM");
 }
 
@@ -76,10 +113,12 @@ fn a_relay_that_is_stopped_again_and_again_keeps_its_time() {
     let address = relay.relay.address("control");
     let idle: Vec<_> = (0..110).map(|_| connect(address)).collect();
     eventually("a line in the log", PATIENCE, || {
-        relay.errors().contains("control connections have to wait")
+        relay
+            .errors()
+            .contains("control connections wait in the backlog")
     });
-    // All go at once: when there is room nothing else happens, so who waits is looked at
-    // again when a tenth of a second is over. Each stop ends a wait.
+    // All disconnect at once. No other event follows, so the waiting connection is accepted
+    // by the retry after a tenth of a second. Each stop interrupts a wait.
     relay.relay.signal("STOP");
     drop(idle);
     thread::scope(|scope| {
@@ -106,6 +145,14 @@ fn connections_are_probed_unless_told_otherwise() {
 
 fn connect(address: SocketAddr) -> TcpStream {
     TcpStream::connect(address).expect("a connection")
+}
+
+fn connect_from(own: [u8; 4], address: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let own = SocketAddr::from((own, 0));
+    socket.bind(&own.into()).expect("another address");
+    socket.connect(&address.into()).expect("a connection");
+    socket.into()
 }
 
 fn descriptors(relay: &Relay) -> usize {

@@ -1,13 +1,14 @@
-//! The health socket: who asks is answered, who does not disturbs nobody.
+//! The health socket: a request is answered, and clients that send none disturb no other.
 
 use crate::daemons::Foreground;
+use crate::skip;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 
 #[test]
-fn whoever_asks_learns_that_all_is_well() {
+fn a_health_client_learns_that_all_components_are_healthy() {
     let relay = Foreground::start(&[]);
     for _ in 0..3 {
         assert_eq!(ask(&relay, &[0; 4]), [0; 8]);
@@ -21,7 +22,7 @@ fn silent_and_wrong_clients_disturb_nobody() {
     let silent: Vec<_> = (0..20).map(|_| connect(&relay)).collect();
     let mut half = connect(&relay);
     half.write_all(&[0, 0]).expect("half a question");
-    assert_eq!(ask(&relay, &77_u32.to_ne_bytes()), []);
+    assert!(ask(&relay, &77_u32.to_ne_bytes()).is_empty());
     assert_eq!(ask(&relay, &[0; 4]), [0; 8]);
     // Nor do they hold up its end.
     relay.end("TERM");
@@ -41,6 +42,7 @@ fn the_client_library_of_lttng_sees_all_components_alive() {
         .expect("a C compiler");
     let errors = String::from_utf8_lossy(&built.stderr);
     if errors.contains("cannot find -l") {
+        skip::say("since the client library of LTTng is missing");
         return;
     }
     assert!(built.status.success(), "{errors}");

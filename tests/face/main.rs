@@ -22,10 +22,13 @@ mod process;
 #[allow(dead_code, reason = "made for the cases of end_to_end")]
 #[path = "../end_to_end/sandbox.rs"]
 mod sandbox;
+#[path = "../skip/mod.rs"]
+mod skip;
 #[allow(dead_code, reason = "made for the cases of end_to_end")]
 #[path = "../end_to_end/viewer.rs"]
 mod viewer;
 
+mod admission;
 mod daemons;
 mod descriptors;
 mod health;

@@ -3,7 +3,8 @@
 use crate::process::Process;
 use crate::relay::{self, Relay, names};
 use crate::sandbox;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::process::Command;
 use std::time::Duration;
 
@@ -65,4 +66,44 @@ fn a_journal_that_cannot_be_made_is_said_before_anything_else() {
         "of a relay that crashed"
     );
     assert!(fs::metadata(path).expect("a journal").len() > 0);
+}
+
+#[test]
+fn what_cannot_be_printed_is_an_error() {
+    let directory = sandbox::home();
+    let trace = "/* CTF 1.8 */ trace { };";
+    fs::write(directory.path().join("metadata"), trace).expect("a trace");
+    let (baton, original) = (
+        env!("CARGO_BIN_EXE_baton"),
+        env!("CARGO_BIN_EXE_lttng-relayd"),
+    );
+    for (program, words) in [
+        (baton, "--check"),
+        (baton, "--help"),
+        (baton, "replay --help"),
+        (baton, "--version"),
+        (baton, "repair ."),
+        (original, "--check"),
+        (original, "--help"),
+        (original, "-V"),
+    ] {
+        let run = |output: std::process::Stdio| {
+            let mut command = Command::new(program);
+            relay::surround(&mut command, directory.path());
+            command.args(words.split(' ')).stdout(output);
+            command.current_dir(directory.path());
+            command.output().expect("a program to run")
+        };
+        let full = File::options().write(true).open("/dev/full");
+        let came = run(full.expect("a disk that is full").into());
+        let errors = String::from_utf8_lossy(&came.stderr);
+        assert_eq!(came.status.code(), Some(1), "{words}: {errors}");
+        let reason = "cannot write to standard output: No space left on device";
+        assert!(errors.contains(reason), "{words}: {errors}");
+        // A reader that has gone has seen enough.
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        let came = run(writer.into());
+        assert!(came.status.success(), "{words}: {came:?}");
+    }
 }

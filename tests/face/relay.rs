@@ -110,7 +110,7 @@ impl Relay {
             .collect();
         assert!(left.is_empty(), "left in the run directory: {left:?}");
         assert!(!pid_file(self.directory()).exists());
-        // What was recorded stays.
+        // The recorded files stay.
         let output = self.output();
         let mut own = if output.exists() {
             names(&output)
@@ -186,7 +186,7 @@ pub fn output(directory: &Path) -> PathBuf {
     directory.join("traces")
 }
 
-/// Whether a process runs. One that nobody waited for does not.
+/// Whether a process runs. A zombie does not.
 pub fn is_running(pid: u32) -> bool {
     let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = state.rsplit(')').next().unwrap_or_default();

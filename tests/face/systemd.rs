@@ -1,9 +1,9 @@
-//! What systemd and its like expect of a service.
+//! The relay as a service: readiness and socket activation.
 
 use crate::process::{Process, eventually};
 use crate::relay::{self, Relay};
 use crate::sandbox;
-use baton_components::wire::viewer::{KIND_COMMAND, MAJOR, Request};
+use baton_systems::client::{connect, request};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -21,7 +21,7 @@ fn readiness_and_the_end_are_notified() {
     socket.set_read_timeout(Some(PATIENCE)).expect("a deadline");
     let heard = || {
         let mut bytes = [0; 100];
-        // A process that was stopped and goes on is told that its wait was interrupted.
+        // A process that was stopped and continued gets EINTR from its wait.
         let length = loop {
             match socket.recv(&mut bytes) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -64,13 +64,7 @@ fn a_socket_that_was_opened_before_is_used() {
     let relay = Relay::running_in(directory);
     assert_eq!(relay.address("live"), address);
     assert_ne!(relay.address("control"), address);
-    let mut connect = Vec::new();
-    let request = Request::Connect {
-        major: MAJOR,
-        minor: 4,
-        kind: KIND_COMMAND,
-    };
-    request.encode(&mut connect);
+    let connect = request(connect(4));
     early.write_all(&connect).expect("a relay that listens");
     early.set_read_timeout(Some(PATIENCE)).expect("a deadline");
     early.read_exact(&mut [0; 20]).expect("its answer");

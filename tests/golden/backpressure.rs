@@ -1,26 +1,26 @@
 //! Peers that do not read their replies: they cost what they may, and nothing of what
 //! they asked is forgotten when they read again.
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 use baton_components::limits::UNSENT_BYTES_MAX;
-use baton_components::wire::producer::{Command, Minors, Version};
+use baton_components::wire::producer::{Command, Version};
+use baton_systems::client::command;
 
-use crate::stage::Stage;
+use crate::producers::relay_as_recorded;
 
 /// Requests whose replies fill what may be queued for a peer.
 const VERSIONS: usize = UNSENT_BYTES_MAX / 8;
 
 #[test]
 fn a_command_that_came_while_replies_waited_is_answered() {
-    let mut stage = Stage::new();
-    let peer = stage.network.connect(Port::Control, "slow");
+    let mut stage = relay_as_recorded();
+    let peer = stage.network.connect(Endpoint::Control, "slow");
     peer.block();
-    let mut command = Vec::new();
     let version = Version {
         major: 2,
         minor: 15,
     };
-    Command::Version(version).encode(Minors::both(0), &mut command);
+    let command = command(15, &Command::Version(version));
     peer.write(&command.repeat(VERSIONS));
     stage.settle();
     // All of those were read and answered; now nothing is read.

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 use baton_components::path::RelativePath;
 use flate2::read::GzDecoder;
 
@@ -18,15 +18,15 @@ pub struct Capture {
     pub name: &'static str,
     /// By their number.
     pub connections: Vec<Recorded>,
-    /// What was seen on them, in that order.
+    /// The traffic on them, in that order.
     pub events: Vec<Event>,
-    /// What the relay had written at the end.
+    /// The files of the relay at the end.
     pub tree: Tree,
 }
 
 /// One connection of a capture.
 pub struct Recorded {
-    pub port: Port,
+    pub endpoint: Endpoint,
     /// To the relay.
     pub sent: Vec<u8>,
     /// From the relay.
@@ -96,9 +96,11 @@ impl Recorded {
             let path = folder.join(format!("conn-{number}-{kind}.{direction}.bin"));
             fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
         };
-        let port = Port::ALL.into_iter().find(|port| port.name() == kind);
+        let endpoint = Endpoint::ALL
+            .into_iter()
+            .find(|endpoint| endpoint.name() == kind);
         Self {
-            port: port.expect("a port's name"),
+            endpoint: endpoint.expect("a port's name"),
             sent: bytes("c2s"),
             received: bytes("s2c"),
         }

@@ -1,4 +1,4 @@
-//! What was said on a control connection: commands and replies, decoded.
+//! The decoded messages of a control connection: commands and replies.
 
 use baton_components::wire::producer::{
     Command, CommandKind, HEADER_SIZE, Header, Minors, Version, decode, reply,
@@ -61,7 +61,7 @@ pub enum Expect {
     PendingMayDiffer,
 }
 
-/// What our replies say differently, one line each.
+/// Differences of our replies, one line each.
 pub fn differences(recorded: &Recorded, ours: &[u8], expect: Expect) -> Vec<String> {
     let theirs = exchanges(&recorded.sent, &recorded.received);
     let ours = exchanges(&recorded.sent, ours);

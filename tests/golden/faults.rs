@@ -5,16 +5,16 @@ use baton_components::limits::CHUNK_RETRY;
 use baton_systems::memory::{MemoryStorage, Operation};
 
 use crate::capture::Capture;
+use crate::producers::{Cuts, Producers, relay_as_recorded};
 use crate::schedule::as_recorded;
-use crate::stage::{Cuts, Producers, Stage};
 
 /// Short, with both halves of packets, metadata and rotation to a second chunk.
 const CAPTURES: [&str; 2] = ["2.13-live-pid", "2.17-ctf1-live-clear"];
-/// Every so many-th operation is made to fail, each in a run of its own.
+/// Every fifth operation is made to fail, each in a run of its own.
 const STRIDE: usize = 5;
 
 fn play_with(capture: &Capture, prepare: impl FnOnce(&MemoryStorage)) -> MemoryStorage {
-    let mut stage = Stage::new();
+    let mut stage = relay_as_recorded();
     prepare(&stage.storage);
     let mut producers = Producers::new(capture, Cuts::None);
     for step in as_recorded(capture) {

@@ -11,24 +11,24 @@ mod capture;
 mod conversation;
 mod dice;
 mod faults;
+mod producers;
 mod recorded_viewer;
 mod schedule;
-mod stage;
 mod viewer;
 mod watch;
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 
 use crate::capture::Capture;
 use crate::conversation::{Expect, differences};
 use crate::dice::Dice;
-use crate::schedule::{Lag, Step, as_recorded, data_early, data_late};
-use crate::stage::{Cuts, Producers, Stage, tree_differences};
+use crate::producers::{Cuts, Producers, relay_as_recorded, tree_differences};
+use crate::schedule::{Lag, ScheduledAct, as_recorded, data_early, data_late};
 use crate::watch::Laziness;
 
 /// Plays the steps of a capture and compares everything.
-fn replay(capture: &Capture, steps: &[Step], cuts: Cuts, expect: Expect) {
-    let mut stage = Stage::new();
+fn replay(capture: &Capture, steps: &[ScheduledAct], cuts: Cuts, expect: Expect) {
+    let mut stage = relay_as_recorded();
     let mut producers = Producers::new(capture, cuts);
     for step in steps {
         producers.play(&mut stage, step);
@@ -37,7 +37,7 @@ fn replay(capture: &Capture, steps: &[Step], cuts: Cuts, expect: Expect) {
     let mut lines = tree_differences(&stage.storage.tree(), &capture.tree);
     for (number, ours) in producers.received() {
         let recorded = &capture.connections[number];
-        if recorded.port == Port::Control {
+        if recorded.endpoint == Endpoint::Control {
             lines.extend(differences(recorded, &ours, expect));
         } else {
             assert_eq!(ours, b"", "a data connection has no replies");
@@ -119,7 +119,7 @@ fn a_viewer_gets_what_comes_after_it(name: &'static str) {
 
 /// One line a capture, with what can be asked of it:
 /// - `live`: all. Viewers follow it to the end.
-/// - `cleared`: all but viewers of our own. What they would get was deleted.
+/// - `cleared`: all but viewers of our own. Their packets were deleted.
 /// - `plain`: nothing of viewers. There was none.
 /// - `ring`: neither viewers nor early data. Old files are overwritten, and data that
 ///   comes early overwrites files of which the descriptions have not come.

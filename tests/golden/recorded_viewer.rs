@@ -1,27 +1,29 @@
 //! Recorded viewers: their requests as they were sent, among the producers' bytes.
 //!
-//! What they asked depends on what they were told, so ours must tell them the same
-//! where it matters: the same sessions and streams, the same indexes in the same
-//! order, the same packets, the same metadata. It may be ahead of the recorded relay,
-//! and say "the next one" where that said "not yet".
+//! Their requests depend on the replies, so our replies must be the same where it matters:
+//! the same sessions and streams, the same indexes in the same order, the same packets, the
+//! same metadata. It may be ahead of the recorded relay, and say "the next one" where that
+//! said "not yet".
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use baton_components::connection::Port;
-use baton_components::wire::viewer::reply::{self, IndexReply, Reply};
+use baton_components::connection::Endpoint;
+use baton_components::wire::viewer::reply::{IndexReply, Reply};
 use baton_components::wire::viewer::{
     HEADER_SIZE, Header, MetadataStatus, NextIndexStatus, PacketStatus, Request, RequestKind,
     StreamEntry, decode,
 };
 
-use crate::capture::{Capture, Recorded, What};
-use crate::schedule::{Act, Step};
-use crate::stage::{Cuts, Producers, Stage};
+use baton_systems::client;
 
-/// Plays everybody, and compares what viewers were told.
+use crate::capture::{Capture, Recorded, What};
+use crate::producers::{Cuts, Producers, relay_as_recorded};
+use crate::schedule::{Act, ScheduledAct};
+
+/// Plays all peers, and compares the replies to viewers.
 pub fn is_told_the_same(name: &'static str) {
     let capture = Capture::read(name);
-    let mut stage = Stage::new();
+    let mut stage = relay_as_recorded();
     let mut peers = Producers::new(&capture, Cuts::None);
     for step in steps(&capture) {
         peers.play(&mut stage, &step);
@@ -29,15 +31,15 @@ pub fn is_told_the_same(name: &'static str) {
     stage.assert_empty();
     for (number, received) in peers.received() {
         let recorded = &capture.connections[number];
-        if recorded.port == Port::Live {
+        if recorded.endpoint == Endpoint::Live {
             let expected = Told::of(recorded, &recorded.received);
             Told::of(recorded, &received).assert_has_all_of(&expected);
         }
     }
 }
 
-/// What everybody did, in the recorded order.
-fn steps(capture: &Capture) -> Vec<Step> {
+/// The actions of all peers, in the recorded order.
+fn steps(capture: &Capture) -> Vec<ScheduledAct> {
     let step = |event: &crate::capture::Event| {
         let act = match &event.what {
             What::Opened => Act::Open,
@@ -45,12 +47,12 @@ fn steps(capture: &Capture) -> Vec<Step> {
             What::Received => return None,
         };
         let connection = event.connection;
-        Some(Step { connection, act })
+        Some(ScheduledAct { connection, act })
     };
     capture.events.iter().filter_map(step).collect()
 }
 
-/// What a viewer was told, apart from when.
+/// The replies to a viewer, without their times.
 #[derive(Default)]
 struct Told {
     sessions: Vec<String>,
@@ -63,26 +65,26 @@ struct Told {
 
 impl Told {
     /// Takes the replies apart; each belongs to the next request.
-    fn of(recorded: &Recorded, mut replies: &[u8]) -> Self {
+    fn of(recorded: &Recorded, replies: &[u8]) -> Self {
         let mut told = Self::default();
+        let mut viewer = client::Viewer::default();
         let mut requests = recorded.sent.as_slice();
-        let mut minor = 0;
         while let Some((header, rest)) = requests.split_first_chunk::<HEADER_SIZE>() {
             let kind = RequestKind::from_number(Header::decode(header).command).expect("a request");
             let (payload, rest) = rest.split_at(kind.payload_size());
             requests = rest;
-            let request = decode(kind, payload).expect("a recorded request");
-            let (reply, size) = reply::decode(kind, minor, replies)
-                .expect("a reply")
-                .unwrap_or_else(|| panic!("no whole reply to {request:?}"));
-            if let (Request::Connect { minor: asked, .. }, Reply::Connect(ours)) = (request, &reply)
-            {
-                minor = asked.min(ours.minor);
-            }
-            told.take(request, reply);
-            replies = &replies[size..];
+            viewer.say(
+                decode(kind, payload).expect("a recorded request"),
+                &mut Vec::new(),
+            );
         }
-        assert_eq!(replies, b"", "more than was asked for");
+        viewer.hear(replies);
+        while let Some((request, reply)) = viewer.reply().expect("a reply") {
+            told.take(request, reply);
+        }
+        let unanswered = viewer.due().next();
+        assert!(unanswered.is_none(), "no whole reply to {unanswered:?}");
+        assert_eq!(viewer.left_over(), 0, "more than was asked for");
         told
     }
 
@@ -125,7 +127,7 @@ impl Told {
         }
     }
 
-    /// Nothing is missing of what a recorded relay told.
+    /// Checks that no reply of the recorded relay is missing.
     fn assert_has_all_of(&self, recorded: &Self) {
         assert_eq!(self.sessions, recorded.sessions);
         assert_eq!(self.streams, recorded.streams);

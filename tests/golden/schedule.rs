@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 use baton_components::wire::producer::data::{HEADER_SIZE, PacketHeader};
 use baton_components::wire::producer::{Command, NONE, code, reply::Reply};
 
@@ -16,7 +16,7 @@ use crate::dice::Dice;
 
 /// One thing that a producer does.
 #[derive(Clone, Debug)]
-pub struct Step {
+pub struct ScheduledAct {
     pub connection: usize,
     pub act: Act,
 }
@@ -28,12 +28,12 @@ pub enum Act {
     Send(Range<usize>),
 }
 
-/// What producers did, in the recorded order.
-pub fn as_recorded(capture: &Capture) -> Vec<Step> {
+/// The actions of producers, in the recorded order.
+pub fn as_recorded(capture: &Capture) -> Vec<ScheduledAct> {
     capture
         .events
         .iter()
-        .filter(|event| capture.connections[event.connection].port != Port::Live)
+        .filter(|event| capture.connections[event.connection].endpoint != Endpoint::Live)
         .filter_map(|event| {
             let act = match &event.what {
                 What::Opened => Act::Open,
@@ -41,7 +41,7 @@ pub fn as_recorded(capture: &Capture) -> Vec<Step> {
                 What::Received => return None,
             };
             let connection = event.connection;
-            Some(Step { connection, act })
+            Some(ScheduledAct { connection, act })
         })
         .collect()
 }
@@ -49,14 +49,19 @@ pub fn as_recorded(capture: &Capture) -> Vec<Step> {
 /// How far data may lag behind control.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Lag {
-    /// Until the producer was told that all of it is there: so it is for real.
+    /// Until the reply to the producer that all of it has arrived, as in reality.
     Real,
     /// Past the end of the control connection too: as if the producer was killed.
     Endless,
 }
 
 /// Data comes up to `delay_max` control steps later than it did.
-pub fn data_late(capture: &Capture, lag: Lag, delay_max: usize, dice: &mut Dice) -> Vec<Step> {
+pub fn data_late(
+    capture: &Capture,
+    lag: Lag,
+    delay_max: usize,
+    dice: &mut Dice,
+) -> Vec<ScheduledAct> {
     let lines = Lines::of(capture);
     let control = Control::of(capture, &lines.rest);
     let mut moved = Vec::new();
@@ -86,13 +91,13 @@ pub fn data_late(capture: &Capture, lag: Lag, delay_max: usize, dice: &mut Dice)
 }
 
 /// All data comes as soon as the relay knows the streams that it is for.
-pub fn data_early(capture: &Capture) -> Vec<Step> {
+pub fn data_early(capture: &Capture) -> Vec<ScheduledAct> {
     let lines = Lines::of(capture);
     let control = Control::of(capture, &lines.rest);
     let mut moved = Vec::new();
     for (connection, data) in &lines.data {
         let packets = packets(&capture.connections[*connection].sent);
-        let opened = |step: &Step| step.connection == *connection;
+        let opened = |step: &ScheduledAct| step.connection == *connection;
         let mut last = lines.rest.iter().position(opened).map_or(0, |at| at + 1);
         for (at, step) in data {
             let earliest = match &step.act {
@@ -114,9 +119,9 @@ pub fn data_early(capture: &Capture) -> Vec<Step> {
 /// The recorded steps, data apart.
 struct Lines {
     /// All but what was sent on data connections.
-    rest: Vec<Step>,
-    /// What was sent on each data connection, and before which of the rest.
-    data: BTreeMap<usize, Vec<(usize, Step)>>,
+    rest: Vec<ScheduledAct>,
+    /// The bytes of each data connection, with the action that they precede.
+    data: BTreeMap<usize, Vec<(usize, ScheduledAct)>>,
 }
 
 impl Lines {
@@ -126,8 +131,8 @@ impl Lines {
             data: BTreeMap::new(),
         };
         for step in as_recorded(capture) {
-            let port = capture.connections[step.connection].port;
-            if port == Port::Data && matches!(step.act, Act::Send(_)) {
+            let endpoint = capture.connections[step.connection].endpoint;
+            if endpoint == Endpoint::Data && matches!(step.act, Act::Send(_)) {
                 let at = lines.rest.len();
                 lines
                     .data
@@ -168,26 +173,26 @@ fn packets(mut sent: &[u8]) -> Vec<Packet> {
     packets
 }
 
-/// What the control connections say of when data can come.
+/// Constraints from the control connections on the arrival of data.
 #[derive(Default)]
 struct Control {
     /// The step after which a stream is known, and the one in which its connection
     /// ends.
     streams: BTreeMap<u64, (usize, usize)>,
-    /// Steps that ask whether all data of a stream up to a packet is there, and are
-    /// told so.
+    /// Steps that ask whether all data of a stream up to a packet has arrived, with the reply
+    /// that it has.
     stored: Vec<(usize, u64, u64)>,
-    /// Steps that ask whether a chunk is still in use, and are told that it is not.
+    /// Steps that ask whether a chunk is still in use, with the reply that it is not.
     left: Vec<usize>,
     /// Steps that rotate.
     rotated: Vec<usize>,
 }
 
 impl Control {
-    fn of(capture: &Capture, steps: &[Step]) -> Self {
+    fn of(capture: &Capture, steps: &[ScheduledAct]) -> Self {
         let mut control = Self::default();
         for (number, connection) in capture.connections.iter().enumerate() {
-            if connection.port != Port::Control {
+            if connection.endpoint != Endpoint::Control {
                 continue;
             }
             // The step that sends the byte at `offset`, or the end.
@@ -247,7 +252,7 @@ impl Control {
 }
 
 /// The steps, with each of `moved` before the one that it names.
-fn merge(rest: Vec<Step>, mut moved: Vec<(usize, Step)>) -> Vec<Step> {
+fn merge(rest: Vec<ScheduledAct>, mut moved: Vec<(usize, ScheduledAct)>) -> Vec<ScheduledAct> {
     // Stable: each connection keeps its order.
     moved.sort_by_key(|(at, _)| *at);
     let mut moved = moved.into_iter().peekable();

@@ -1,25 +1,23 @@
-//! A live viewer that checks what it is told.
+//! A live viewer that checks its replies.
 //!
-//! It asks one thing at a time, as the clients do, and keeps every byte. What a relay
-//! must never do ends the test here.
+//! It asks one thing at a time, as the clients do, and keeps every byte. A reply that
+//! the protocol forbids ends the test here.
 
 use std::collections::BTreeMap;
 
-use baton_components::connection::Port;
+use baton_components::connection::Endpoint;
 use baton_components::path::RelativePath;
-use baton_components::wire::viewer::reply::{self, IndexReply, Reply};
+use baton_components::wire::viewer::reply::{IndexReply, Reply};
 use baton_components::wire::viewer::{
-    AttachStatus, CreateSessionStatus, DetachStatus, KIND_COMMAND, MAJOR, MetadataStatus,
-    NEW_METADATA, NEW_STREAM, NewStreamsStatus, NextIndexStatus, PacketStatus, Request,
-    StreamEntry,
+    AttachStatus, CreateSessionStatus, DetachStatus, MAJOR, MetadataStatus, NEW_METADATA,
+    NEW_STREAM, NewStreamsStatus, NextIndexStatus, PacketStatus, Request, StreamEntry,
 };
-use baton_systems::memory::Peer;
-
-use crate::stage::Stage;
+use baton_systems::client;
+use baton_systems::memory::{Peer, Stage};
 
 pub struct Viewer {
     peer: Peer,
-    minor: u32,
+    protocol: client::Viewer,
     /// Bytes of replies that it takes in one tick.
     window: usize,
     session: u64,
@@ -56,11 +54,11 @@ pub struct Metadata {
 impl Viewer {
     /// Connects, and makes a viewer session. It takes `window` bytes a tick.
     pub fn connect(stage: &mut Stage, minor: u32, window: usize) -> Self {
-        let peer = stage.network.connect(Port::Live, "viewer");
+        let peer = stage.network.connect(Endpoint::Live, "viewer");
         peer.block();
         let mut viewer = Self {
             peer,
-            minor,
+            protocol: client::Viewer::default(),
             window,
             session: 0,
             turns: 0,
@@ -69,12 +67,7 @@ impl Viewer {
             metadata: BTreeMap::new(),
             finished: false,
         };
-        let connect = Request::Connect {
-            major: MAJOR,
-            minor,
-            kind: KIND_COMMAND,
-        };
-        viewer.ask(stage, connect, |_, reply| {
+        viewer.ask(stage, client::connect(minor), |_, reply| {
             assert!(matches!(reply, Reply::Connect(ours) if ours.major == MAJOR));
         });
         viewer.ask(stage, Request::CreateSession, |_, reply| {
@@ -122,7 +115,7 @@ impl Viewer {
                 self.next_packet(stage, handle);
             }
         }
-        // Nothing says that a viewer asks only when it was told of news.
+        // A viewer may also ask without a flag.
         if self.turns.is_multiple_of(3) && !self.finished {
             let known = self.data.len();
             let told = self.told_of_news;
@@ -285,18 +278,26 @@ impl Viewer {
         take: impl FnOnce(&mut Self, Reply) -> T,
     ) -> T {
         let mut bytes = Vec::new();
-        request.encode(&mut bytes);
+        self.protocol.say(request, &mut bytes);
         self.peer.write(&bytes);
-        let mut received = Vec::new();
         for _ in 0..TICKS_PER_REPLY_MAX {
             self.peer.accept_bytes(self.window);
             stage.tick();
-            received.extend(self.peer.take_received());
-            let decoded = reply::decode(request.kind(), self.minor, &received);
-            if let Some((reply, size)) = decoded.expect("a reply") {
-                assert_eq!(size, received.len(), "{request:?}: bytes after the reply");
-                return take(self, reply);
+            self.protocol.hear(&self.peer.take_received());
+            // `take` may change every other field.
+            let mut protocol = std::mem::take(&mut self.protocol);
+            let reply = protocol.reply().expect("a reply");
+            if let Some((_, reply)) = reply {
+                let taken = take(self, reply);
+                assert_eq!(
+                    protocol.left_over(),
+                    0,
+                    "{request:?}: bytes after the reply"
+                );
+                self.protocol = protocol;
+                return taken;
             }
+            self.protocol = protocol;
             assert!(!self.peer.is_closed(), "{request:?}: the relay hung up");
         }
         panic!("{request:?} is not answered");

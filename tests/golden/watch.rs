@@ -6,13 +6,15 @@ use baton_components::path::RelativePath;
 use baton_components::wire::ctf_index::{HEADER_SIZE, IndexRecord, Version};
 use baton_components::wire::viewer::{SEEK_BEGINNING, SEEK_LAST};
 
+use baton_systems::memory::Stage;
+
 use crate::capture::Capture;
 use crate::dice::Dice;
-use crate::schedule::Step;
-use crate::stage::{Cuts, Producers, Stage, tree_differences};
+use crate::producers::{Cuts, Producers, relay_as_recorded, tree_differences};
+use crate::schedule::ScheduledAct;
 use crate::viewer::Viewer;
 
-/// Of every so many chances to look, a viewer takes one.
+/// A viewer that looks only at every n-th opportunity.
 #[derive(Clone, Copy)]
 pub struct Laziness(pub usize);
 
@@ -20,13 +22,13 @@ pub struct Laziness(pub usize);
 /// when.
 pub fn from_the_beginning(
     capture: &Capture,
-    steps: &[Step],
+    steps: &[ScheduledAct],
     cuts: Cuts,
     window: usize,
     laziness: Laziness,
 ) {
     let mut dice = Dice::new(9);
-    let mut stage = Stage::new();
+    let mut stage = relay_as_recorded();
     let mut producers = Producers::new(capture, cuts);
     let mut viewer = Viewer::connect(&mut stage, minor(capture), window);
     let mut attached = false;
@@ -42,10 +44,10 @@ pub fn from_the_beginning(
     compare(capture, &stage, &viewer, &BTreeMap::new());
 }
 
-/// Attaches in the middle: of streams that are there it gets what is complete from
-/// then on, of others all.
-pub fn from_the_middle(capture: &Capture, steps: &[Step]) {
-    let mut stage = Stage::new();
+/// Attaches in the middle: it gets the packets of existing streams that are completed from
+/// then on, and all packets of later streams.
+pub fn from_the_middle(capture: &Capture, steps: &[ScheduledAct]) {
+    let mut stage = relay_as_recorded();
     let mut producers = Producers::new(capture, Cuts::None);
     let (first, second) = steps.split_at(steps.len() / 2);
     for step in first {
@@ -93,8 +95,8 @@ fn leave(stage: &mut Stage, viewer: &mut Viewer) {
     panic!("the session does not end for its viewer");
 }
 
-/// What the viewer has is what is in the recorded files, without the packets that it
-/// was not to get (`passed`, by stream).
+/// The viewer has the content of the recorded files, without the packets that it was not to
+/// get (`passed`, by stream).
 fn compare(
     capture: &Capture,
     stage: &Stage,
@@ -161,7 +163,7 @@ fn index_path(data: &RelativePath) -> RelativePath {
         .expect("a file's path")
 }
 
-/// What viewers of the recording's time spoke.
+/// Protocol minor of the recorded viewers.
 fn minor(capture: &Capture) -> u32 {
     if capture.name.starts_with("2.13-") {
         4

@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PACKET_BYTES: usize = 4096;
 
 #[test]
-fn what_is_written_is_what_was_recorded() {
+fn a_replay_writes_the_recorded_files() {
     for capture in WHOLE {
         let recorded = Recorded::unpack(capture);
         let expected = files(&recorded.session());
@@ -167,7 +167,7 @@ fn a_relay_that_is_not_there_is_said() {
     for (url, expected) in [
         (
             "net://127.0.0.1:1:1",
-            "baton: the replay broke off: cannot connect to 127.0.0.1:1: Connection refused",
+            "baton: the replay failed: cannot connect to 127.0.0.1:1: Connection refused; does a relay listen there?",
         ),
         (
             "127.0.0.1",
@@ -307,7 +307,7 @@ impl Recorded {
         self.session().join(path.expect("such a file"))
     }
 
-    /// What a replay of the session has its relay write.
+    /// The files that the relay writes in a replay of the session.
     fn replayed(&self) -> PathBuf {
         self.replay(&self.session())
     }

@@ -3,16 +3,22 @@
 //! Each case collects every breach, and its message names the file, the line and what
 //! to do. The source is read as text: comments are cut off, nothing is parsed.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod circles;
+mod sentences;
+mod source;
+
+use std::path::Path;
+
+use source::{File, has, without_comment, workspace};
 
 /// The crates that know no operating system.
 const PURE: [&str; 2] = ["components", "systems"];
 
 /// The crates, where their code is.
 const RELAY: [&str; 3] = ["src", "systems/src", "components/src"];
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
     "src",
+    "archive/src",
     "bench/src",
     "fuzz/src",
     "systems/src",
@@ -20,7 +26,8 @@ const SOURCES: [&str; 5] = [
 ];
 
 /// Words that only the daemon may write, since they mean sockets, files or clocks.
-const OUTSIDE: [&str; 7] = [
+const OUTSIDE: [&str; 8] = [
+    "std::os",
     "std::net",
     "std::fs",
     "Instant",
@@ -36,8 +43,10 @@ const OUTSIDE_CRATES: [&str; 6] = ["mio", "rustix", "libc", "socket2", "signal-h
 /// Where files and directories are at hand that peers have named.
 const NAMED_BY_PEERS: [&str; 6] = ["os", "journal", "replay", "resend", "trace", "repair"];
 
-/// Beyond it nobody sees a file as a whole.
+/// Maximum lines of a file: more cannot be understood as a whole.
 const LINES_MAX: usize = 600;
+/// Maximum lines of a function: a longer one hides the order of its steps.
+const FUNCTION_LINES_MAX: usize = 60;
 const LONG: &str = "// Long because:";
 
 #[test]
@@ -74,7 +83,7 @@ fn components_and_systems_have_no_unsafe_code() {
                 breaches.add(&file, number, "unsafe: write it without");
             }
         }
-        let root = File::read(format!("{it}/src/lib.rs"));
+        let root = File::read(workspace(), format!("{it}/src/lib.rs"));
         if !root.code().any(|(_, it)| it == "#![forbid(unsafe_code)]") {
             breaches.add(&root, 1, "add #![forbid(unsafe_code)]");
         }
@@ -100,12 +109,14 @@ fn arrows_run_one_way() {
     }
     let root = Manifest::read(".");
     for (number, name) in root.names() {
-        if name == "baton-bench" || name == "baton-fuzz" {
-            let advice = format!("{name}: the relay needs no package that only tests it");
+        if ["baton-archive", "baton-bench", "baton-fuzz"].contains(&name.as_str()) {
+            let advice = format!("{name}: the relay needs no package that stands beside it");
             breaches.add(&root.file, number, &advice);
         }
     }
-    breaches.assert_none("bench depends on the root, the root on systems, systems on components");
+    breaches.assert_none(
+        "archive and bench depend on the root, the root on systems, systems on components",
+    );
 }
 
 #[test]
@@ -164,6 +175,42 @@ fn a_long_file_says_why() {
 }
 
 #[test]
+fn a_long_function_says_why() {
+    let mut breaches = Breaches::default();
+    for file in SOURCES.iter().flat_map(|it| rust_files(it)) {
+        let lines: Vec<&str> = file.text.lines().map(str::trim).collect();
+        for function in file.functions() {
+            let above = lines[..function.first - 1].iter().rev();
+            let mut head = above.take_while(|line| line.starts_with("//") || line.starts_with('#'));
+            if function.lines() > FUNCTION_LINES_MAX && !head.any(|line| line.starts_with(LONG)) {
+                let (name, count) = (&function.name, function.lines());
+                let advice = format!(
+                    "{name} has {count} lines: split it, or write `{LONG}` and the reason above it"
+                );
+                breaches.add(&file, function.first, &advice);
+            }
+        }
+    }
+    breaches.assert_none(&format!(
+        "no function has more than {FUNCTION_LINES_MAX} lines"
+    ));
+}
+
+#[test]
+fn files_use_each_other_in_one_direction() {
+    let mut breaches = Breaches::default();
+    for root in SOURCES {
+        for (user, used) in circles::circles(&rust_files(root), root) {
+            let used = used.display();
+            let advice =
+                format!("it uses {used}, which leads back to it: move what both need below both");
+            breaches.add(&File::read(workspace(), user), 1, &advice);
+        }
+    }
+    breaches.assert_none("no circle of files");
+}
+
+#[test]
 fn every_file_says_what_lives_in_it() {
     let mut breaches = Breaches::default();
     for file in rust_files("") {
@@ -187,7 +234,7 @@ fn nothing_is_left_undone() {
                 ("unimplemented!", "do it, or leave it out"),
                 ("dbg!", "remove it"),
                 (
-                    // In two parts: whoever counts such cases is to find none here.
+                    // In two parts, so that a search for such tests does not find this line.
                     concat!("#[", "ignore"),
                     "a case that does not run checks nothing: mend or remove it",
                 ),
@@ -219,7 +266,7 @@ fn nothing_from_a_peer_is_unwrapped() {
 }
 
 #[test]
-fn what_a_peer_named_is_escaped() {
+fn names_from_peers_are_escaped() {
     let mut breaches = Breaches::default();
     // The rest of `src` names what its own user has named.
     for file in PURE
@@ -257,7 +304,7 @@ fn a_relay_prints_by_its_log_alone() {
 }
 
 #[test]
-fn who_panics_names_the_law() {
+fn every_expect_names_its_law() {
     let mut breaches = Breaches::default();
     for file in SOURCES.iter().flat_map(|it| rust_files(it)) {
         let lines: Vec<_> = file.code_without_tests().collect();
@@ -280,7 +327,42 @@ fn who_panics_names_the_law() {
     breaches.assert_none("a message of expect names a law");
 }
 
-/// What is wrong, and where.
+#[test]
+fn headings_of_the_protocol_that_code_names_are_there() {
+    const PAGE: &str = "docs/protocol.md";
+    let mark = format!("`{PAGE}#");
+    let page = File::read(workspace(), PAGE);
+    let anchors: Vec<String> = page
+        .text
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| {
+            let words = line.trim_start_matches('#').trim().to_lowercase();
+            let is_kept = |letter: &char| letter.is_alphanumeric() || " -".contains(*letter);
+            words.chars().filter(is_kept).collect::<String>()
+        })
+        .map(|words| words.replace(' ', "-"))
+        .collect();
+    let mut breaches = Breaches::default();
+    for file in SOURCES
+        .iter()
+        .chain(&["systems/tests", "tests"])
+        .flat_map(|it| rust_files(it))
+    {
+        for (at, line) in file.text.lines().enumerate() {
+            let named = line.split_once(&mark);
+            if let Some(anchor) = named.and_then(|(_, rest)| rest.split('`').next())
+                && !anchors.iter().any(|it| it == anchor)
+            {
+                let advice = format!("#{anchor}: name a heading of {PAGE}");
+                breaches.add(&file, at + 1, &advice);
+            }
+        }
+    }
+    breaches.assert_none("whatever the code refers to can be found");
+}
+
+/// The faults, with their place.
 #[derive(Default)]
 struct Breaches(Vec<String>);
 
@@ -295,36 +377,6 @@ impl Breaches {
     }
 }
 
-/// A file of the workspace.
-struct File {
-    /// Relative to the workspace.
-    path: PathBuf,
-    text: String,
-}
-
-impl File {
-    fn read(path: impl Into<PathBuf>) -> Self {
-        let path = path.into();
-        let text = fs::read_to_string(workspace().join(&path))
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Self { path, text }
-    }
-
-    /// Its lines without comments and indentation, numbered from 1.
-    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let lines = self.text.lines().map(without_comment);
-        (1..).zip(lines)
-    }
-
-    /// As [`File::code`], up to the first part that only tests have.
-    fn code_without_tests(&self) -> impl Iterator<Item = (usize, &str)> {
-        let name = self.path.file_stem().and_then(|name| name.to_str());
-        let only_tests = matches!(name, Some("tests" | "testing"));
-        self.code()
-            .take_while(move |(_, code)| !only_tests && *code != "#[cfg(test)]")
-    }
-}
-
 /// A package's manifest.
 struct Manifest {
     file: File,
@@ -333,12 +385,12 @@ struct Manifest {
 impl Manifest {
     fn read(package: &str) -> Self {
         Self {
-            file: File::read(format!("{package}/Cargo.toml")),
+            file: File::read(workspace(), format!("{package}/Cargo.toml")),
         }
     }
 
-    /// What stands before `=` or the first `.`, and the last name of each header: the
-    /// names of all dependencies, and other words.
+    /// The text before `=` or the first `.`, and the last name of each header: the names of
+    /// all dependencies, and other words.
     fn names(&self) -> impl Iterator<Item = (usize, String)> {
         (1..)
             .zip(self.file.text.lines())
@@ -355,60 +407,8 @@ impl Manifest {
     }
 }
 
-/// The Rust files at or below a directory of the workspace, in the order of their
-/// names. Not those that were built, nor hidden ones.
 fn rust_files(directory: &str) -> Vec<File> {
-    let mut paths = Vec::new();
-    collect(Path::new(directory), &mut paths);
-    paths.sort();
-    assert!(!paths.is_empty(), "no file below {directory}");
-    paths.into_iter().map(File::read).collect()
-}
-
-fn collect(directory: &Path, paths: &mut Vec<PathBuf>) {
-    if workspace().join(directory).is_file() {
-        paths.push(directory.to_owned());
-        return;
-    }
-    let entries = fs::read_dir(workspace().join(directory))
-        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
-    for entry in entries {
-        let entry = entry.expect("an entry of a directory");
-        let name = entry.file_name();
-        let path = directory.join(&name);
-        let kind = entry.file_type().expect("the type of an entry");
-        if kind.is_dir() {
-            let hidden = name.to_string_lossy().starts_with('.');
-            if !hidden && name != "target" {
-                collect(&path, paths);
-            }
-        } else if path.extension().is_some_and(|it| it == "rs") {
-            paths.push(path);
-        }
-    }
-}
-
-fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn without_comment(line: &str) -> &str {
-    // `://` in a string is no comment.
-    let end = line
-        .match_indices("//")
-        .map(|(at, _)| at)
-        .find(|at| !line[..*at].ends_with(':'));
-    line[..end.unwrap_or(line.len())].trim()
-}
-
-/// Whether `code` has `word`, and not as a part of a longer one.
-fn has(code: &str, word: &str) -> bool {
-    let is_part = |it: char| it.is_alphanumeric() || it == '_';
-    code.match_indices(word).any(|(at, _)| {
-        let before = code[..at].chars().next_back();
-        let after = code[at + word.len()..].chars().next();
-        !before.is_some_and(is_part) && !after.is_some_and(is_part)
-    })
+    source::rust_files(workspace(), directory)
 }
 
 #[test]
@@ -418,4 +418,36 @@ fn words_are_whole_and_comments_are_cut() {
     assert!(!has("#![forbid(unsafe_code)]", "unsafe"));
     assert_eq!(without_comment("  let x = 1; // y"), "let x = 1;");
     assert_eq!(without_comment("\"tcp://host\""), "\"tcp://host\"");
+}
+
+#[test]
+fn what_is_not_code_is_blank() {
+    for (text, code) in [
+        ("a /* */ b // c\n\"//\"d", "a /* */ b \nd"),
+        ("'\\'' \"\\\"\" 'a' <'a> b\"c\"", "   <'a> b"),
+        ("r#\"\"c\"# r\"\\\" r#type", "  r#type"),
+        ("#[cfg(test)]\nmod tests {\n {} }\nx", "\n\n\nx"),
+        ("#[cfg(test)]\npub mod tests;\nx {}", "\n\nx {}"),
+    ] {
+        assert_eq!(source::bare(text), code, "{text}");
+    }
+}
+
+#[test]
+fn functions_are_found_with_their_ends() {
+    let text = "\
+pub fn one() {}
+trait T {
+    fn none(&self);
+    fn none_of_several_lines(
+        &self,
+    ) -> bool;
+    pub(crate) const fn three(&self) -> bool {
+        if true { 1 } else { 2 }
+    }
+}";
+    let found = source::functions(text).into_iter();
+    let found: Vec<_> = found.map(|it| (it.name, it.first, it.last)).collect();
+    let expected = [("one".to_owned(), 1, 1), ("three".to_owned(), 7, 9)];
+    assert_eq!(found, expected);
 }

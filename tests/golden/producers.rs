@@ -1,80 +1,23 @@
-//! A relay on ports in memory, watched at every tick; and producers that play a
-//! recording to it.
+//! Producers that play a recording to a relay on ports in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use baton_components::path::RelativePath;
-use baton_systems::audit::{self, Audit};
-use baton_systems::memory::{self, MemoryChance, MemoryClock, MemoryNetwork, MemoryStorage, Peer};
+use baton_systems::memory::{Peer, Stage};
 use baton_systems::settings::{HoldBack, Settings};
-use baton_systems::tick::Relay;
 
 use crate::capture::{Capture, Tree};
 use crate::dice::Dice;
-use crate::schedule::{Act, Step};
+use crate::schedule::{Act, ScheduledAct};
 
-pub struct Stage {
-    pub network: MemoryNetwork,
-    pub storage: MemoryStorage,
-    clock: MemoryClock,
-    relay: Relay,
-}
-
-impl Stage {
-    pub fn new() -> Self {
-        let network = MemoryNetwork::new();
-        let storage = MemoryStorage::new();
-        // Recorded on a host whose local time was UTC. Names have the time that
-        // producers say, so what the clock shows is of no account.
-        let clock = MemoryClock::new(0);
-        let relay = Relay::new(
-            network.port(),
-            storage.port(),
-            clock.port(),
-            MemoryChance::default().port(),
-            Settings {
-                // As the relays that were recorded.
-                hold_back: HoldBack::Fixed(Duration::ZERO),
-                ..Settings::default()
-            },
-            true,
-        );
-        Self {
-            network,
-            storage,
-            clock,
-            relay,
-        }
-    }
-
-    pub fn tick(&mut self) {
-        self.relay.tick();
-        let breaches = &self.relay.world.resource::<Audit>().breaches;
-        assert!(breaches.is_empty(), "the law is broken: {breaches:#?}");
-    }
-
-    /// Ticks until nothing is left to do, not even records to be written.
-    pub fn settle(&mut self) {
-        let (network, clock) = (self.network.clone(), self.clock.clone());
-        memory::settle(&network, &clock, TICKS_MAX, || self.tick());
-    }
-
-    /// Lets time pass, and does what comes of it.
-    pub fn pass(&mut self, time: Duration) {
-        self.settle();
-        self.clock.advance(time);
-        self.settle();
-    }
-
-    /// Everybody has gone: nothing may be left of them but files on disk.
-    pub fn assert_empty(&mut self) {
-        self.settle();
-        let remains = self.relay.world.run_system_cached(audit::remains);
-        let remains = remains.expect("the arenas are in the world");
-        assert!(remains.is_empty(), "{remains:#?}");
-        assert_eq!(self.storage.open_files(), 0, "files are open");
-    }
+/// A relay as those that were recorded. Names have the time that producers say, and local time
+/// was UTC, so what the clock shows is of no account.
+pub fn relay_as_recorded() -> Stage {
+    Stage::with(Settings {
+        hold_back: HoldBack::Fixed(Duration::ZERO),
+        ..Settings::default()
+    })
 }
 
 /// How the bytes of a connection are cut on their way.
@@ -138,7 +81,7 @@ impl<'a> Producers<'a> {
     }
 
     /// Does one step; the relay has done all about it when this returns.
-    pub fn play(&mut self, stage: &mut Stage, step: &Step) {
+    pub fn play(&mut self, stage: &mut Stage, step: &ScheduledAct) {
         if let (Act::Send(range), Some(peer)) = (&step.act, self.peers.get(&step.connection)) {
             assert!(
                 range.is_empty() || !peer.is_closed(),
@@ -151,12 +94,12 @@ impl<'a> Producers<'a> {
     }
 
     /// The same, and the relay may have closed the connection.
-    pub fn try_play(&mut self, stage: &mut Stage, step: &Step) {
+    pub fn try_play(&mut self, stage: &mut Stage, step: &ScheduledAct) {
         let recorded = &self.capture.connections[step.connection];
         match &step.act {
             Act::Open => {
                 let name = format!("producer-{:02}", step.connection);
-                let peer = stage.network.connect(recorded.port, &name);
+                let peer = stage.network.connect(recorded.endpoint, &name);
                 self.cuts.open(&peer, step.connection);
                 self.peers.insert(step.connection, peer);
             }
@@ -180,7 +123,7 @@ impl<'a> Producers<'a> {
     }
 }
 
-/// What two trees have of each other, one line a difference.
+/// Differences of two trees, one line each.
 pub fn tree_differences(ours: &Tree, recorded: &Tree) -> Vec<String> {
     let mut lines = Vec::new();
     let paths: BTreeSet<&RelativePath> = ours.keys().chain(recorded.keys()).collect();
@@ -203,9 +146,6 @@ pub fn tree_differences(ours: &Tree, recorded: &Tree) -> Vec<String> {
     }
     lines
 }
-
-/// Far above what any step needs: a byte a tick, and some.
-const TICKS_MAX: usize = 300_000;
 
 /// Of a long message so much at both ends is cut finely.
 const EDGE_BYTES: usize = 110;

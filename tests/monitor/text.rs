@@ -1,0 +1,194 @@
+//! `baton status` and `baton top`.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::process::{eventually, retry};
+use crate::producer::Producer;
+use crate::relay::{BATON, PATIENCE, Place, printed};
+use crate::skip;
+
+/// A name that would colour, clear and turn a terminal.
+const EVIL: &str = "a\u{1b}[31m\u{202e}<b>\u{9b}2J\"'";
+
+fn lossy(place: &Place, host: &str) -> Producer {
+    let mut producer = Producer::live(place, host, "loud");
+    producer.discarded = 728_962;
+    producer.send();
+    retry(PATIENCE, || {
+        let json = printed(&place.baton(&["status", &place.url(), "--format=json"]));
+        let is_there = json.contains("\"events_discarded\":728962");
+        is_there.then_some(()).ok_or(json)
+    });
+    producer
+}
+
+#[test]
+fn status_is_one_screen() {
+    let place = Place::new();
+    let _relay = place.start(&[]);
+    let _producer = lossy(&place, "vm");
+    let output = place.baton(&["status", &place.url()]);
+    let text = printed(&output);
+    assert!(output.status.success(), "{text}");
+    for words in [
+        &format!("at {}: ready, up ", place.url()),
+        "\n1 session, 0 viewers\ndisk ",
+        "lost: 728962 events discarded",
+        "HOST         SESSION ",
+        "\nvm           loud ",
+        "--num-subbuf",
+    ] {
+        assert!(text.contains(words), "no \"{words}\" in:\n{text}");
+    }
+}
+
+#[test]
+fn status_as_json_is_what_the_relay_says() {
+    let place = Place::new();
+    let _relay = place.start(&[]);
+    let _producer = lossy(&place, "vm");
+    let output = place.baton(&["status", &place.url(), "--format", "json"]);
+    let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(json["schema"], 1);
+    assert_eq!(json["sessions"][0]["name"], "loud");
+}
+
+#[test]
+fn no_relay_is_an_error_that_says_where() {
+    let place = Place::new();
+    for command in ["status", "top"] {
+        let output = place.baton(&[command, &place.url()]);
+        let text = printed(&output);
+        assert_eq!(output.status.code(), Some(1));
+        let expected = format!(
+            "baton: no relay answers at {}: Connection refused;",
+            place.url()
+        );
+        assert!(text.starts_with(&expected), "{text}");
+    }
+}
+
+#[test]
+fn the_relay_of_the_configuration_is_asked() {
+    let place = Place::new();
+    let _relay = place.start(&[]);
+    let directory = place.home().join(".lttng");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let file = format!("[relayd]\nstatus-port=tcp://{}\n", place.status_address());
+    std::fs::write(directory.join("lttng.conf"), file).expect("a file");
+    let text = printed(&place.baton(&["status"]));
+    assert!(text.contains(": ready, up"), "{text}");
+}
+
+#[test]
+fn names_do_nothing_to_a_terminal() {
+    let place = Place::new();
+    let _relay = place.start(&[]);
+    let _producer = lossy(&place, EVIL);
+    for words in [
+        &["status", &place.url()][..],
+        &["top", "--once", &place.url()],
+    ] {
+        let text = printed(&place.baton(words));
+        assert!(text.contains("loud"), "{text}");
+        let is_plain = |it: char| it == '\n' || it.is_ascii_graphic() || it == ' ';
+        assert!(text.chars().all(is_plain), "{text:?}");
+    }
+}
+
+/// `top` in a terminal of 80 columns and 24 lines.
+struct Tmux<'a> {
+    place: &'a Place,
+}
+
+impl<'a> Tmux<'a> {
+    fn start(place: &'a Place) -> Option<Self> {
+        let tmux = Self { place };
+        let command = format!("{BATON} top {}; echo ended; sleep 60", place.url());
+        let started = tmux.run(&["new-session", "-d", "-x", "80", "-y", "24", &command]);
+        started.map(|_| tmux)
+    }
+
+    /// A server of its own; none without tmux.
+    fn run(&self, words: &[&str]) -> Option<String> {
+        let socket = self.place.home().join("tmux");
+        let mut command = Command::new("tmux");
+        command
+            .arg("-S")
+            .arg(socket)
+            .args(["-f", "/dev/null"])
+            .args(words);
+        command
+            .env_remove("TMUX")
+            .env("LC_ALL", "C.UTF-8")
+            .env("TERM", "xterm");
+        let output = command.output().ok()?;
+        assert!(output.status.success(), "{}", printed(&output));
+        Some(String::from_utf8(output.stdout).expect("text"))
+    }
+
+    fn screen(&self) -> String {
+        self.run(&["capture-pane", "-p"]).expect("a screen")
+    }
+
+    fn press(&self, key: &str) {
+        self.run(&["send-keys", key]);
+    }
+
+    fn wait_for(&self, words: &str) -> String {
+        eventually(words, PATIENCE, || self.screen().contains(words));
+        self.screen()
+    }
+}
+
+impl Drop for Tmux<'_> {
+    fn drop(&mut self) {
+        self.run(&["kill-server"]);
+    }
+}
+
+#[test]
+fn top_sorts_filters_and_opens() {
+    let place = Place::new();
+    let _relay = place.start(&[]);
+    let _loud = lossy(&place, "vm");
+    let mut quiet = Producer::live(&place, "vm", "quiet");
+    quiet.send();
+    let Some(tmux) = Tmux::start(&place) else {
+        return skip::say("since tmux is missing");
+    };
+    let screen = tmux.wait_for("quiet");
+    let rows: Vec<_> = screen.lines().filter(|it| it.starts_with("vm ")).collect();
+    assert_eq!(rows.len(), 2, "{screen}");
+    assert!(
+        rows[0].contains("loud") && rows[1].contains("quiet"),
+        "{screen}"
+    );
+    assert!(rows[0].ends_with(" 728962"), "{screen}");
+    // A rate: it has asked again.
+    tmux.wait_for("B/s");
+    tmux.press("f");
+    eventually("the lossy session alone", PATIENCE, || {
+        !tmux.screen().contains("quiet")
+    });
+    tmux.press("j");
+    tmux.press("Enter");
+    let screen = tmux.wait_for("read it with: babeltrace2");
+    assert!(screen.contains("ch_0"), "{screen}");
+    tmux.press("Escape");
+    tmux.wait_for("HOST");
+    tmux.press("q");
+    let screen = tmux.wait_for("ended");
+    assert!(!screen.contains("HOST"), "{screen}");
+}
+
+#[test]
+fn top_needs_a_terminal() {
+    let place = Place::new();
+    let _relay = place.start(&[]);
+    let output = place.baton(&["top", &place.url()]);
+    assert!(!output.status.success());
+    assert!(printed(&output).contains("is no terminal; try --once"));
+}
