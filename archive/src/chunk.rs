@@ -123,7 +123,8 @@ impl Chunk {
             let path = RelativePath::parse(domain.as_bytes());
             let path = path.map_err(|error| Error::Other(error.to_string()))?;
             let directory = self.root.join(domain);
-            if directory.is_dir() {
+            // A link would lead out of the chunk.
+            if fs::symlink_metadata(&directory).is_ok_and(|it| it.is_dir()) {
                 gather(&directory, &path, &mut files)?;
             }
         }
@@ -160,6 +161,19 @@ impl Chunk {
     pub fn file(&self, path: &RelativePath) -> PathBuf {
         self.root.join(OsStr::from_bytes(path.as_bytes()))
     }
+}
+
+/// The output directory of a relay in which these chunks were found; none if it is that of a
+/// session.
+pub fn output_of(directory: &Path, chunks: &[Chunk]) -> Option<PathBuf> {
+    let directory = directory.canonicalize().ok()?;
+    let is_session = |chunk: &Chunk| {
+        let above = chunk.root.parent().filter(|_| chunk.is_slice());
+        let archives = above.filter(|above| above.ends_with(ARCHIVES));
+        let session = archives.and_then(Path::parent).or(above);
+        session.unwrap_or(&chunk.root) == directory
+    };
+    (!chunks.iter().any(is_session)).then_some(directory)
 }
 
 /// Equal as long as nothing in the chunk changes.

@@ -17,17 +17,19 @@ pub struct Counts {
     pub stored_bytes: AtomicU64,
     pub deleted: AtomicU64,
     pub failures: AtomicU64,
+    pub unfinished: AtomicU64,
     pub waiting: AtomicU64,
+    pub waiting_bytes: AtomicU64,
     pub failing: AtomicU64,
     pub passed_s: AtomicU64,
 }
 
 impl Counts {
     /// Notes the end of a pass.
-    pub fn end_pass(&self, waiting: u64, failing: u64) {
+    pub fn end_pass(&self, unfinished: u64, failing: u64) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let now = now.map_or(0, |now| now.as_secs());
-        self.waiting.store(waiting, Ordering::Relaxed);
+        self.unfinished.store(unfinished, Ordering::Relaxed);
         self.failing.store(failing, Ordering::Relaxed);
         self.passed_s.store(now, Ordering::Relaxed);
     }
@@ -61,10 +63,22 @@ impl Counts {
                 &self.failures,
             ),
             (
-                "waiting_chunks",
+                "unfinished_chunks",
                 "gauge",
                 "Chunks that are not finished.",
+                &self.unfinished,
+            ),
+            (
+                "waiting_chunks",
+                "gauge",
+                "Chunks that are finished and not archived.",
                 &self.waiting,
+            ),
+            (
+                "waiting_bytes",
+                "gauge",
+                "Bytes of their files.",
+                &self.waiting_bytes,
             ),
             (
                 "failing_chunks",
