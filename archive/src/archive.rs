@@ -161,7 +161,7 @@ impl Tally {
     }
 }
 
-/// What is the same in all passes.
+/// The parts of a run that are the same in all passes.
 struct Run<'a> {
     plan: &'a Plan,
     /// None: a command takes the chunks instead.

@@ -93,9 +93,9 @@ impl Attempt {
     /// Goes on with an earlier attempt at the same chunk, or begins one of so many objects.
     /// Objects of an attempt that is not gone on with are removed from the store.
     ///
-    /// Whoever may write to the chunk's directory may have written the journal, and must not
-    /// reach what is archived already: an attempt at another chunk is not gone on with, nor is one
-    /// that has a manifest and lacks objects.
+    /// The relay, too, can write to the chunk's directory, and a journal that it has forged must
+    /// not reach what is archived already: an attempt at another chunk is not gone on with, nor is
+    /// one that has a manifest and lacks objects.
     pub fn begin(
         chunk: &Chunk,
         store: &Store,

@@ -36,63 +36,7 @@ impl Counts {
 
     fn page(&self) -> String {
         let mut page = String::new();
-        for (name, kind, help, value) in [
-            ("chunks_total", "counter", "Chunks archived.", &self.chunks),
-            (
-                "bytes_total",
-                "counter",
-                "Bytes of archived files.",
-                &self.bytes,
-            ),
-            (
-                "stored_bytes_total",
-                "counter",
-                "Bytes stored for them.",
-                &self.stored_bytes,
-            ),
-            (
-                "deleted_chunks_total",
-                "counter",
-                "Archived chunks deleted here.",
-                &self.deleted,
-            ),
-            (
-                "failures_total",
-                "counter",
-                "Chunks that failed, once a pass.",
-                &self.failures,
-            ),
-            (
-                "unfinished_chunks",
-                "gauge",
-                "Chunks that are not finished.",
-                &self.unfinished,
-            ),
-            (
-                "waiting_chunks",
-                "gauge",
-                "Chunks that are finished and not archived.",
-                &self.waiting,
-            ),
-            (
-                "waiting_bytes",
-                "gauge",
-                "Bytes of their files.",
-                &self.waiting_bytes,
-            ),
-            (
-                "failing_chunks",
-                "gauge",
-                "Chunks that failed in the last pass.",
-                &self.failing,
-            ),
-            (
-                "last_pass_timestamp_seconds",
-                "gauge",
-                "End of the last pass.",
-                &self.passed_s,
-            ),
-        ] {
+        for (name, kind, help, value) in self.series() {
             let value = value.load(Ordering::Relaxed);
             let _ = write!(
                 page,
@@ -101,6 +45,24 @@ impl Counts {
             );
         }
         page
+    }
+
+    /// Name, kind, help and value of each.
+    #[rustfmt::skip] // A table.
+    fn series(&self) -> [(&str, &str, &str, &AtomicU64); 10] {
+        let (counter, gauge) = ("counter", "gauge");
+        [
+            ("chunks_total", counter, "Chunks archived.", &self.chunks),
+            ("bytes_total", counter, "Bytes of archived files.", &self.bytes),
+            ("stored_bytes_total", counter, "Bytes stored for them.", &self.stored_bytes),
+            ("deleted_chunks_total", counter, "Archived chunks deleted here.", &self.deleted),
+            ("failures_total", counter, "Chunks that failed, once a pass.", &self.failures),
+            ("unfinished_chunks", gauge, "Chunks that are not finished.", &self.unfinished),
+            ("waiting_chunks", gauge, "Chunks that are finished and not archived.", &self.waiting),
+            ("waiting_bytes", gauge, "Bytes of their files.", &self.waiting_bytes),
+            ("failing_chunks", gauge, "Chunks that failed in the last pass.", &self.failing),
+            ("last_pass_timestamp_seconds", gauge, "End of the last pass.", &self.passed_s),
+        ]
     }
 }
 

@@ -1,4 +1,4 @@
-//! What waits for the archive, told to the relay by a note in its output directory, and to
+//! The queue of the archive, told to the relay by a note in its output directory, and to
 //! monitors by `--status-port`.
 
 use std::path::PathBuf;

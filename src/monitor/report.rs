@@ -51,7 +51,7 @@ pub struct Storage {
     pub free_bytes: u64,
 }
 
-/// What waits for an archive.
+/// The chunks that wait for an archive.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Archive {

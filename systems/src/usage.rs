@@ -23,14 +23,14 @@ pub struct Usage {
     /// The file system of the output directory: its size, and what is left of it.
     pub disk_bytes: u64,
     pub disk_free_bytes: u64,
-    /// What an archiver has noted there; none: there is no archiver.
+    /// The note of an archiver there; none: there is no archiver.
     pub archive: Option<Archive>,
     /// Of ticks, from the end of the wait to the begin of the next.
     pub ticks: Durations,
     pub counts: Counts,
 }
 
-/// What waits for an archive, as the archiver has noted it.
+/// The chunks that wait for an archive, as the archiver has noted them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Archive {

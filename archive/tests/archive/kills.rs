@@ -123,7 +123,7 @@ fn a_large_file_goes_on_behind_its_last_part_and_is_not_read_again() {
     }
     run.kill().expect("a kill");
     run.wait().expect("an end");
-    // What is stored already would be missed if it were read.
+    // Other bytes where it is stored already: they would be noticed if they were read.
     let file = File::options().write(true).open(&large).expect("a file");
     let modified = file
         .metadata()

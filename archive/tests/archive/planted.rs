@@ -1,5 +1,5 @@
-//! What a relay that was taken over, or its user, may have put into its directories: the archiver has
-//! the keys of the bucket and perhaps more rights, and is led nowhere.
+//! Files that a relay that was taken over may have put into its directories: the archiver has the
+//! keys of the bucket and perhaps more rights, and is led nowhere.
 
 use std::fs;
 use std::os::unix::fs::symlink;
