@@ -228,6 +228,14 @@ pub enum Record<'a> {
         ticket: u64,
         free_bytes: u64,
     },
+    /// Storage was asked to make files and names durable.
+    Sync {
+        ticket: u64,
+        #[serde(serialize_with = "as_bytes")]
+        within: &'a [u8],
+        files: Vec<&'a [u8]>,
+        directories: Vec<&'a [u8]>,
+    },
 }
 
 impl<'a> Record<'a> {
@@ -266,6 +274,16 @@ impl<'a> Record<'a> {
                 is_first: *is_first,
             },
             Request::Space => Self::AskSpace { ticket: ticket.0 },
+            Request::Sync {
+                within,
+                files,
+                directories,
+            } => Self::Sync {
+                ticket: ticket.0,
+                within: within.as_bytes(),
+                files: bytes(files),
+                directories: bytes(directories),
+            },
         }
     }
 

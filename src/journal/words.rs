@@ -189,6 +189,7 @@ impl Record<'_> {
     }
 
     /// Requests to storage, and its answers.
+    // Long because: a sentence for each record.
     fn fmt_request(&self, to: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Remove {
@@ -229,6 +230,18 @@ impl Record<'_> {
                     "request {ticket}: closed chunks{after} are to be looked at"
                 )
             }
+            Self::Sync {
+                ticket,
+                within,
+                files,
+                directories,
+            } => write!(
+                to,
+                "request {ticket}: {} files and {} directories are to be synced in {}",
+                files.len(),
+                directories.len(),
+                text(within)
+            ),
             Self::AskSpace { ticket } => {
                 write!(to, "request {ticket}: free space is to be looked at")
             }

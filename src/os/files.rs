@@ -86,6 +86,21 @@ impl Files for FilesByName {
         removed.map_err(|reason| self.error("remove directory", path, &reason.into()))
     }
 
+    fn sync(&mut self, path: &RelativePath) -> Result<(), StorageError> {
+        let opened = self.root.open_file(path);
+        // The size is among what `fdatasync` makes durable; times are not.
+        let synced = opened.and_then(|file| rustix::fs::fdatasync(&file));
+        synced.map_err(|reason| self.error("sync", path, &reason.into()))
+    }
+
+    fn sync_names(&mut self, directory: &RelativePath) -> Result<(), StorageError> {
+        match self.root.sync_names(directory) {
+            // This file system has no sync of directories.
+            Ok(()) | Err(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => Ok(()),
+            Err(reason) => Err(self.error("sync directory", directory, &reason.into())),
+        }
+    }
+
     fn free_bytes(&mut self) -> Result<u64, StorageError> {
         match rustix::fs::fstatvfs(self.root.handle()) {
             Ok(disk) => Ok(disk.f_bavail.saturating_mul(disk.f_frsize)),

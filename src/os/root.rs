@@ -190,6 +190,14 @@ impl Root {
         Ok(false)
     }
 
+    /// Makes the names in a directory durable.
+    pub fn sync_names(&mut self, directory: &RelativePath) -> Result<(), Errno> {
+        let directory = self.directory(directory)?;
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(directory, ".", flags, Mode::empty())?;
+        rustix::fs::fsync(opened)
+    }
+
     pub fn exists(&mut self, path: &RelativePath) -> Result<bool, Errno> {
         let found = self.parent_of(path).and_then(|(parent, name)| {
             rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map(drop)

@@ -112,11 +112,12 @@ impl FileStorage {
                 let kept = self.files.keep_nameless(path, &mut self.root);
                 kept.map_err(|reason| self.error("remove file", path, &reason))
             }),
-            // These are of files that are not open.
+            // These need no descriptor that is kept.
             Request::Append { .. }
             | Request::RemoveListed { .. }
             | Request::Survey { .. }
-            | Request::Space => Ok(()),
+            | Request::Space
+            | Request::Sync { .. } => Ok(()),
         }
     }
 

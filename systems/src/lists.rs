@@ -35,6 +35,12 @@ pub trait Files {
     /// Removes a directory if it exists and is empty.
     fn remove_empty(&mut self, path: &RelativePath) -> Result<(), StorageError>;
 
+    /// Makes the bytes of a file durable.
+    fn sync(&mut self, path: &RelativePath) -> Result<(), StorageError>;
+
+    /// Makes the names in a directory durable.
+    fn sync_names(&mut self, directory: &RelativePath) -> Result<(), StorageError>;
+
     /// Bytes that are free on the disk for this process.
     fn free_bytes(&mut self) -> Result<u64, StorageError>;
 

@@ -8,7 +8,7 @@
 use baton_components::path::RelativePath;
 
 use crate::lists::{self, Files, Found};
-use crate::storage_error::StorageError;
+use crate::storage_error::{StorageError, StorageErrorKind};
 
 /// The kinds of requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,18 @@ pub enum Request {
     },
     /// How much is free on the disk.
     Space,
+    /// Makes durable (sync) what was written: files in their order, then names in directories
+    /// in theirs. If a name is missing the others are synced nevertheless, and the answer is an
+    /// error of that kind ([`StorageErrorKind::Gone`]).
+    Sync {
+        /// A directory at or above all of them. All writes and requests within it that were
+        /// made before are done before.
+        within: RelativePath,
+        /// Files, in order: a file comes before those that describe it.
+        files: Vec<RelativePath>,
+        /// Directories, in order: one comes after those in it.
+        directories: Vec<RelativePath>,
+    },
 }
 
 /// The result of a request.
@@ -74,7 +86,7 @@ impl Request {
     /// Requests with the same place are done in their order, one at a time.
     pub fn place(&self) -> RelativePath {
         match self {
-            Self::Remove { within, .. } => within.clone(),
+            Self::Remove { within, .. } | Self::Sync { within, .. } => within.clone(),
             Self::Append { path, .. } | Self::RemoveListed { list: path, .. } => path.clone(),
             Self::Survey { .. } => lists::directory(),
             Self::Space => RelativePath::root(),
@@ -97,6 +109,9 @@ impl Request {
                 let free_bytes = on.free_bytes()?;
                 return Ok(Outcome::Space { free_bytes });
             }
+            Self::Sync {
+                files, directories, ..
+            } => sync(on, files, directories)?,
             Self::RemoveListed { list, with_session } => lists::remove(on, list, *with_session)?,
             Self::Survey {
                 after,
@@ -112,4 +127,26 @@ impl Request {
         }
         Ok(Outcome::Done)
     }
+}
+
+fn sync(
+    on: &mut dyn Files,
+    files: &[RelativePath],
+    directories: &[RelativePath],
+) -> Result<(), StorageError> {
+    let mut missing = Ok(());
+    let mut note = |synced: Result<(), StorageError>| match synced {
+        Err(error) if error.kind == StorageErrorKind::Gone => {
+            missing = Err(error);
+            Ok(())
+        }
+        synced => synced,
+    };
+    for path in files {
+        note(on.sync(path))?;
+    }
+    for path in directories {
+        note(on.sync_names(path))?;
+    }
+    missing
 }

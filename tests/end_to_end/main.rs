@@ -19,6 +19,7 @@ mod document;
 mod events;
 mod full_disk;
 mod go_between;
+mod handshakes;
 mod journal;
 mod late_streams;
 mod layout;

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 
 use baton_systems::ports::StorageErrorKind;
+use baton_systems::requests::Outcome;
 use slotmap::SlotMap;
 
 use super::*;
@@ -279,4 +280,29 @@ fn only_empty_directories_are_removed() {
     test.storage.remove_directory(&relative("a")).unwrap();
     test.storage.remove_directory(&relative("a")).unwrap();
     assert!(!test.storage.exists(&relative("a")).unwrap());
+}
+
+#[test]
+fn a_sync_reaches_what_is_there_and_says_what_is_missing() {
+    let mut test = Test::new();
+    test.storage.create_directory(&relative("host/s")).unwrap();
+    let key = test.create("host/s/chan_0").unwrap();
+    test.storage.write(key, 0, b"packet").unwrap();
+    let sync = |files: &[&str], directories: &[&str]| {
+        let all = |names: &[&str]| names.iter().map(|name| relative(name)).collect();
+        Request::Sync {
+            within: relative("host/s"),
+            files: all(files),
+            directories: all(directories),
+        }
+    };
+    let whole = sync(&["host/s/chan_0"], &["host/s", "host", ""]);
+    assert_eq!(test.storage.act(&whole), Ok(Outcome::Done));
+    let renamed = sync(&["host/s/gone", "host/s/chan_0"], &["host/s"]);
+    let error = test.storage.act(&renamed).unwrap_err();
+    assert_eq!(error.kind, StorageErrorKind::Gone, "{error}");
+    // A link is not followed.
+    symlink("/etc", test.at("host/etc")).unwrap();
+    assert!(test.storage.act(&sync(&["host/etc/passwd"], &[])).is_err());
+    assert!(test.storage.act(&sync(&[], &["host/etc"])).is_err());
 }

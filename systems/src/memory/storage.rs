@@ -397,6 +397,26 @@ impl Files for MemoryStorage {
         self.remove_directory(path)
     }
 
+    fn sync(&mut self, path: &RelativePath) -> Result<(), StorageError> {
+        let mut disk = lock(&self.disk);
+        disk.begin(Operation::Sync, path)?;
+        match disk.names.get(path) {
+            Some(Entry::File(_)) => Ok(()),
+            Some(Entry::Directory) => Err(error(Operation::Sync, path, IS_DIRECTORY)),
+            None => Err(error(Operation::Sync, path, NO_FILE)),
+        }
+    }
+
+    fn sync_names(&mut self, directory: &RelativePath) -> Result<(), StorageError> {
+        let mut disk = lock(&self.disk);
+        disk.begin(Operation::Sync, directory)?;
+        if directory.is_root() || disk.names.get(directory) == Some(&Entry::Directory) {
+            Ok(())
+        } else {
+            Err(error(Operation::Sync, directory, NO_DIRECTORY))
+        }
+    }
+
     fn free_bytes(&mut self) -> Result<u64, StorageError> {
         let disk = lock(&self.disk);
         let free = |capacity: u64| capacity.saturating_sub(disk.used_bytes());

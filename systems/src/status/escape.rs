@@ -159,7 +159,7 @@ mod tests {
         fn names_stay_in_their_place(
             name in prop::collection::vec(
                 prop_oneof![
-                    Just(b'\\'), Just(b'"'), Just(b'\''), Just(b'\n'), Just(b'<'), b'a'..b'z',
+                    Just(b'\\'), Just(b'"'), Just(b'\''), Just(b'\n'), Just(b'<'), b'a'..=b'z',
                     any::<u8>()
                 ],
                 0..30,

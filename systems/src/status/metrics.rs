@@ -97,7 +97,7 @@ fn write_histogram(page: &mut Page, name: &'static str, help: &'static str, of: 
     page.sample(&format!("{name}_count"), &[], count);
 }
 
-/// Whom the network has turned away, so that no connection was accepted.
+/// Peers that the network has turned away, so that no connection was accepted.
 fn write_turned_away(page: &mut Page, counts: &Counts) {
     let families = [
         (
@@ -352,7 +352,6 @@ fn write_storage(page: &mut Page, totals: &Totals, usage: &Usage) {
     );
 }
 
-/// Budgets of all peers together: limits and use.
 /// A figure of what was removed.
 type OfRemoved = fn(&Removed) -> u64;
 
@@ -418,6 +417,7 @@ fn write_stock(page: &mut Page, stock: &Stock) {
     page.single(failed, stock.failed);
 }
 
+/// Budgets of all peers together: limits and use.
 fn write_budgets(page: &mut Page, entities: &Entities) {
     let shares = &entities.shares;
     let budgets = [

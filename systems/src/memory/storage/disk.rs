@@ -58,10 +58,12 @@ pub enum Operation {
     Read,
     /// A file is cut or lengthened.
     Resize,
+    /// A file or the names in a directory are made durable.
+    Sync,
 }
 
 impl Operation {
-    /// Each of them once.
+    /// Each of them once, but for syncs, which a relay does only where it is told to.
     pub const ALL: [Self; 8] = [
         Self::CreateDirectory,
         Self::LookUp,
@@ -84,6 +86,7 @@ impl Operation {
             Self::Write => "write to",
             Self::Read => "read from",
             Self::Resize => "resize",
+            Self::Sync => "sync",
         }
     }
 }

@@ -59,6 +59,7 @@ impl Disk {
                     Operation::Write => port.write(key, 0, &[0]),
                     Operation::Read => port.read(key, 0, &mut []),
                     Operation::Resize => port.resize(key, 0),
+                    Operation::Sync => unreachable!("it is not among those that are armed"),
                 };
             }
         }
