@@ -18,7 +18,7 @@ pub use baton_systems::usage::Archive;
 #[doc(hidden)]
 pub use os::archiver::note;
 #[doc(hidden)]
-pub use os::recording::is_recorded;
+pub use os::recording::{is_recorded, relays};
 #[doc(hidden)]
 pub use os::root::Root;
 #[doc(hidden)]

@@ -85,6 +85,12 @@ impl Chunk {
         String::from_utf8_lossy(name).into_owned()
     }
 
+    /// The directory in which it was found.
+    pub fn output(&self) -> &Path {
+        let above = self.root.ancestors().nth(self.path.names().count());
+        above.unwrap_or(&self.root)
+    }
+
     /// Whether a user wants it or a part of it to be kept (`baton keep`).
     pub fn is_pinned(&self, files: &[LocalFile]) -> bool {
         let below = files.iter().filter_map(|file| file.path.parent());
@@ -92,10 +98,8 @@ impl Chunk {
         let marks: BTreeSet<_> = directories
             .flat_map(|it| it.pins().collect::<Vec<_>>())
             .collect();
-        let output = self.root.ancestors().nth(self.path.names().count());
-        let output = output.unwrap_or(&self.root);
         marks.iter().any(|mark| {
-            let mark = output.join(OsStr::from_bytes(mark.as_bytes()));
+            let mark = self.output().join(OsStr::from_bytes(mark.as_bytes()));
             mark.symlink_metadata().is_ok()
         })
     }

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::{Error, say};
 
@@ -94,8 +94,10 @@ fn answer(mut client: &TcpStream, counts: &Counts) -> io::Result<()> {
     let mut head = Vec::new();
     let mut lines = client.take(HEAD_MAX);
     let mut byte = [0];
+    let begun = Instant::now();
     while !head.ends_with(b"\r\n\r\n") {
-        if lines.read(&mut byte)? == 0 {
+        // A byte now and then is as bad as none.
+        if lines.read(&mut byte)? == 0 || begun.elapsed() > SILENCE {
             return Ok(());
         }
         head.push(byte[0]);
@@ -140,6 +142,12 @@ mod tests {
         let page = ask("GET /metrics HTTP/1.1\r\n\r\n");
         assert!(page.contains("\nbaton_archive_chunks_total 3\n"), "{page}");
         assert!(ask("GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404 "));
+        // A peer that sends a byte now and then keeps others waiting no longer than a silent one.
+        let mut slow = TcpStream::connect(address).unwrap();
+        while slow.write_all(b"x").is_ok() {
+            thread::sleep(Duration::from_millis(100));
+        }
+        assert!(ask("GET /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200 "));
         let endless = format!("GET /metrics HTTP/1.1\r\nX: {}", "y".repeat(9 << 10));
         assert_eq!(ask(&endless), "");
     }

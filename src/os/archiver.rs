@@ -15,24 +15,40 @@ const NOTE: &str = "archiver";
 /// A longer one is none.
 const NOTE_BYTES_MAX: u64 = 4 << 10;
 
-/// Writes the note, whole at every moment.
+/// Writes the note, whole at every moment. Where the archiver may not add to the directory, it
+/// writes over the one that is there; half of one is none for readers.
 pub fn note(output: &Path, archive: &Archive) -> io::Result<()> {
+    let text = serde_json::to_vec(archive)?;
+    let path = output.join(format!("{OWN_PREFIX}{NOTE}"));
     // It is for those who may read the directory, as traces are.
-    let mut file = tempfile::Builder::new()
+    let file = tempfile::Builder::new()
         .prefix(OWN_PREFIX)
         .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(output)?;
-    file.write_all(&serde_json::to_vec(archive)?)?;
-    file.persist(output.join(format!("{OWN_PREFIX}{NOTE}")))?;
-    Ok(())
+        .tempfile_in(output);
+    match file {
+        Ok(mut file) => {
+            file.write_all(&text)?;
+            file.persist(path)?;
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let mut file = open(&path, OFlags::WRONLY | OFlags::TRUNC)?;
+            file.write_all(&text)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Neither a link nor a pipe that somebody has put there is followed or waited for.
+fn open(path: &Path, flags: OFlags) -> io::Result<fs::File> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
 /// The note; none if no archiver has written one that can be read.
 pub fn read(output: &Path) -> Option<Archive> {
     let path = output.join(format!("{OWN_PREFIX}{NOTE}"));
-    // Neither a link nor a pipe that somebody has put there is followed or waited for.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = fs::File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+    let file = open(&path, OFlags::RDONLY).ok()?;
     if !file.metadata().ok()?.is_file() {
         return None;
     }
