@@ -138,7 +138,9 @@ const PASSING: [&str; 8] = [
 
 fn advice(code: &str, access_key: &str, region: &str) -> Option<String> {
     Some(match code {
-        "InvalidAccessKeyId" => format!("it does not know the access key {access_key}"),
+        "InvalidAccessKeyId" | "NotSignedUp" => {
+            format!("it does not know the access key {access_key}")
+        }
         "SignatureDoesNotMatch" => format!(
             "the secret key is not that of the access key {access_key}, or the region is not \
              {region}"
