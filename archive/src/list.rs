@@ -1,6 +1,7 @@
 //! `baton ls`: the chunks of an archive, or of a directory.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -122,13 +123,16 @@ pub fn each_head(
     let mut is_whole = true;
     for keys in keys.chunks(BATCH) {
         let heads = thread::scope(|scope| {
-            let read = |key| scope.spawn(move || store.read_whole(key, HEAD_MAX));
-            let threads: Vec<_> = keys.iter().map(read).collect();
-            let join = |thread: thread::ScopedJoinHandle<'_, _>| match thread.join() {
-                Ok(head) => head,
-                Err(panic) => std::panic::resume_unwind(panic),
+            let read = |key: &String| {
+                let key = key.clone();
+                scope.spawn(move || store.read_whole(&key, HEAD_MAX))
             };
-            threads.into_iter().map(join).collect::<Vec<_>>()
+            let threads: Vec<_> = keys.iter().map(read).collect();
+            let mut heads = Vec::new();
+            for thread in threads {
+                heads.push(thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            }
+            heads
         });
         for (key, head) in keys.iter().zip(heads) {
             let Some(bytes) = head? else {
