@@ -5,6 +5,7 @@
 
 pub mod environment;
 
+mod contradictions;
 mod ini;
 
 use std::fmt::{self, Write as _};
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use baton_components::connection::Endpoint;
+use baton_systems::settings::SyncWhen;
 
 use self::environment::variable;
 use self::ini::{Entry, Oddity};
@@ -142,6 +144,10 @@ pub enum ConfigError {
     LimitTooLow(u64),
     #[error("Invalid value for {DISALLOW_CLEAR} specified")]
     DisallowClear,
+    #[error(
+        "--durable-replies needs a period in which data is synced: --sync SECONDS, such as --sync 5"
+    )]
+    NoPeriod,
     #[error("no home directory is known to write traces to; choose a directory with --output")]
     NoHome,
 }
@@ -198,7 +204,13 @@ impl Config {
         let share = options.address_share.of(face);
         settings.address_share_percent = share;
         settings.min_free = min_free(options.min_free, face);
+        settings.sync = options.sync.of(face);
+        if settings.durable_replies && !matches!(settings.sync, SyncWhen::Every(_)) {
+            return Err(ConfigError::NoPeriod);
+        }
         options.address_share = AddressShare(Some(share));
+        let output = absolute("--output", output)?;
+        warnings.extend(contradictions::on_disk_of(&output, settings));
         let detach = match (options.background, options.daemonize) {
             (true, _) => Detach::Background,
             (false, true) => Detach::Daemon,
@@ -212,7 +224,7 @@ impl Config {
             given,
             listeners: listeners(&options, dynamic)?,
             status: status(&options.status, face, dynamic)?,
-            output: absolute("--output", output)?,
+            output,
             log: Log {
                 verbosity: options.verbosity,
                 colored: environment::colored(),

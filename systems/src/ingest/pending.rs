@@ -13,6 +13,7 @@ use baton_components::wire::producer::{
 
 use super::Ingest;
 use super::fault::Fault;
+use crate::durability::Safety;
 use crate::entities::Entities;
 
 pub fn begin(
@@ -49,15 +50,27 @@ pub fn ask(
     let pending = session.zip(stream).is_some_and(|(session, stream)| {
         !session.given_up && is_pending(stream, session.has_indexes(), command.last_sequence)
     });
+    let safety = safety(ingest, own, Some(key));
     reply::code(
         replies,
-        if pending {
-            code::PENDING
-        } else {
-            code::NOT_PENDING
+        match safety {
+            _ if pending => code::PENDING,
+            Safety::Safe => code::NOT_PENDING,
+            Safety::Pending => code::PENDING,
+            Safety::Lost => code::PENDING_ERROR,
         },
     );
     Ok(())
+}
+
+/// Whether a loss of power may take what was recorded of the session or of a stream, if its
+/// producer is to be told only of what is safe.
+fn safety(ingest: &mut Ingest, session: SessionKey, stream: Option<StreamKey>) -> Safety {
+    if ingest.settings.durable_replies {
+        ingest.durability.safety(session, stream)
+    } else {
+        Safety::Safe
+    }
 }
 
 /// Metadata: all that was sent before this command was written before it.
@@ -74,14 +87,17 @@ pub fn quiescent(
 }
 
 /// Whether a stream is open that this round did not ask about: its producer closed
-/// it and its last packets have not come.
-pub fn end(ingest: &Ingest, own: SessionKey, command: EndDataPending, replies: &mut Vec<u8>) {
-    let unchecked = own_session(ingest, own, command.session)
+/// it and its last packets have not come. Or whether a sync has to cover what the session, its
+/// closed streams included, has recorded.
+pub fn end(ingest: &mut Ingest, own: SessionKey, command: EndDataPending, replies: &mut Vec<u8>) {
+    let session = own_session(ingest, own, command.session);
+    let unchecked = session
         .and_then(|session| ingest.record.entities.sessions.get(session))
         .map_or(0, |session| session.unchecked);
+    let is_safe = session.is_none_or(|key| safety(ingest, key, None) == Safety::Safe);
     reply::code(
         replies,
-        if unchecked > 0 {
+        if unchecked > 0 || !is_safe {
             code::PENDING
         } else {
             code::NOT_PENDING

@@ -12,7 +12,7 @@ use baton_components::connection::{Ending, Endpoint};
 use baton_components::session::Session;
 use baton_components::shares::Asset;
 use baton_components::tally::{Cause, Tally};
-use baton_components::totals::{Excess, Outcomes, Removed, Stock, Totals, Traffic, Written};
+use baton_components::totals::{Excess, Outcomes, Removed, Stock, Syncs, Totals, Traffic, Written};
 use baton_components::wire::producer::CommandKind;
 use baton_components::wire::viewer::RequestKind;
 
@@ -43,6 +43,7 @@ pub fn answer(status: &Status, usage: &Usage, format: Format) -> Answer {
     write_records(&mut page, status);
     write_storage(&mut page, totals, usage);
     write_stock(&mut page, &totals.stock);
+    write_syncs(&mut page, &totals.syncs);
     write_budgets(&mut page, &status.entities);
     write_sessions(&mut page, status);
     page.finish()
@@ -416,6 +417,36 @@ fn write_stock(page: &mut Page, stock: &Stock) {
     }
     let failed = counter("baton_removals_failed_total", "Removals that failed.");
     page.single(failed, stock.failed);
+}
+
+/// Syncs to the disk.
+fn write_syncs(page: &mut Page, syncs: &Syncs) {
+    let spent = syncs.spent.as_secs_f64();
+    let done = counter(
+        "baton_syncs_total",
+        "Syncs of recordings, each of many files.",
+    );
+    page.single(done, syncs.done);
+    let failed = counter(
+        "baton_syncs_failed_total",
+        "Syncs that failed: after the first, a loss of power may take what was recorded.",
+    );
+    page.single(failed, syncs.failed);
+    let seconds = counter(
+        "baton_sync_seconds_total",
+        "Time that syncs took, from the request to the answer.",
+    );
+    page.single(seconds, spent);
+    let pending = gauge(
+        "baton_syncs_pending",
+        "Syncs that the disk has not answered.",
+    );
+    page.single(pending, syncs.pending);
+    let dirty = gauge(
+        "baton_unsynced_files",
+        "Files that have changed since they were synced, with --sync SECONDS.",
+    );
+    page.single(dirty, syncs.dirty_files);
 }
 
 fn write_budgets(page: &mut Page, entities: &Entities) {
