@@ -106,12 +106,9 @@ impl Durability {
             || self.due.is_some_and(|due| due <= now)
     }
 
-    /// Whether what was recorded of a session, or of one of its streams, is synced. If it is not
-    /// yet, it will be soon.
-    pub fn safety(&mut self, session: SessionKey, stream: Option<StreamKey>) -> Safety {
-        if self.has_failed {
-            return Safety::Lost;
-        }
+    /// Whether all that was recorded of a session, or of one of its streams, is synced. If it is
+    /// not yet, it will be soon, unless a sync has failed.
+    pub fn is_safe(&mut self, session: SessionKey, stream: Option<StreamKey>) -> bool {
         let is_meant = |files: &Files| {
             let mut files = files.get(&session).into_iter().flatten();
             files.any(|file| stream.is_none_or(|stream| file.stream == stream))
@@ -120,11 +117,8 @@ impl Durability {
         if is_dirty {
             self.urgent.insert(session);
         }
-        if is_dirty || self.asked.values().any(|asked| is_meant(&asked.files)) {
-            Safety::Pending
-        } else {
-            Safety::Safe
-        }
+        let is_pending = is_dirty || self.asked.values().any(|asked| is_meant(&asked.files));
+        !is_pending && !self.has_failed
     }
 
     fn taint(&mut self, file: FileOfStream) {
@@ -163,17 +157,6 @@ impl Durability {
         }
         files
     }
-}
-
-/// Whether a loss of power may take something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Safety {
-    /// It is synced.
-    Safe,
-    /// It will be.
-    Pending,
-    /// A sync has failed, and nobody knows.
-    Lost,
 }
 
 /// Reads the facts: what has changed, and what storage has answered.
@@ -287,7 +270,8 @@ fn hear(
             if !std::mem::replace(&mut durability.has_failed, true) {
                 tracing::error!(
                     "{error}: a loss of power may take what was recorded; nothing of this run is \
-                     called safe any more"
+                     called safe any more (with --durable-replies lttng stop and destroy need \
+                     --no-wait)"
                 );
             }
             syncs.failed += 1;

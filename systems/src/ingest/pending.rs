@@ -13,7 +13,6 @@ use baton_components::wire::producer::{
 
 use super::Ingest;
 use super::fault::Fault;
-use crate::durability::Safety;
 use crate::entities::Entities;
 
 pub fn begin(
@@ -50,27 +49,23 @@ pub fn ask(
     let pending = session.zip(stream).is_some_and(|(session, stream)| {
         !session.given_up && is_pending(stream, session.has_indexes(), command.last_sequence)
     });
-    let safety = safety(ingest, own, Some(key));
+    let pending = pending || !is_safe(ingest, own, Some(key));
     reply::code(
         replies,
-        match safety {
-            _ if pending => code::PENDING,
-            Safety::Safe => code::NOT_PENDING,
-            Safety::Pending => code::PENDING,
-            Safety::Lost => code::PENDING_ERROR,
+        if pending {
+            code::PENDING
+        } else {
+            code::NOT_PENDING
         },
     );
     Ok(())
 }
 
-/// Whether a loss of power may take what was recorded of the session or of a stream, if its
-/// producer is to be told only of what is safe.
-fn safety(ingest: &mut Ingest, session: SessionKey, stream: Option<StreamKey>) -> Safety {
-    if ingest.settings.durable_replies {
-        ingest.durability.safety(session, stream)
-    } else {
-        Safety::Safe
-    }
+/// Whether a producer may be told that the data of its session, or of a stream, has arrived. If
+/// replies are durable a failed sync is pending for ever: an error would end the connection, and
+/// with it the recording.
+fn is_safe(ingest: &mut Ingest, session: SessionKey, stream: Option<StreamKey>) -> bool {
+    !ingest.settings.durable_replies || ingest.durability.is_safe(session, stream)
 }
 
 /// Metadata: all that was sent before this command was written before it.
@@ -94,7 +89,7 @@ pub fn end(ingest: &mut Ingest, own: SessionKey, command: EndDataPending, replie
     let unchecked = session
         .and_then(|session| ingest.record.entities.sessions.get(session))
         .map_or(0, |session| session.unchecked);
-    let is_safe = session.is_none_or(|key| safety(ingest, key, None) == Safety::Safe);
+    let is_safe = session.is_none_or(|key| is_safe(ingest, key, None));
     reply::code(
         replies,
         if unchecked > 0 || !is_safe {
