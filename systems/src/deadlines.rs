@@ -37,7 +37,7 @@ pub enum Timer {
     Retention,
     /// It is looked whether the disk has room again.
     Reserve,
-    /// What was recorded is to be synced.
+    /// Files are to be synced.
     Sync,
 }
 

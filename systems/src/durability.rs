@@ -302,30 +302,7 @@ pub fn sync(
             end(durability, &mut storage, &mut agenda, &now, *key, chunk);
         }
     }
-    let is_due = durability
-        .due
-        .take_if(|due| *due <= now.monotonic)
-        .is_some();
-    let urgent = std::mem::take(&mut durability.urgent);
-    let sessions: Vec<SessionKey> = if is_due {
-        durability.dirty.keys().copied().collect()
-    } else {
-        urgent.into_iter().collect()
-    };
-    for session in sessions {
-        // A slow disk gets one request after another, each for more.
-        let mut asked = durability.asked.values();
-        if !asked.any(|asked| asked.files.contains_key(&session)) {
-            ask_for(
-                durability,
-                &entities,
-                &mut storage,
-                &mut agenda,
-                &now,
-                session,
-            );
-        }
-    }
+    ask_for_due(durability, &entities, &mut storage, &mut agenda, &now);
     for key in &agenda.waiting_metadata {
         // It is written later, without a fact.
         if let Some(file) = entities.trace_files.get(*key) {
@@ -340,6 +317,33 @@ pub fn sync(
         expect(durability, &mut agenda, now.monotonic + period);
     }
     show(durability, &mut entities.totals);
+}
+
+/// Asks for the sessions that are dirty and due, or whose producers wait.
+fn ask_for_due(
+    durability: &mut Durability,
+    entities: &Entities,
+    storage: &mut StoragePort,
+    agenda: &mut Agenda,
+    now: &Now,
+) {
+    let is_due = durability
+        .due
+        .take_if(|due| *due <= now.monotonic)
+        .is_some();
+    let urgent = std::mem::take(&mut durability.urgent);
+    let sessions: Vec<SessionKey> = if is_due {
+        durability.dirty.keys().copied().collect()
+    } else {
+        urgent.into_iter().collect()
+    };
+    for session in sessions {
+        // A slow disk gets one request after another, each for more.
+        let mut asked = durability.asked.values();
+        if !asked.any(|asked| asked.files.contains_key(&session)) {
+            ask_for(durability, entities, storage, agenda, now, session);
+        }
+    }
 }
 
 /// Asks for the dirty files of a session.

@@ -173,7 +173,7 @@ fn write_caps(object: &mut Object, settings: &Settings) {
     }
 }
 
-/// What is safe in a loss of power.
+/// When recordings are synced, and how that went.
 fn write_sync(object: &mut Object, settings: &Settings, syncs: &Syncs) {
     let (when, period) = match settings.sync {
         SyncWhen::Never => ("never", None),

@@ -4,6 +4,8 @@
 //! own, a limited number of them; a stream has none: a program that stores series pays for
 //! each.
 
+mod disk;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use baton_components::connection::{Ending, Endpoint};
 use baton_components::session::Session;
 use baton_components::shares::Asset;
 use baton_components::tally::{Cause, Tally};
-use baton_components::totals::{Excess, Outcomes, Removed, Stock, Syncs, Totals, Traffic, Written};
+use baton_components::totals::{Outcomes, Totals, Traffic, Written};
 use baton_components::wire::producer::CommandKind;
 use baton_components::wire::viewer::RequestKind;
 
@@ -42,8 +44,8 @@ pub fn answer(status: &Status, usage: &Usage, format: Format) -> Answer {
     write_packets(&mut page, totals);
     write_records(&mut page, status);
     write_storage(&mut page, totals, usage);
-    write_stock(&mut page, &totals.stock);
-    write_syncs(&mut page, &totals.syncs);
+    disk::write_stock(&mut page, &totals.stock);
+    disk::write_syncs(&mut page, &totals.syncs);
     write_budgets(&mut page, &status.entities);
     write_sessions(&mut page, status);
     page.finish()
@@ -354,101 +356,6 @@ fn write_storage(page: &mut Page, totals: &Totals, usage: &Usage) {
 }
 
 /// Budgets of all peers together: limits and use.
-/// A figure of what was removed.
-type OfRemoved = fn(&Removed) -> u64;
-
-/// Disk space and its caps.
-fn write_stock(page: &mut Page, stock: &Stock) {
-    for (name, help, value) in [
-        (
-            "baton_storage_bytes",
-            "Disk space of what is counted for the caps, removed files that still take it included; 0 without a cap.",
-            stock.used_bytes,
-        ),
-        (
-            "baton_storage_limit_bytes",
-            "The cap of all sessions together; 0: none.",
-            stock.limit_bytes.unwrap_or(0),
-        ),
-        (
-            "baton_removed_open_bytes",
-            "Disk space of removed files that are still read or not gone yet.",
-            stock.leaving_bytes,
-        ),
-    ] {
-        page.single(gauge(name, help), value);
-    }
-    let families: [(Family, OfRemoved); 4] = [
-        (
-            counter(
-                "baton_removed_chunks_total",
-                "Closed chunks that were removed, by the cap.",
-            ),
-            |removed| removed.chunks,
-        ),
-        (
-            counter(
-                "baton_removed_files_total",
-                "Trace files of streams that go on that were removed, by the cap.",
-            ),
-            |removed| removed.files,
-        ),
-        (
-            counter(
-                "baton_removed_bytes_total",
-                "Disk space of what was removed, by the cap.",
-            ),
-            |removed| removed.bytes,
-        ),
-        (
-            counter(
-                "baton_removed_packets_total",
-                "Packets that were recorded and removed since the relay started, by the cap.",
-            ),
-            |removed| removed.packets,
-        ),
-    ];
-    for (family, value) in families {
-        page.family(family);
-        for excess in Excess::ALL {
-            let removed = &stock.removed[excess as usize];
-            page.sample(family.name, &[("cap", &excess.name())], value(removed));
-        }
-    }
-    let failed = counter("baton_removals_failed_total", "Removals that failed.");
-    page.single(failed, stock.failed);
-}
-
-/// Syncs to the disk.
-fn write_syncs(page: &mut Page, syncs: &Syncs) {
-    let spent = syncs.spent.as_secs_f64();
-    let done = counter(
-        "baton_syncs_total",
-        "Syncs of recordings, each of many files.",
-    );
-    page.single(done, syncs.done);
-    let failed = counter(
-        "baton_syncs_failed_total",
-        "Syncs that failed: after the first, a loss of power may take what was recorded.",
-    );
-    page.single(failed, syncs.failed);
-    let seconds = counter(
-        "baton_sync_seconds_total",
-        "Time that syncs took, from the request to the answer.",
-    );
-    page.single(seconds, spent);
-    let pending = gauge(
-        "baton_syncs_pending",
-        "Syncs that the disk has not answered.",
-    );
-    page.single(pending, syncs.pending);
-    let dirty = gauge(
-        "baton_unsynced_files",
-        "Files that have changed since they were synced, with --sync SECONDS.",
-    );
-    page.single(dirty, syncs.dirty_files);
-}
-
 fn write_budgets(page: &mut Page, entities: &Entities) {
     let shares = &entities.shares;
     let budgets = [
