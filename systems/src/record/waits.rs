@@ -30,7 +30,7 @@ pub fn settle(
                 outcome.map(drop),
             ),
             Some(Waiter::Listener | Waiter::Sync) => {
-                facts.answered.push(Answer { ticket, outcome })
+                facts.answered.push(Answer { ticket, outcome });
             }
             // An answer comes once.
             None => {}
