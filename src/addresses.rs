@@ -25,6 +25,8 @@ pub enum Wrong {
     Address(String),
     #[error("\"{0}\" has no prefix length that fits its address")]
     Bits(String),
+    #[error("\"all\" and \"none\" are in one list, and contradict each other")]
+    Contradiction,
     #[error("{given} has bits beyond its prefix; the network is {network}")]
     Beyond { given: String, network: String },
 }
@@ -65,6 +67,9 @@ impl Allowed {
                 NONE => has_loopback = false,
                 _ => blocks.push(Block::parse(part)?),
             }
+        }
+        if !has_loopback && EVERYTHING.iter().all(|it| blocks.contains(it)) {
+            return Err(Wrong::Contradiction);
         }
         Ok(Self {
             blocks: Some(blocks),
@@ -121,12 +126,22 @@ impl Block {
             bits,
         };
         if block.first == first {
-            Ok(block)
+            Ok(block.canonical())
         } else {
             Err(Wrong::Beyond {
                 given: text.to_owned(),
                 network: block.to_string(),
             })
+        }
+    }
+
+    /// A network of IPv4 addresses that was written as one of IPv6: peers are compared as IPv4.
+    fn canonical(self) -> Self {
+        let first = self.first.to_canonical();
+        let mapped = bits_of(self.first) - bits_of(first);
+        match self.bits.checked_sub(mapped) {
+            Some(bits) => Self { first, bits },
+            None => self,
         }
     }
 
@@ -188,6 +203,8 @@ mod tests {
             ("none,192.0.2.1", "192.0.2.1", "127.0.0.1"),
             ("0.0.0.0/0", "255.255.255.255", "2001:db8::1"),
             ("::/0", "2001:db8::1", "10.0.0.1"),
+            ("::ffff:10.0.0.0/104", "10.1.2.3", "11.1.2.3"),
+            ("::ffff:192.0.2.7", "192.0.2.7", "192.0.2.8"),
         ] {
             assert!(has(list, inside), "{inside} of {list}");
             assert!(!has(list, outside), "{outside} of {list}");
@@ -218,6 +235,10 @@ mod tests {
             (
                 "10.0.0.0/",
                 "\"10.0.0.0/\" has no prefix length that fits its address",
+            ),
+            (
+                "all,none",
+                "\"all\" and \"none\" are in one list, and contradict each other",
             ),
             (
                 "10.1.2.3/8",

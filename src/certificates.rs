@@ -23,6 +23,12 @@ pub struct Plan {
 pub enum Error {
     #[error("cannot make {}: {}", path.display(), said(reason))]
     File { path: PathBuf, reason: io::Error },
+    #[error(
+        "{} exists, and no key or certificate is overwritten: delete it for a new one, or leave \
+         its name out to make only others",
+        path.display()
+    )]
+    Exists { path: PathBuf },
     #[error("the CA's key {} cannot be used: {reason}", path.display())]
     Authority { path: PathBuf, reason: rcgen::Error },
     #[error("no certificate can be made for {name}: {reason}")]
@@ -104,9 +110,12 @@ fn write_both(
         ("pem", &issued.certificate, CERTIFICATE_MODE),
     ] {
         let path = directory.join(format!("{name}.{suffix}"));
-        write_new(&path, text, mode).map_err(|reason| Error::File {
-            path: path.clone(),
-            reason,
+        write_new(&path, text, mode).map_err(|reason| {
+            let path = path.clone();
+            match reason.kind() {
+                io::ErrorKind::AlreadyExists => Error::Exists { path },
+                _ => Error::File { path, reason },
+            }
         })?;
         files.push(path);
     }

@@ -2,6 +2,7 @@
 
 use baton_components::connection::Endpoint;
 use baton_components::rights::{Pattern, Rights};
+use baton_components::shown::Shown;
 use serde::Deserialize;
 
 /// The rules of a file, in its order: the first one of a name and a role decides.
@@ -49,6 +50,43 @@ impl Role {
     }
 }
 
+impl Rule {
+    /// Checks it, with those before it: what has no effect was meant otherwise.
+    fn check(&self, before: &[Self]) -> Result<(), String> {
+        if self.roles.is_empty() {
+            return Err("it has no role: producer, viewer or status".to_owned());
+        }
+        if self.sessions.is_some() && !self.roles.contains(&Role::Viewer) {
+            return Err("sessions are of viewers, and its roles have no viewer".to_owned());
+        }
+        if self.hosts.is_some() && self.roles == [Role::Status] {
+            return Err("hosts are of producers and viewers, and its role is status".to_owned());
+        }
+        let decider = |role: &Role| {
+            let decides = |it: &Self| it.roles.contains(role) && it.has_all_names_of(self);
+            before.iter().position(decides)
+        };
+        let deciders: Option<Vec<usize>> = self.roles.iter().map(decider).collect();
+        match deciders.as_deref() {
+            None | Some([]) => Ok(()),
+            Some([first, ..]) => Err(format!(
+                "it never decides: rule {} comes before it, and has its names and role",
+                first + 1
+            )),
+        }
+    }
+
+    fn pattern(&self) -> Pattern {
+        Pattern::new(self.name.to_lowercase())
+    }
+
+    /// Whether its pattern has all the names that the other one's has: an asterisk there can
+    /// only meet an asterisk here.
+    fn has_all_names_of(&self, other: &Self) -> bool {
+        self.pattern().matches(other.name.to_lowercase().as_bytes())
+    }
+}
+
 impl Rules {
     /// Parses a file. An error says where, and what.
     pub fn parse(text: &str) -> Result<Self, String> {
@@ -57,12 +95,9 @@ impl Rules {
             let line = 1 + text.bytes().take(at).filter(|it| *it == b'\n').count();
             format!("line {line}: {}", error.message().replace('\n', " "))
         })?;
-        for (number, rule) in (1..).zip(&rules.rules) {
-            if rule.sessions.is_some() && !rule.roles.contains(&Role::Viewer) {
-                return Err(format!(
-                    "rule {number}: sessions are of viewers, and its roles have no viewer"
-                ));
-            }
+        for (at, rule) in rules.rules.iter().enumerate() {
+            rule.check(&rules.rules[..at])
+                .map_err(|mistake| format!("rule {}: {mistake}", at + 1))?;
         }
         Ok(rules)
     }
@@ -71,7 +106,7 @@ impl Rules {
     pub fn rights(&self, names: &[String], endpoint: Endpoint) -> Result<Rights, String> {
         let role = Role::of(endpoint);
         let is_named = |rule: &Rule| {
-            let pattern = Pattern::new(rule.name.to_lowercase());
+            let pattern = rule.pattern();
             let mut names = names.iter();
             names.any(|name| pattern.matches(name.to_lowercase().as_bytes()))
         };
@@ -86,7 +121,13 @@ impl Rules {
                 sessions: patterns(&rule.sessions),
             });
         }
-        let (holder, role) = (names.join(", "), role.name());
+        if names.is_empty() {
+            return Err("its certificate has no name that a rule could have".to_owned());
+        }
+        // A CA may sign any name.
+        let shown = names.iter().map(|it| Shown(it.as_bytes()).to_string());
+        let holder = shown.collect::<Vec<_>>().join(", ");
+        let role = role.name();
         Err(match of_holder().next() {
             Some((number, _)) => format!("rule {number} does not make {holder} a {role}"),
             None => format!("no rule names {holder}"),
@@ -138,6 +179,61 @@ mod tests {
     }
 
     #[test]
+    fn names_of_certificates_do_nothing_to_a_log() {
+        let rules = Rules::parse("rule = []").unwrap();
+        let refusal = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&it| it.to_owned()).collect();
+            rules.rights(&names, Endpoint::Live).unwrap_err()
+        };
+        assert_eq!(
+            refusal(&["a\u{1b}[2J\n", "b"]),
+            r"no rule names a\u{1b}[2J\n, b"
+        );
+        assert_eq!(
+            refusal(&[]),
+            "its certificate has no name that a rule could have"
+        );
+    }
+
+    #[test]
+    fn a_rule_that_has_no_effect_is_a_mistake() {
+        let rule = |name: &str, rest: &str| format!("[[rule]]\nname = \"{name}\"\n{rest}\n");
+        let producer = "roles = [\"producer\"]";
+        let both = "roles = [\"viewer\", \"producer\"]";
+        let never = "rule 2: it never decides: rule 1 comes before it";
+        for (text, mistake) in [
+            (
+                rule("a", &format!("{producer}\nsessions = []")),
+                "rule 1: sessions are of viewers",
+            ),
+            (rule("a", "roles = []"), "rule 1: it has no role"),
+            (
+                rule("a", "roles = [\"status\"]\nhosts = [\"a\"]"),
+                "rule 1: hosts are of producers and viewers",
+            ),
+            (rule("a", producer) + &rule("A", producer), never),
+            (rule("*.b", both) + &rule("a.b", producer), never),
+            (rule("*", both) + &rule("*.b", both), never),
+            (
+                rule("a", both) + &rule("b", both) + &rule("b", producer),
+                "rule 3: it never decides: rule 2 comes before it",
+            ),
+        ] {
+            let error = Rules::parse(&text).unwrap_err();
+            assert!(error.starts_with(mistake), "{text}: {error}");
+        }
+        for text in [
+            rule("a.b", producer) + &rule("*.b", producer),
+            rule("a*", producer) + &rule("*a", producer),
+            // A role that the first one does not give.
+            rule("*", producer) + &rule("a", both),
+            rule("a", "roles = [\"status\", \"viewer\"]\nhosts = [\"a\"]"),
+        ] {
+            assert!(Rules::parse(&text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
     fn mistakes_have_a_line() {
         for (text, mistake) in [
             ("[[rule]]\nname = \"a\"\nroles = [\"king\"]", "line 3: "),
@@ -145,10 +241,6 @@ mod tests {
             ("[[rule]]\nroles = []", "line 1: "),
             ("rule", "line 1: "),
             ("", "line 1: "),
-            (
-                "[[rule]]\nname = \"a\"\nroles = [\"producer\"]\nsessions = []",
-                "rule 1: sessions are of viewers",
-            ),
         ] {
             let error = Rules::parse(text).unwrap_err();
             assert!(error.starts_with(mistake), "{text}: {error}");

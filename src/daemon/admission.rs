@@ -10,6 +10,8 @@ use crate::os::counters::Counters;
 use crate::os::gate::{Gate, NextGate};
 use crate::os::network::SocketNetwork;
 use crate::os::signals::Reload;
+use crate::os::tls::credentials::Mistake;
+use crate::os::tls::date;
 use crate::os::tls::server::{Files, Server};
 
 pub struct Admission {
@@ -68,7 +70,13 @@ impl Admission {
         match gate {
             Ok(gate) => {
                 self.put(gate);
-                tracing::info!("the configuration was read anew: who may connect");
+                let expiry = self.tls.as_deref().and_then(Server::expiry);
+                let until = expiry
+                    .map(|it| format!("; the certificate is valid until {}", date(it.as_secs())));
+                tracing::info!(
+                    "the configuration was read anew: who may connect{}",
+                    until.unwrap_or_default()
+                );
             }
             Err(error) => {
                 tracing::error!("the configuration is not read anew, the old one stays: {error}");
@@ -87,7 +95,11 @@ const LOOK_EVERY: Duration = Duration::from_hours(24);
 pub fn gate(config: &Config, options: &Options) -> Result<Gate, Error> {
     let status = &config.status.listeners;
     let is_wanted = config.listeners.iter().chain(status).any(|it| it.is_tls);
-    let tls = is_wanted.then(|| Server::load(&tls_files(options)));
+    let files = tls_files(options);
+    if !is_wanted && let Some(option) = files.given() {
+        return Err(Mistake::NoPort(option).into());
+    }
+    let tls = is_wanted.then(|| Server::load(&files));
     let tls = tls.transpose()?.map(Arc::new);
     warn_of_expiry(tls.as_deref());
     Ok(Gate {

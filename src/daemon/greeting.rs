@@ -1,15 +1,16 @@
 //! Messages at start: warnings about other relays in the output directory, and the greeting
 //! on a terminal.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use baton_components::connection::Endpoint;
 
 use super::listening::Listening;
-use crate::config::Config;
+use crate::config::{Config, Listener};
 use crate::options::Options;
 use crate::os::log_queue::{Place, say_to_starter};
 use crate::os::recording;
+use crate::url::default_port;
 
 /// Logs warnings about other relays in the output directory, running or killed.
 pub fn warn_of_others(config: &Config, has_company: bool) {
@@ -32,29 +33,57 @@ pub fn warn_of_others(config: &Config, has_company: bool) {
 
 /// Prints the greeting: addresses, output directory, and a command to try.
 pub fn greet(config: &Config, listening: &Listening) {
-    let at = |endpoint| listening.of(endpoint).map(|it| it.address);
     let (Some(control), Some(data), Some(live)) = (
-        at(Endpoint::Control),
-        at(Endpoint::Data),
-        at(Endpoint::Live),
+        listening.of(Endpoint::Control),
+        listening.of(Endpoint::Data),
+        listening.of(Endpoint::Live),
     ) else {
         return;
     };
+    let [of_control, of_data, of_live] = [control, data, live].map(|it| it.address);
     say_to_starter(format_args!(
-        "baton: producers connect to {control} (control) and {data} (data), viewers to {live}"
+        "baton: producers connect to {of_control} (control) and {of_data} (data), viewers to {of_live}"
     ));
     if let Some(status) = listening.of(Endpoint::Status) {
-        let (scheme, address) = (if status.is_tls { "https" } else { "http" }, status.address);
-        say_to_starter(format_args!(
-            "baton: how it is: {scheme}://{address} in a browser, or: baton status"
-        ));
+        say_to_starter(format_args!("baton: how it is: {}", how_to_ask(status)));
     }
     let output = config.output.display();
     say_to_starter(format_args!("baton: traces are written to {output}"));
-    let url = producer_url(control, data);
-    say_to_starter(format_args!(
-        "baton: try: lttng create demo --live --set-url={url}"
-    ));
+    let has_ca = config.options.tls_client_ca.is_some();
+    let to_try = to_try([control, data, live], has_ca);
+    say_to_starter(format_args!("baton: try: {to_try}"));
+}
+
+/// How people on this machine ask.
+fn how_to_ask(status: &Listener) -> String {
+    let address = status.address;
+    let default = (Ipv4Addr::LOCALHOST, default_port(Endpoint::Status)).into();
+    if status.is_tls {
+        format!("https://{address} in a browser, or: baton status tls://{address} --tls-ca FILE")
+    } else if address == default {
+        format!("http://{address} in a browser, or: baton status")
+    } else {
+        format!("http://{address} in a browser, or: baton status http://{address}")
+    }
+}
+
+/// A command that records a session here; with TLS, one that brings it here.
+fn to_try([control, data, live]: [&Listener; 3], has_ca: bool) -> String {
+    if !control.is_tls && !data.is_tls {
+        let url = producer_url(control.address, data.address);
+        return format!("lttng create demo --live --set-url={url}");
+    }
+    let ports = [control, data, live].map(|it| it.address.port());
+    let ports = match ports {
+        [5342, 5343, 5344] => String::new(),
+        [control, data, live] => format!(":{control}:{data}:{live}"),
+    };
+    let identity = if has_ca {
+        " --tls-certificate FILE --tls-key FILE"
+    } else {
+        ""
+    };
+    format!("baton tunnel --server tls://HOST{ports} --tls-ca FILE{identity}, where lttng runs")
 }
 
 /// Logs that everybody may connect, if that is so: on addresses that other machines reach,
@@ -151,6 +180,49 @@ mod tests {
         assert!(both.contains("--allow-producers") && both.contains("--allow-viewers"));
         assert_eq!(warning("127.0.0.1:5344", &few), "");
         assert!(warning("192.0.2.1:5344", &few).contains("--allow-viewers"));
+    }
+
+    fn listener(address: &str, is_tls: bool) -> Listener {
+        Listener {
+            endpoint: Endpoint::Control,
+            address: address.parse().unwrap(),
+            is_tls,
+        }
+    }
+
+    #[test]
+    fn a_relay_with_tls_is_reached_by_a_tunnel() {
+        let tried = |control, data, has_ca| {
+            let (control, data) = (listener(control, true), listener(data, true));
+            let live = listener("127.0.0.1:5344", false);
+            to_try([&control, &data, &live], has_ca)
+        };
+        assert_eq!(
+            tried("0.0.0.0:5342", "0.0.0.0:5343", true),
+            "baton tunnel --server tls://HOST --tls-ca FILE --tls-certificate FILE --tls-key FILE, \
+             where lttng runs"
+        );
+        let other = tried("0.0.0.0:1", "0.0.0.0:2", false);
+        assert!(
+            other.contains("tls://HOST:1:2:5344 --tls-ca FILE,"),
+            "{other}"
+        );
+    }
+
+    #[test]
+    fn a_relay_that_is_not_found_by_default_is_named() {
+        for (address, is_tls, ending) in [
+            ("127.0.0.1:5340", false, "or: baton status"),
+            ("127.0.0.1:7", false, "or: baton status http://127.0.0.1:7"),
+            (
+                "127.0.0.1:5340",
+                true,
+                "or: baton status tls://127.0.0.1:5340 --tls-ca FILE",
+            ),
+        ] {
+            let told = how_to_ask(&listener(address, is_tls));
+            assert!(told.ends_with(ending), "{told}");
+        }
     }
 
     #[test]

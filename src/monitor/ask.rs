@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use baton_components::connection::Endpoint;
 use baton_components::shown::Shown;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -15,6 +16,7 @@ use crate::config::Listener;
 use crate::os::said;
 use crate::os::tls::credentials::{self, Minimum, Mistake};
 use crate::os::tls::{client, mistake};
+use crate::url::default_port;
 
 /// Where a relay answers monitors.
 #[derive(Clone, Debug)]
@@ -66,7 +68,7 @@ pub enum Error {
 }
 
 /// Port of a URL without one.
-const PORT: u16 = 5340;
+const PORT: u16 = default_port(Endpoint::Status);
 /// Maximum time without a byte.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Maximum size of an answer, in bytes: 100,000 sessions.

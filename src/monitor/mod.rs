@@ -15,6 +15,7 @@ pub use self::ask::{Credentials, Error, Target};
 
 use self::report::Report;
 use self::screen::Screen;
+use self::terminal::Terminal;
 use crate::os::print;
 
 /// How an answer is printed.
@@ -31,7 +32,7 @@ pub fn status(target: &Target, format: Format) -> Result<(), Box<dyn std::error:
     match format {
         // It is text, since it was read as JSON.
         Format::Json => print(String::from_utf8(bytes)?)?,
-        Format::Text => print(Screen::of(target, &report, None).text())?,
+        Format::Text => print(Screen::of(target, &report, None).text(Terminal::lines()))?,
     }
     Ok(())
 }

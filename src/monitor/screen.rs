@@ -40,8 +40,9 @@ impl Screen {
         }
     }
 
-    /// As text, with all its lines.
-    pub fn text(&self) -> String {
+    /// As text. If it has more lines than that, sessions are left out, and those with losses
+    /// come first.
+    pub fn text(&self, lines_max: Option<usize>) -> String {
         let mut text = String::new();
         let mut add = |line: &str| {
             text.push_str(line.trim_end());
@@ -56,12 +57,33 @@ impl Screen {
             add("");
             add(&self.heading);
         }
-        for line in self.rows.iter().chain(&self.advice) {
+        let others = self.strip.len() + HEADING_LINES + self.advice.len();
+        let room = lines_max.map_or(usize::MAX, |it| it.saturating_sub(others));
+        if self.rows.len() <= room {
+            self.rows.iter().for_each(|it| add(&it.text));
+        } else {
+            let (wrong, fine): (Vec<_>, Vec<_>) = self.rows.iter().partition(|it| it.is_wrong);
+            // The last line is the one that counts the others.
+            let seen = room.saturating_sub(1).max(ROWS_MIN);
+            for line in wrong.into_iter().chain(fine).take(seen) {
+                add(&line.text);
+            }
+            let more = self.rows.len().saturating_sub(seen);
+            add(&format!(
+                "and {more} more: baton top shows them, baton status --format json has all"
+            ));
+        }
+        for line in &self.advice {
             add(&line.text);
         }
         text
     }
 }
+
+/// An empty line, the heading, and the line in which the shell asks again.
+const HEADING_LINES: usize = 3;
+/// Sessions that are shown on however small a screen.
+const ROWS_MIN: usize = 3;
 
 pub fn strip(target: &Target, report: &Report, trend: Option<&Trend>) -> Vec<Line> {
     let relay = &report.relay;
@@ -150,7 +172,7 @@ pub fn rows(sessions: &[&Session], report: &Report, trend: Option<&Trend>) -> Ve
             session.viewers.len().to_string(),
             or_none(session.lag().map(words::lag)),
             words::bytes(session.tally.bytes),
-            lost.to_string(),
+            words::number(lost),
         ];
         let [host, name] = [&session.host, &session.name].map(|it| shown(it));
         Line {
@@ -232,7 +254,7 @@ fn streams(detail: &Detail) -> Vec<Line> {
     let heading = row("STREAM", ["PACKETS", "SIZE", "DISCARDED", "LOST"]);
     let rows = detail.streams.iter().map(|stream| {
         let figures = [
-            &stream.packets.to_string(),
+            &words::number(stream.packets),
             &words::bytes(stream.bytes),
             &stream.events_discarded.to_string(),
             &stream.packets_lost.to_string(),
@@ -267,12 +289,56 @@ fn wrong(text: &str) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitor::report::Tally;
+
+    /// One of them has a loss.
+    fn crowd(count: u64) -> Screen {
+        let session = |id| Session {
+            name: format!("session-{id}"),
+            tally: Tally {
+                events_discarded: u64::from(id == count),
+                ..Tally::default()
+            },
+            ..Session::default()
+        };
+        let report = Report {
+            sessions: (1..=count).map(session).collect(),
+            ..Report::default()
+        };
+        Screen::of(&Target::default(), &report, None)
+    }
+
+    #[test]
+    fn of_many_sessions_a_screen_has_those_with_losses_and_counts_the_others() {
+        let text = crowd(10_000).text(Some(24));
+        // The shell asks in the last one.
+        assert_eq!(text.lines().count(), 23, "{text}");
+        assert!(text.contains(" session-10000 "), "{text}");
+        let shown = text.matches(" session-").count();
+        let more = format!("and {} more: ", 10_000 - shown);
+        assert!(text.lines().any(|line| line.starts_with(&more)), "{text}");
+    }
+
+    #[test]
+    fn all_sessions_are_shown_where_there_is_room() {
+        for (count, lines_max) in [(17, Some(24)), (10_000, None)] {
+            let text = crowd(count).text(lines_max);
+            let shown = text.matches(" session-").count();
+            assert_eq!(shown as u64, count, "{text}");
+            assert!(!text.contains("more:"), "{text}");
+            assert!(lines_max.is_none_or(|max| text.lines().count() < max));
+        }
+    }
 
     #[test]
     fn a_screen_is_as_wide_as_a_terminal_and_no_name_rules_it() {
         let session = Session {
             host: "h\u{1b}[31m\u{202e}".repeat(9),
             name: "n\n\u{9b}2J".repeat(9),
+            tally: Tally {
+                events_discarded: 123_456_789,
+                ..Tally::default()
+            },
             ..Session::default()
         };
         let report = Report {
@@ -282,7 +348,7 @@ mod tests {
         let screen = Screen::of(&Target::default(), &report, None);
         assert_eq!(screen.heading.chars().count(), WIDTH);
         assert_eq!(screen.rows[0].text.chars().count(), WIDTH);
-        let text = screen.text();
+        let text = screen.text(None);
         let is_plain = |it: char| it == '\n' || it.is_ascii_graphic() || it == ' ';
         assert!(text.chars().all(is_plain), "{text:?}");
     }

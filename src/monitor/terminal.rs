@@ -76,6 +76,11 @@ impl Terminal {
             .unwrap_or((WIDTH, 24))
     }
 
+    /// The lines of the terminal that standard output is; none if it is another file.
+    pub fn lines() -> Option<usize> {
+        termios::isatty(io::stdout()).then(|| Self::size().1)
+    }
+
     /// Shows lines from the top, one of them in reverse.
     pub fn show(&self, lines: &[Line], marked: Option<usize>) -> io::Result<()> {
         let (columns, height) = Self::size();

@@ -23,7 +23,8 @@ pub fn once(target: &Target) -> Result<(), Box<dyn std::error::Error>> {
     thread::sleep(PAUSE_ONCE);
     let report = Report::of(target)?;
     trend.take(Instant::now(), &report);
-    Ok(print(Screen::of(target, &report, Some(&trend)).text())?)
+    let screen = Screen::of(target, &report, Some(&trend));
+    Ok(print(screen.text(Terminal::lines()))?)
 }
 
 /// Shows a relay until the user ends it.

@@ -46,6 +46,14 @@ pub fn lag(seconds: f64) -> String {
     }
 }
 
+/// A number in so few digits that a column has room for it.
+pub fn number(count: u64) -> String {
+    match count {
+        0..100_000_000 => count.to_string(),
+        _ => format!("{}M", count / 1_000_000),
+    }
+}
+
 /// A number with its word: `1 session`, `2 sessions`.
 pub fn count(count: usize, word: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
@@ -127,6 +135,8 @@ mod tests {
         ] {
             assert_eq!(bytes(count), text);
         }
+        assert_eq!(number(99_999_999), "99999999");
+        assert_eq!(number(123_456_789), "123M");
         assert_eq!(span(99), "99 s");
         assert_eq!(span(7200), "2 h");
         assert_eq!(lag(0.04), "0.0 s");

@@ -15,6 +15,7 @@ use baton_systems::more;
 use super::counters::Counters;
 use super::listeners::Accepted;
 use super::reactor::{HANDSHAKE_NUMBERS, Reactor};
+use super::said;
 use super::tls::sealed::Sealed;
 use super::tls::server::Server;
 use super::tls::session::Session;
@@ -138,6 +139,7 @@ impl Handshakes {
                 Ok(Step::Waits) => {
                     self.open.insert(number, handshake);
                 }
+                Ok(Step::Left) => {}
                 Ok(Step::Done(rights)) => {
                     if let Some(tls) = handshake.tls {
                         self.known.push_back(Known {
@@ -180,6 +182,8 @@ impl Handshakes {
 
 enum Step {
     Waits,
+    /// The peer has gone without a byte: it may have looked whether the port is open.
+    Left,
     Done(Option<Rights>),
 }
 
@@ -191,12 +195,15 @@ impl Handshake {
         let socket = &self.accepted.socket;
         let mut buffer = [0; READ_BYTES];
         loop {
+            let is_silent = self.tls.is_none();
             let count = match (&*socket).read(&mut buffer) {
+                Ok(0) if is_silent => return Ok(Step::Left),
                 Ok(0) => return Err("the peer has closed the connection".to_owned()),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error.to_string()),
+                Err(_) if is_silent => return Ok(Step::Left),
+                Err(error) => return Err(said(&error)),
             };
             let tls = match &mut self.tls {
                 Some(tls) => tls,
@@ -216,7 +223,7 @@ impl Handshake {
             let opened = tls.session.open(&buffer[..count], &mut [], &mut 0);
             let pushed = tls.push_own(socket);
             opened.map_err(|error| server.sentence(endpoint, &error))?;
-            pushed.map_err(|error| error.to_string())?;
+            pushed.map_err(|error| said(&error))?;
             if !tls.session.is_handshaking() {
                 break;
             }
@@ -225,7 +232,7 @@ impl Handshake {
             return Ok(Step::Waits);
         };
         // An event may mean that there is room for the rest of an answer.
-        tls.push_own(socket).map_err(|error| error.to_string())?;
+        tls.push_own(socket).map_err(|error| said(&error))?;
         if tls.session.is_handshaking() {
             return Ok(Step::Waits);
         }

@@ -1,9 +1,13 @@
-//! `baton tunnel`: plain LTTng on this machine, TLS to a relay. One thread, one poll.
+//! `baton tunnel`: plain LTTng on this machine, TLS to a relay. One thread, one poll; another
+//! thread looks the relay's name up.
 
+mod lookup;
 mod pair;
+#[cfg(test)]
+mod tests;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,17 +16,18 @@ use baton_components::connection::Endpoint;
 use baton_components::refusals::Refusals;
 use baton_systems::more;
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use signal_hook_mio::v1_0::Signals;
 use slotmap::{DefaultKey, Key as _, KeyData, SlotMap};
 
+use self::lookup::{Addresses, Lookup};
 use self::pair::{Buffers, Pair, Then};
 use crate::os::log_queue::say;
-use crate::os::tcp_timeouts::TcpTimeouts;
 use crate::os::tls::client;
 use crate::os::tls::credentials::{Minimum, Mistake};
+use crate::os::tls::session::Session;
 use crate::os::{listeners, said, signals};
 
 /// Where to listen, and the relay to connect to.
@@ -57,41 +62,23 @@ pub enum Error {
 }
 
 const SIGNALS: Token = Token(0);
-const FIRST_LISTENER: usize = 1;
+const ADDRESSES: Token = Token(1);
+const FIRST_LISTENER: usize = 2;
 /// The token of both sockets of a pair is its key, whose version, the upper half, is never 0.
 const FIRST_PAIR: usize = 1 << 32;
 /// Maximum number of connections.
 const PAIRS_MAX: usize = 4096;
 const EVENTS: usize = 256;
+/// Time before accept is tried again after there was no descriptor.
+const STARVED_RETRY: Duration = Duration::from_millis(100);
 
 /// Runs until it is told to stop.
 pub fn run(plan: &Plan) -> Result<(), Error> {
-    let mut tunnel = Tunnel::start(plan)?;
+    let host = plan.host.clone();
+    let mut tunnel = Tunnel::start(plan, move || lookup::addresses(&host))?;
     let mut events = Events::with_capacity(EVENTS);
-    loop {
-        let patience = (!tunnel.again.is_empty()).then_some(Duration::ZERO);
-        match tunnel.poll.poll(&mut events, patience) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
-            _ => {}
-        }
-        let mut ready = std::mem::take(&mut tunnel.again);
-        for event in &events {
-            match event.token() {
-                SIGNALS => {
-                    if tunnel.is_stopped_by_signal() {
-                        return Ok(());
-                    }
-                }
-                Token(token) if token < FIRST_PAIR => tunnel.accept(token - FIRST_LISTENER),
-                Token(token) => ready.push(key_of(token)),
-            }
-        }
-        ready.sort_unstable();
-        ready.dedup();
-        for key in ready {
-            tunnel.go_on(key);
-        }
-    }
+    while tunnel.turn(&mut events)? {}
+    Ok(())
 }
 
 struct Tunnel<'a> {
@@ -101,6 +88,11 @@ struct Tunnel<'a> {
     poll: Poll,
     signals: Signals,
     listeners: Vec<(Endpoint, TcpListener)>,
+    /// Listeners whose connections wait in the backlog, since there is no descriptor for them.
+    starved: Vec<usize>,
+    lookup: Lookup,
+    /// Connections that wait for the relay's address.
+    waiting: Vec<(Endpoint, TcpStream)>,
     pairs: SlotMap<DefaultKey, Pair>,
     /// Pairs that have more to do than their turn allowed.
     again: Vec<DefaultKey>,
@@ -110,7 +102,10 @@ struct Tunnel<'a> {
 }
 
 impl<'a> Tunnel<'a> {
-    fn start(plan: &'a Plan) -> Result<Self, Error> {
+    fn start(
+        plan: &'a Plan,
+        resolve: impl Fn() -> Addresses + Send + 'static,
+    ) -> Result<Self, Error> {
         let host = plan.host.clone();
         let relay = ServerName::try_from(host).map_err(|_| Error::Host(plan.host.clone()))?;
         let config = config(plan)?;
@@ -118,6 +113,7 @@ impl<'a> Tunnel<'a> {
         let mut signals = Signals::new(signals::TAKEN)?;
         let registry = poll.registry();
         registry.register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let lookup = Lookup::start(Waker::new(registry, ADDRESSES)?, resolve)?;
         let mut listeners = Vec::new();
         for (endpoint, port) in PORTS.into_iter().zip(plan.ports) {
             let Some(port) = port else { continue };
@@ -146,12 +142,50 @@ impl<'a> Tunnel<'a> {
             poll,
             signals,
             listeners,
+            starved: Vec::new(),
+            lookup,
+            waiting: Vec::new(),
             pairs: SlotMap::new(),
             again: Vec::new(),
             buffers: Buffers::default(),
             failures: Refusals::default(),
             began: Instant::now(),
         })
+    }
+
+    /// Waits for something to do, and does it. Returns whether it goes on.
+    fn turn(&mut self, events: &mut Events) -> Result<bool, Error> {
+        let patience = if self.again.is_empty() {
+            (!self.starved.is_empty()).then_some(STARVED_RETRY)
+        } else {
+            Some(Duration::ZERO)
+        };
+        match self.poll.poll(events, patience) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
+            _ => {}
+        }
+        let mut ready = std::mem::take(&mut self.again);
+        for number in std::mem::take(&mut self.starved) {
+            self.accept(number);
+        }
+        for event in events.iter() {
+            match event.token() {
+                SIGNALS => {
+                    if self.is_stopped_by_signal() {
+                        return Ok(false);
+                    }
+                }
+                ADDRESSES => self.connect_waiting(),
+                Token(token) if token < FIRST_PAIR => self.accept(token - FIRST_LISTENER),
+                Token(token) => ready.push(key_of(token)),
+            }
+        }
+        ready.sort_unstable();
+        ready.dedup();
+        for key in ready {
+            self.go_on(key);
+        }
+        Ok(true)
     }
 
     /// Handles signals: SIGHUP reads the certificates anew.
@@ -173,60 +207,70 @@ impl<'a> Tunnel<'a> {
         false
     }
 
-    /// Accepts all who wait at a listener, and connects each to the relay.
+    /// Accepts the connections that wait at a listener.
     fn accept(&mut self, number: usize) {
         while let Some((endpoint, listener)) = self.listeners.get(number) {
             let endpoint = *endpoint;
             match listener.accept() {
+                Ok(_) if self.pairs.len() + self.waiting.len() >= PAIRS_MAX => {
+                    self.say_failure(endpoint, "too many connections are open");
+                }
                 Ok((near, _)) => {
-                    if let Err(reason) = self.connect(endpoint, near) {
-                        self.say_failure(endpoint, &said(&reason));
+                    self.waiting.push((endpoint, near));
+                    self.lookup.ask();
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return,
+                    // The program has given up, or a signal came: the next may be there.
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
+                    _ => {
+                        self.starved.push(number);
+                        self.say_failure(endpoint, &said(&error));
+                        return;
                     }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => {
-                    self.say_failure(endpoint, &said(&error));
-                    return;
-                }
+                },
             }
         }
     }
 
-    fn connect(&mut self, endpoint: Endpoint, near: TcpStream) -> io::Result<()> {
-        if self.pairs.len() >= PAIRS_MAX {
-            return Err(io::Error::other("too many connections are open"));
+    /// Connects to the relay for those that wait, when its addresses are known.
+    fn connect_waiting(&mut self) {
+        let Some(addresses) = self.lookup.answer() else {
+            return;
+        };
+        for (endpoint, near) in std::mem::take(&mut self.waiting) {
+            let connected = match &addresses {
+                Ok(addresses) => self.connect(endpoint, near, addresses),
+                Err(reason) => Err(said(reason)),
+            };
+            if let Err(failure) = connected {
+                self.say_failure(endpoint, &failure);
+            }
         }
-        let host = &*self.plan.host;
-        let mut addresses = (host, self.port(endpoint)).to_socket_addrs()?;
-        let address = addresses.next().ok_or(io::ErrorKind::NotFound)?;
-        let far = TcpStream::connect(address)?;
-        for socket in [&near, &far] {
-            socket.set_nodelay(true)?;
-            TcpTimeouts::default().apply(socket)?;
-        }
-        let pair = Pair::new(
-            endpoint,
-            near,
-            far,
-            Arc::clone(&self.config),
-            self.relay.clone(),
-        );
-        let mut pair = pair.map_err(io::Error::other)?;
+    }
+
+    /// An error is a sentence.
+    fn connect(
+        &mut self,
+        endpoint: Endpoint,
+        near: TcpStream,
+        addresses: &[SocketAddr],
+    ) -> Result<(), String> {
+        let port = self.port(endpoint);
+        let to = addresses.iter().map(|it| SocketAddr::new(it.ip(), port));
+        let session = Session::client(Arc::clone(&self.config), self.relay.clone());
+        let session = session.map_err(|error| error.to_string())?;
+        let mut pair = Pair::new(endpoint, near, to.collect(), session)?;
         let registry = self.poll.registry();
-        let both = Interest::READABLE | Interest::WRITABLE;
         let mut registered = Ok(());
         let key = self.pairs.insert_with_key(|key| {
-            let token = token_of(key);
-            registered = registry
-                .register(&mut pair.near, token, both)
-                .and_then(|()| registry.register(&mut pair.far, token, both));
+            registered = pair.register(registry, token_of(key));
             pair
         });
         if registered.is_err() {
             self.pairs.remove(key);
         }
-        registered
+        registered.map_err(|error| said(&error))
     }
 
     fn port(&self, endpoint: Endpoint) -> u16 {
@@ -240,7 +284,7 @@ impl<'a> Tunnel<'a> {
             // Both sockets had an event, and the first one was its end.
             return;
         };
-        match pair.go_on(&mut self.buffers) {
+        match pair.go_on(&mut self.buffers, self.poll.registry(), token_of(key)) {
             Then::Wait => {}
             Then::GoOn => self.again.push(key),
             Then::End(failure) => {

@@ -1,22 +1,24 @@
 //! Two sockets of the tunnel: plain LTTng on this side, TLS on the other.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::Shutdown;
-use std::sync::Arc;
+use std::net::{Shutdown, SocketAddr};
 
 use baton_components::connection::Endpoint;
 use baton_systems::ports::{Received, Transmitted};
 use mio::net::TcpStream;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use mio::{Interest, Registry, Token};
 
+use crate::os::said;
+use crate::os::tcp_timeouts::TcpTimeouts;
 use crate::os::tls::sealed::Sealed;
 use crate::os::tls::session::Session;
 
 pub struct Pair {
     pub endpoint: Endpoint,
-    pub near: TcpStream,
-    pub far: TcpStream,
+    near: TcpStream,
+    far: TcpStream,
+    /// Until the relay is reached: its addresses that were not tried yet, the next one last.
+    untried: Option<Vec<SocketAddr>>,
     sealed: Sealed,
     /// Plain bytes for the relay, and how many of them were sent.
     outward: Vec<u8>,
@@ -38,6 +40,7 @@ pub enum Then {
     End(Option<String>),
 }
 
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 /// Rounds of a turn.
 const ROUNDS: usize = 16;
 /// Bytes that are read at once.
@@ -59,18 +62,23 @@ impl Default for Buffers {
 }
 
 impl Pair {
+    /// Connects to the first of the addresses of a relay that can be reached. An error is a
+    /// sentence.
     pub fn new(
         endpoint: Endpoint,
         near: TcpStream,
-        far: TcpStream,
-        config: Arc<ClientConfig>,
-        relay: ServerName<'static>,
-    ) -> Result<Self, rustls::Error> {
+        mut addresses: Vec<SocketAddr>,
+        session: Session,
+    ) -> Result<Self, String> {
+        addresses.reverse();
+        let far = connect(&mut addresses)?;
+        prepare(&near).map_err(|reason| said(&reason))?;
         Ok(Self {
             endpoint,
             near,
             far,
-            sealed: Sealed::new(Session::client(config, relay)?),
+            untried: Some(addresses),
+            sealed: Sealed::new(session),
             outward: Vec::new(),
             outward_sent: 0,
             inward: Vec::new(),
@@ -81,8 +89,19 @@ impl Pair {
         })
     }
 
+    /// Has both sockets polled, by one token.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.near, token, BOTH)?;
+        registry.register(&mut self.far, token, BOTH)
+    }
+
     /// Moves bytes both ways, as far as that goes now.
-    pub fn go_on(&mut self, buffers: &mut Buffers) -> Then {
+    pub fn go_on(&mut self, buffers: &mut Buffers, registry: &Registry, token: Token) -> Then {
+        match self.reaches_relay(registry, token) {
+            Ok(true) => {}
+            Ok(false) => return Then::Wait,
+            Err(failure) => return Then::End(Some(failure)),
+        }
         for _ in 0..ROUNDS {
             let moved = match (self.outward(buffers), self.inward(buffers)) {
                 (Ok(out), Ok(into)) => out || into,
@@ -97,6 +116,25 @@ impl Pair {
             }
         }
         Then::GoOn
+    }
+
+    /// Whether the relay is reached by now: if it is not at one address, the next is tried. An error
+    /// is a sentence.
+    fn reaches_relay(&mut self, registry: &Registry, token: Token) -> Result<bool, String> {
+        while let Some(untried) = &mut self.untried {
+            match is_connected(&self.far) {
+                Ok(true) => self.untried = None,
+                Ok(false) => return Ok(false),
+                Err(reason) if untried.is_empty() => return Err(said(&reason)),
+                Err(_) => {
+                    // A socket that is closed is polled no longer.
+                    self.far = connect(untried)?;
+                    let registered = registry.register(&mut self.far, token, BOTH);
+                    registered.map_err(|reason| said(&reason))?;
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// To the relay. Whether something moved; an error is a sentence.
@@ -189,6 +227,37 @@ impl Pair {
         }
         Ok(moved)
     }
+}
+
+/// Begins a connection to the last of the addresses to which that is possible, and removes those
+/// that were tried. An error is a sentence.
+fn connect(addresses: &mut Vec<SocketAddr>) -> Result<TcpStream, String> {
+    let mut failure = "its name has no address".to_owned();
+    while let Some(address) = addresses.pop() {
+        let connected = TcpStream::connect(address).and_then(|far| prepare(&far).map(|()| far));
+        match connected {
+            Ok(far) => return Ok(far),
+            Err(reason) => failure = said(&reason),
+        }
+    }
+    Err(failure)
+}
+
+/// Whether a connection is there by now, or why it cannot be.
+fn is_connected(socket: &TcpStream) -> io::Result<bool> {
+    if let Some(reason) = socket.take_error()? {
+        return Err(reason);
+    }
+    match socket.peer_addr() {
+        Ok(_) => Ok(true),
+        Err(reason) if reason.kind() == io::ErrorKind::NotConnected => Ok(false),
+        Err(reason) => Err(reason),
+    }
+}
+
+fn prepare(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    TcpTimeouts::default().apply(socket)
 }
 
 fn is_later(error: &io::Error) -> bool {

@@ -153,6 +153,15 @@ fn refusals_of_access() -> Vec<Row> {
             "baton: cannot read none: No such file or directory",
         ),
         fails(
+            "baton relay --check --tls-client-ca {}/ca.pem",
+            "baton: --tls-client-ca has no effect, since no port has TLS: nothing is encrypted, and nobody has to show a certificate; name ports as tls://HOST",
+        ),
+        fails(
+            "baton certificates {} --relay localhost",
+            "baton: {}/relay.key exists, and no key or certificate is overwritten: delete it for a new one, or leave its name out to make only others",
+        )
+        .file("relay.key", ""),
+        fails(
             "baton certificates there --client a/b",
             "baton: \"a/b\" cannot be the name of a file",
         ),

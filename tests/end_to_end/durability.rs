@@ -115,7 +115,7 @@ fn a_rotation_syncs_the_archive_in_order_and_not_in_the_main_thread() {
     let calls = syncs(&relay);
     let kind = |(name, path): &(String, String)| match (&**name, path) {
         ("fdatasync", path) if path.ends_with("/metadata") => 2,
-        ("fdatasync", path) if path.ends_with(".idx") => 1,
+        ("fdatasync", path) if path.contains("/index/") => 1,
         ("fdatasync", _) => 0,
         _ => 3,
     };

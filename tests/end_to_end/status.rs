@@ -175,6 +175,10 @@ fn losses_are_the_same_when_viewers_have_read_everything_twice() {
 }
 
 /// How many seconds Prometheus scrapes while a session is recorded; then what it says is printed.
+///
+/// ```sh
+/// BATON_TEST_SCRAPE_SECONDS=120 cargo test --test end_to_end -- status::prometheus
+/// ```
 const SCRAPE: &str = "BATON_TEST_SCRAPE_SECONDS";
 
 /// Prometheus scrapes the relay, and answers about it.

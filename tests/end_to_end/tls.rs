@@ -4,25 +4,24 @@ use crate::events::assert_complete;
 use crate::lttng::{Buffers, Mode, Producer, Setup};
 use crate::process::{Process, eventually};
 use crate::relay::{Relay, skipped};
-use crate::tunnel::{self, Certificates, Tunnel, baton, connect, s_client, s_client_saying};
+use crate::tunnel::{self, Certificates, Tunnel, baton, connect, is_closed, s_client};
 use crate::viewer::{Viewer, read_directory};
 use crate::{BRIEF, end, sandbox, turn};
 use std::fs;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
-const NEEDS_TLS: &str = "it has no TLS";
+pub const NEEDS_TLS: &str = "it has no TLS";
 
 /// One session from a producer to a viewer, each by its own way.
 fn one_session(relay: &Relay, producers: &str, viewers: &str) {
     one_session_of(relay, "one", producers, viewers);
 }
 
-fn one_session_of(relay: &Relay, name: &str, producers: &str, viewers: &str) {
+pub fn one_session_of(relay: &Relay, name: &str, producers: &str, viewers: &str) {
     let producer = Producer::start();
     let setup = Setup::new(Mode::Live, Buffers::PerUser);
     let session = producer.session_at(producers, name, setup);
@@ -290,49 +289,7 @@ fn sighup_swaps_certificates_while_a_session_runs() {
     end([producer], relay);
 }
 
-/// A session is recorded and seen meanwhile, and misses nothing.
-#[test]
-fn a_thousand_unfinished_handshakes_disturb_nobody() {
-    let _turn = turn::take();
-    if skipped(NEEDS_TLS) {
-        return;
-    }
-    let certificates = Certificates::make(&["both"]);
-    let (relay, ports) = certificates.start_relay(&[]);
-    let tunnel = Tunnel::start(&certificates, "both", ports);
-    let producer = Producer::start();
-    let setup = Setup::new(Mode::Live, Buffers::PerUser);
-    let session = producer.session_at(&tunnel.producer_url(), "one", setup);
-    let viewer = Viewer::attach_at(&relay, &tunnel.viewer_url("one"), "one");
-    let application = producer.launch(crate::UNHURRIED);
-    viewer.wait_for_events();
-    let unfinished: Vec<TcpStream> = (0..1_000)
-        .map(|number| {
-            let mut socket = connect(ports.control);
-            // Nothing, the begin of a record, a record of nonsense, another protocol.
-            let sent = [
-                &[][..],
-                &[0x16, 3, 1, 2, 0],
-                &[0x16, 3, 1, 0, 4, 1, 0, 0, 0],
-                b"GET / HTTP/1.1\r\n\r\n",
-            ];
-            // One that was the oldest may be closed already.
-            let _ = socket.write_all(sent[number % sent.len()]);
-            socket
-        })
-        .collect();
-    let run = application.finish();
-    session.destroy();
-    assert_complete(&viewer.finish(), &[run]);
-    assert_complete(&read_directory(&relay.trace_directory("one")), &[run]);
-    // Others come in, too.
-    let (producers, viewers) = (tunnel.producer_url(), tunnel.viewer_url("two"));
-    one_session_of(&relay, "two", &producers, &viewers);
-    drop((tunnel, unfinished));
-    end([producer], relay);
-}
-
-/// With the same certificate: who speaks 1.2 comes in where the option says so.
+/// With the same certificate: a peer that speaks 1.2 comes in where the option says so.
 #[test]
 fn tls_1_2_is_spoken_where_it_is_asked_for() {
     let _turn = turn::take();
@@ -371,40 +328,6 @@ fn tls_1_2_is_spoken_where_it_is_asked_for() {
     );
     drop((stunnel, tunnel));
     end([], relay);
-}
-
-/// A renegotiation is work that a peer can ask for again and again: it is refused.
-#[test]
-fn a_renegotiation_is_refused_and_nobody_else_notices() {
-    let _turn = turn::take();
-    if skipped(NEEDS_TLS) {
-        return;
-    }
-    let certificates = Certificates::make(&["both"]);
-    let (relay, ports) = certificates.start_relay(&["--tls-minimum", "1.2"]);
-    let tunnel = Tunnel::start(&certificates, "both", ports);
-    let producer = Producer::start();
-    let setup = Setup::new(Mode::Live, Buffers::PerUser);
-    let session = producer.session_at(&tunnel.producer_url(), "one", setup);
-    let application = producer.launch(BRIEF);
-    let ca = certificates.file("ca.pem");
-    let known = [certificates.file("both.pem"), certificates.file("both.key")];
-    for _ in 0..20 {
-        let told = s_client_saying(
-            "R\n",
-            ports.live,
-            &[
-                "-tls1_2", "-CAfile", &ca, "-cert", &known[0], "-key", &known[1],
-            ],
-        );
-        assert!(told.contains("RENEGOTIATING"), "{told}");
-        assert!(told.contains("no renegotiation"), "{told}");
-    }
-    let run = application.finish();
-    session.destroy();
-    assert_complete(&read_directory(&relay.trace_directory("one")), &[run]);
-    drop(tunnel);
-    end([producer], relay);
 }
 
 /// Certificates of the same CA that are not valid: before, after, or any more.
@@ -452,10 +375,8 @@ fn certificates_that_expired_or_were_revoked_are_refused() {
     }
     let tunnel = Tunnel::start(&certificates, "stolen", ports);
     let mut open = connect(tunnel.ports().live);
-    open.write_all(&baton_systems::client::request(
-        baton_systems::client::connect(4),
-    ))
-    .expect("a connection");
+    open.write_all(&tunnel::viewer_request())
+        .expect("a connection");
     let mut reply = [0; 4];
     open.read_exact(&mut reply).expect("a reply");
 
@@ -499,12 +420,4 @@ fn a_key_that_others_can_read_is_refused() {
         errors.contains("can be read by others (mode 644): chmod 600"),
         "{errors}"
     );
-}
-
-fn is_closed(socket: &mut TcpStream) -> bool {
-    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
-    match socket.read(&mut [0; 64]) {
-        Ok(count) => count == 0,
-        Err(error) => error.kind() == ErrorKind::ConnectionReset,
-    }
 }

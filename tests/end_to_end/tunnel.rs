@@ -6,11 +6,12 @@ use crate::relay::Relay;
 use crate::sandbox;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
-use std::net::TcpStream;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -303,9 +304,115 @@ pub fn s_client_saying(words: &str, port: u16, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&[out, err].concat()).into_owned()
 }
 
+/// A viewer's first request.
+pub fn viewer_request() -> Vec<u8> {
+    baton_systems::client::request(baton_systems::client::connect(4))
+}
+
+/// Bytes of the reply to it.
+pub const VIEWER_REPLY_BYTES: usize = 20;
+
+/// The size of the record of TLS 1.3 in which so many bytes are sealed: with their type, and
+/// the tag of AES-GCM.
+pub fn sealed_size(bytes: usize) -> usize {
+    bytes + 1 + 16
+}
+
+/// The sizes of the records of application data in these bytes of TLS.
+pub fn records(mut bytes: &[u8]) -> Vec<usize> {
+    const APPLICATION_DATA: u8 = 0x17;
+    let mut sizes = Vec::new();
+    while let [kind, _, _, high, low, rest @ ..] = bytes {
+        let size = usize::from(u16::from_be_bytes([*high, *low]));
+        if *kind == APPLICATION_DATA {
+            sizes.push(size);
+        }
+        bytes = rest.get(size..).unwrap_or_default();
+    }
+    sizes
+}
+
+/// The bytes of a connection, both ways.
+#[derive(Debug)]
+pub struct Conversation {
+    pub sent: Vec<u8>,
+    pub told: Vec<u8>,
+}
+
+/// Has openssl connect as a viewer with that certificate, and send a request; so many bytes of
+/// it reach the relay, which sees the end of the connection then.
+pub fn viewer_cut_after(
+    bytes: usize,
+    certificates: &Certificates,
+    client: &str,
+    port: u16,
+) -> Conversation {
+    let listener = TcpListener::bind(ports::local(0)).expect("a listener");
+    let between = listener.local_addr().expect("its address").port();
+    let known = ["pem", "key"].map(|it| certificates.file(&format!("{client}.{it}")));
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-quiet", "-connect"]);
+    command.arg(ports::local(between).to_string());
+    command.args(["-CAfile", &certificates.file("ca.pem")]);
+    command.args(["-cert", &known[0], "-key", &known[1]]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut openssl = command.stderr(Stdio::null()).spawn().expect("openssl");
+    let mut input = openssl.stdin.take().expect("its input");
+    // It may have ended.
+    let _ = input.write_all(&viewer_request());
+
+    let (near, _) = listener.accept().expect("openssl");
+    let far = connect(port);
+    let own = |socket: &TcpStream| socket.try_clone().expect("a socket");
+    let (from, to) = (own(&far), own(&near));
+    let back = thread::spawn(move || {
+        let told = carry(from, &to, usize::MAX);
+        // Of the client too: it waits for nothing more.
+        let _ = to.shutdown(Shutdown::Both);
+        told
+    });
+    let there = thread::spawn(move || {
+        let sent = carry(near, &far, bytes);
+        let _ = far.shutdown(Shutdown::Write);
+        sent
+    });
+    let mut reply = [0; VIEWER_REPLY_BYTES];
+    let mut output = openssl.stdout.take().expect("its output");
+    let _ = output.read_exact(&mut reply);
+    openssl.kill().expect("a process");
+    openssl.wait().expect("its end");
+    Conversation {
+        sent: there.join().expect("the way there"),
+        told: back.join().expect("the way back"),
+    }
+}
+
+/// Carries bytes, so many at most, until one of the ends is closed; returns them.
+fn carry(mut from: TcpStream, mut to: &TcpStream, bytes_max: usize) -> Vec<u8> {
+    let mut carried = Vec::new();
+    let mut chunk = [0; 4096];
+    while let Ok(count @ 1..) = from.read(&mut chunk) {
+        let count = count.min(bytes_max - carried.len());
+        carried.extend_from_slice(&chunk[..count]);
+        if to.write_all(&chunk[..count]).is_err() || carried.len() == bytes_max {
+            break;
+        }
+    }
+    carried
+}
+
 /// A connection to a port.
 pub fn connect(port: u16) -> TcpStream {
     TcpStream::connect(ports::local(port)).expect("a connection")
+}
+
+/// Whether the peer closes it, without a byte before.
+pub fn is_closed(socket: &mut TcpStream) -> bool {
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    match socket.read(&mut [0; 64]) {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    }
 }
 
 /// Copies a file with its mode.

@@ -219,7 +219,8 @@ fn a_data_port_that_is_blocked_is_a_finding() {
     let _relay = place.start(&[]);
     let mut producer = Producer::live(&place, "vm7", "demo");
     producer.announce();
-    Diagnosis::of(&place, &[]).assert_has("data-port", &["demo@vm7", "blocked between vm7"]);
+    let port = format!("nc -vz RELAY {};", place.ports.data);
+    Diagnosis::of(&place, &[]).assert_has("data-port", &["demo@vm7", "blocked between vm7", &port]);
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn examine(
     {
         let certificate = config.options.tls_certificate.as_deref();
         match Target::of(status, certificate, credentials) {
-            Ok(target) => relay::examine(&target, &config.output, &mut findings),
+            Ok(target) => relay::examine(&target, &config, &mut findings),
             Err(error) => findings.push(Finding::wrong(
                 "no-answer",
                 "the relay cannot be asked how it is",

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use baton_components::connection::Endpoint;
 use baton_components::path::RelativePath;
 
 use super::{Finding, clocks};
+use crate::config::Config;
 use crate::monitor::Target;
 use crate::monitor::report::{DISCARDED, Detail, Report, Session};
 use crate::monitor::trend::Trend;
@@ -29,7 +31,8 @@ const AHEAD_MAX_NS: i128 = 2_000_000_000;
 /// One that is so far behind may be: packets come late only from producers that were cut off.
 const BEHIND_MAX_NS: i128 = 60_000_000_000;
 
-pub fn examine(target: &Target, output: &Path, findings: &mut Vec<Finding>) {
+pub fn examine(target: &Target, config: &Config, findings: &mut Vec<Finding>) {
+    let output = &config.output;
     let mut trend = Trend::default();
     let ask = |findings: &mut Vec<Finding>| match Report::of(target) {
         Ok(report) => Some(report),
@@ -64,7 +67,7 @@ pub fn examine(target: &Target, output: &Path, findings: &mut Vec<Finding>) {
         readable(session, findings);
         clock(session, output, findings);
     }
-    data_ports(target, &report, findings);
+    data_ports(target, &report, &data_port(config), findings);
 }
 
 fn space(report: &Report, trend: &Trend, output: &Path, findings: &mut Vec<Finding>) {
@@ -193,7 +196,7 @@ fn clock(session: &Session, output: &Path, findings: &mut Vec<Finding>) {
 }
 
 /// Sessions whose packets are announced, and do not come.
-fn data_ports(target: &Target, report: &Report, findings: &mut Vec<Finding>) {
+fn data_ports(target: &Target, report: &Report, port: &str, findings: &mut Vec<Finding>) {
     let sessions = report.sessions.iter().take(SESSIONS_MAX);
     let mut suspects: Vec<_> = sessions.filter(|it| waits_for_data(target, it)).collect();
     if !suspects.is_empty() {
@@ -211,16 +214,23 @@ fn data_ports(target: &Target, report: &Report, findings: &mut Vec<Finding>) {
                 name(session)
             ),
             format!(
-                "packets are announced and do not come: the data port (5343) is blocked between \
+                "packets are announced and do not come: the data port ({port}) is blocked between \
                  {} and here, or --data-url is wrong",
                 session.host
             ),
             format!(
-                "on {}: nc -vz RELAY 5343; open that port in firewalls",
+                "on {}: nc -vz RELAY {port}; open that port in firewalls",
                 session.host
             ),
         ));
     }
+}
+
+/// The data port of the relay; the first, if it has several.
+fn data_port(config: &Config) -> String {
+    let mut listeners = config.listeners.iter();
+    let of_data = listeners.find(|it| it.endpoint == Endpoint::Data && it.address.port() != 0);
+    of_data.map_or("DATA_PORT".to_owned(), |it| it.address.port().to_string())
 }
 
 fn waits_for_data(target: &Target, session: &Session) -> bool {

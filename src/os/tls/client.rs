@@ -1,4 +1,4 @@
-//! The side of one who connects to a relay.
+//! The client's side of TLS: a tunnel, or a monitor.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -38,6 +38,16 @@ pub enum Mistake {
     OtherKey { key: PathBuf, certificate: PathBuf },
     #[error("tls:// needs {0}; for a trial: baton certificates")]
     Missing(&'static str),
+    #[error(
+        "the key {0} has a passphrase, which nobody types here: openssl pkey -in {0} -out NEW",
+        shown(path)
+    )]
+    Passphrase { path: PathBuf },
+    #[error(
+        "{0} has no effect, since no port has TLS: nothing is encrypted, and nobody has to show a \
+         certificate; name ports as tls://HOST"
+    )]
+    NoPort(&'static str),
     #[error("{0} needs --tls-client-ca: without it no peer has a name")]
     NeedsClientCa(&'static str),
 }
@@ -70,6 +80,8 @@ pub struct Identity {
 
 /// From this time before its end on, a certificate is warned of.
 const WARNED_BEFORE: Duration = Duration::from_hours(30 * 24);
+/// Word in the first lines of a key that has a passphrase, in both of its forms.
+const ENCRYPTED: &[u8] = b"ENCRYPTED";
 /// Rights of others on a file.
 const OTHERS: u32 = 0o007;
 
@@ -91,9 +103,13 @@ pub fn identity(certificate: &Path, key: &Path) -> Result<Identity, Mistake> {
         });
     }
     let text = fs::read(key).map_err(read)?;
-    let key = PrivateKeyDer::from_pem_slice(&text).map_err(|_| Mistake::Nothing {
-        path: key.to_owned(),
-        what: "private key",
+    let key = PrivateKeyDer::from_pem_slice(&text).map_err(|_| {
+        let path = key.to_owned();
+        if text.windows(ENCRYPTED.len()).any(|it| it == ENCRYPTED) {
+            return Mistake::Passphrase { path };
+        }
+        let what = "private key";
+        Mistake::Nothing { path, what }
     })?;
     Ok(Identity { chain, key })
 }

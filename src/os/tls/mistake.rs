@@ -4,6 +4,9 @@ use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
 use super::date;
 
+/// Uses that certificates are issued for.
+const PURPOSES: &str = "that of a relay needs serverAuth, that of a client clientAuth";
+
 /// The sentence of an error. An alert is what the other side found wrong.
 pub fn sentence(error: &Error) -> String {
     match error {
@@ -45,6 +48,9 @@ fn certificate(error: &CertificateError) -> String {
         CertificateError::BadSignature => {
             "the peer's certificate is of another CA, which has the name of the one here".to_owned()
         }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            format!("the peer's certificate is not for this use: {PURPOSES}")
+        }
         CertificateError::NotValidForNameContext {
             expected,
             presented,
@@ -73,6 +79,11 @@ fn told(alert: AlertDescription) -> String {
         }
         AlertDescription::BadCertificate => {
             "it does not accept the certificate here: its name is wrong, or its bytes are"
+        }
+        AlertDescription::UnsupportedCertificate => {
+            return format!(
+                "the peer ended TLS: the certificate here is not for this use: {PURPOSES}"
+            );
         }
         AlertDescription::ProtocolVersion => "it speaks no common version of TLS",
         AlertDescription::HandshakeFailure => {

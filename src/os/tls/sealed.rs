@@ -9,6 +9,7 @@ use rustix::net::SendFlags;
 
 use super::mistake;
 use super::session::Session;
+use crate::os::said;
 
 #[derive(Debug)]
 pub struct Sealed {
@@ -97,7 +98,7 @@ impl Sealed {
                     return Received::Drained;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => 0..0,
-                Err(error) => return Received::Broken(error.to_string()),
+                Err(error) => return Received::Broken(said(&error)),
             };
         }
     }
@@ -115,7 +116,7 @@ impl Sealed {
             match self.push(socket, more) {
                 Ok(true) => *sent += std::mem::take(&mut self.in_flight),
                 Ok(false) => return Transmitted::Partly,
-                Err(error) => return Transmitted::Broken(error.to_string()),
+                Err(error) => return Transmitted::Broken(said(&error)),
             }
             if *sent == plain.len() && !self.session.has_own_output() {
                 return Transmitted::All;

@@ -31,6 +31,21 @@ pub struct Files {
     pub minimum: Minimum,
 }
 
+impl Files {
+    /// The option of the first of them, if there is one.
+    pub fn given(&self) -> Option<&'static str> {
+        let files = [
+            (&self.certificate, "--tls-certificate"),
+            (&self.key, "--tls-key"),
+            (&self.client_ca, "--tls-client-ca"),
+            (&self.revoked, "--tls-revoked"),
+            (&self.rules, "--tls-rules"),
+        ];
+        let given = files.into_iter().find(|(file, _)| file.is_some());
+        given.map(|(_, option)| option)
+    }
+}
+
 /// TLS on this relay.
 #[derive(Debug)]
 pub struct Server {

@@ -24,7 +24,7 @@ impl Session {
         Ok(Self::of(ServerConnection::new(config)?.into()))
     }
 
-    /// The side of one who connects to a relay of that name.
+    /// The client's side, of a connection to a relay of that name.
     pub fn client(config: Arc<ClientConfig>, relay: ServerName<'static>) -> Result<Self, Error> {
         Ok(Self::of(ClientConnection::new(config, relay)?.into()))
     }
@@ -45,8 +45,8 @@ impl Session {
         self.inner.peer_certificates().unwrap_or_default()
     }
 
-    /// Opens bytes of the socket: the plain ones go into `into`, from `end` on. Bytes that have no room
-    /// there is kept, for a later call with no new bytes.
+    /// Opens bytes of the socket: the plain ones go into `into`, from `end` on. Bytes that have no
+    /// room there are kept, for a later call with no new bytes.
     pub fn open(&mut self, sealed: &[u8], into: &mut [u8], end: &mut usize) -> Result<(), Error> {
         let held = std::mem::take(&mut self.held);
         let all;

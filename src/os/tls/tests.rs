@@ -237,7 +237,7 @@ fn a_certificate_has_to_be_valid_known_and_allowed() {
         (Some("expired"), Some("expired")),
         (Some("early"), Some("not valid yet")),
         (Some("revoked"), Some("revoked")),
-        (Some("server"), Some("UnsupportedCertificate")),
+        (Some("server"), Some("not for this use")),
         (Some("stranger"), Some("does not know the CA")),
         (None, Some("asks for a certificate")),
     ] {
@@ -462,6 +462,29 @@ fn mistakes_in_files_name_the_file_and_what_to_do() {
     ] {
         assert!(error.contains(wanted), "{wanted}: {error}");
         assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn a_key_with_a_passphrase_is_refused_as_such() {
+    let trial = Trial::new();
+    for (name, text) in [
+        (
+            "pkcs8.key",
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMA==\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        ),
+        (
+            "old.key",
+            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nMA==\n-----END RSA PRIVATE KEY-----\n",
+        ),
+    ] {
+        trial.write(name, text, 0o600);
+        let files = Files {
+            key: Some(trial.path(name)),
+            ..trial.files()
+        };
+        let error = Server::load(&files).unwrap_err().to_string();
+        assert!(error.contains("has a passphrase"), "{error}");
     }
 }
 

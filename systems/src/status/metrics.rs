@@ -100,7 +100,7 @@ fn write_histogram(page: &mut Page, name: &'static str, help: &'static str, of: 
     page.sample(&format!("{name}_count"), &[], count);
 }
 
-/// Whom the network has turned away, so that no connection was accepted.
+/// Peers that the network has turned away, so that no connection was accepted.
 fn write_turned_away(page: &mut Page, counts: &Counts) {
     let families = [
         (

@@ -1,5 +1,6 @@
 //! `/status`: JSON with a record for each session or stream.
 
+mod crowd;
 #[path = "../scenarios/stage.rs"]
 #[allow(dead_code)] // Shared with the scenarios.
 mod stage;

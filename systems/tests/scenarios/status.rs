@@ -224,7 +224,7 @@ fn a_relay_without_room_is_not_ready_and_says_why() {
 }
 
 #[test]
-fn what_is_no_question_is_refused() {
+fn requests_that_are_no_question_are_refused() {
     let mut stage = Stage::new();
     let host = "Host: localhost\r\n\r\n";
     for (request, status) in [
@@ -267,7 +267,7 @@ fn a_request_may_come_in_pieces() {
 }
 
 #[test]
-fn who_is_slow_has_five_seconds() {
+fn a_slow_monitor_has_five_seconds() {
     let mut stage = Stage::new();
     let slow = connect(&mut stage);
     assert_eq!(stage.ask(&slow, b"GET / HTTP/1.1\r\n"), []);
@@ -306,7 +306,7 @@ fn of_monitors_that_say_or_take_nothing_few_are_logged() {
 }
 
 #[test]
-fn who_takes_an_answer_late_gets_all_of_it() {
+fn a_monitor_that_takes_an_answer_late_gets_all_of_it() {
     let mut stage = Stage::new();
     let peer = connect(&mut stage);
     peer.block();

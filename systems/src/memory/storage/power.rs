@@ -34,7 +34,7 @@ pub type Draw<'a> = &'a mut dyn FnMut(u64) -> u64;
 /// All names that are left, with the bytes of files.
 pub type Tree = BTreeMap<RelativePath, Option<Vec<u8>>>;
 
-/// What is left after these events.
+/// The names and bytes that are left after these events.
 pub fn loss(events: &[Event], draw: Draw<'_>) -> Tree {
     let mut model = Model::default();
     for event in events {
