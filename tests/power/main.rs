@@ -290,9 +290,10 @@ fn repair(directory: &Path) -> String {
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
-/// Whether bytes are a part so many times.
-fn is_repeated(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.chunks(part.len()).all(|chunk| chunk == part)
+/// Whether bytes are a line so many times; the last one may lack its end.
+fn is_repeated(bytes: &[u8], line: &[u8]) -> bool {
+    let mut lines = bytes.chunks(line.len());
+    lines.all(|it| it.trim_ascii_end() == line.trim_ascii_end())
 }
 
 /// The packets that a reader finds at or below a directory.
