@@ -1,5 +1,7 @@
 //! Totals: what a relay counts of all its peers, sessions that are gone included.
 
+use std::time::Duration;
+
 use crate::connection::{Ending, Endpoint};
 use crate::tally::Tally;
 use crate::wire::producer::CommandKind;
@@ -30,6 +32,8 @@ pub struct Totals {
     pub is_stopping: bool,
     /// Disk space used by recordings, if there are caps.
     pub stock: Stock,
+    /// Syncs of recordings.
+    pub syncs: Syncs,
 }
 
 impl Totals {
@@ -133,6 +137,21 @@ pub struct Stock {
     pub removed: [Removed; Excess::ALL.len()],
     /// Removals that failed.
     pub failed: u64,
+}
+
+/// Syncs of recordings to the disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Syncs {
+    /// Those that succeeded, each of many files.
+    pub done: u64,
+    /// Those that failed.
+    pub failed: u64,
+    /// Those that storage has not answered.
+    pub pending: u64,
+    /// Files that have changed since they were synced, if there is a period.
+    pub dirty_files: u64,
+    /// Time from request to answer, of all that were answered.
+    pub spent: Duration,
 }
 
 /// Counts of removals.

@@ -13,6 +13,8 @@ pub struct Ticket(pub u64);
 pub enum Waiter {
     /// A chunk whose files are being removed.
     Chunk(ChunkKey),
+    /// Files that are being synced, for the listener that has asked.
+    Sync,
     /// A listener, which keeps the ticket and reads the fact.
     Listener,
 }

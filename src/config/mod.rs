@@ -5,6 +5,7 @@
 
 pub mod environment;
 
+mod contradictions;
 mod ini;
 
 use std::fmt::{self, Write as _};
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use baton_components::connection::Endpoint;
+use baton_systems::settings::SyncWhen;
 
 use self::environment::variable;
 use self::ini::{Entry, Oddity};
@@ -142,6 +144,10 @@ pub enum ConfigError {
     LimitTooLow(u64),
     #[error("Invalid value for {DISALLOW_CLEAR} specified")]
     DisallowClear,
+    #[error(
+        "--durable-replies needs a period in which data is synced: --sync SECONDS, such as --sync 5"
+    )]
+    NoPeriod,
     #[error("no home directory is known to write traces to; choose a directory with --output")]
     NoHome,
 }
@@ -186,19 +192,10 @@ impl Config {
                 .ok_or(ConfigError::NoHome)?
                 .join("lttng-traces"),
         };
-        options.settings.grouping = options.grouping.unwrap_or_default();
         let descriptors = descriptors(options.fd_pool_size)?;
-        let pool = Pool::of(descriptors);
-        let settings = &mut options.settings;
-        settings.clear_allowed = !options.disallow_clear;
-        settings.names = names(&options.status, options.tls_certificate.as_deref());
-        settings.connections_max = pool.connections as u64;
-        settings.files_max = pool.files as u64;
-        settings.memory_bytes_max = options.memory.0.unwrap_or(u64::MAX);
-        let share = options.address_share.of(face);
-        settings.address_share_percent = share;
-        settings.min_free = min_free(options.min_free, face);
-        options.address_share = AddressShare(Some(share));
+        settle(&mut options, face, Pool::of(descriptors))?;
+        let output = absolute("--output", output)?;
+        warnings.extend(contradictions::on_disk_of(&output, &options.settings));
         let detach = match (options.background, options.daemonize) {
             (true, _) => Detach::Background,
             (false, true) => Detach::Daemon,
@@ -212,7 +209,7 @@ impl Config {
             given,
             listeners: listeners(&options, dynamic)?,
             status: status(&options.status, face, dynamic)?,
-            output: absolute("--output", output)?,
+            output,
             log: Log {
                 verbosity: options.verbosity,
                 colored: environment::colored(),
@@ -231,6 +228,26 @@ impl Config {
             options,
         })
     }
+}
+
+/// Sets what options of several sources, or the relay's name, come to.
+fn settle(options: &mut Options, face: Face, pool: Pool) -> Result<(), ConfigError> {
+    options.settings.grouping = options.grouping.unwrap_or_default();
+    let settings = &mut options.settings;
+    settings.clear_allowed = !options.disallow_clear;
+    settings.names = names(&options.status, options.tls_certificate.as_deref());
+    settings.connections_max = pool.connections as u64;
+    settings.files_max = pool.files as u64;
+    settings.memory_bytes_max = options.memory.0.unwrap_or(u64::MAX);
+    let share = options.address_share.of(face);
+    settings.address_share_percent = share;
+    settings.min_free = min_free(options.min_free, face);
+    settings.sync = options.sync.of(face);
+    if settings.durable_replies && !matches!(settings.sync, SyncWhen::Every(_)) {
+        return Err(ConfigError::NoPeriod);
+    }
+    options.address_share = AddressShare(Some(share));
+    Ok(())
 }
 
 impl Config {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use baton_systems::settings::{
     Amount, Grouping, HoldBack, MaxAge, MaxChunks, MetricsSessions, MinFree, Ports, Served,
-    Settings, WhenFull,
+    Settings, SyncWhen, WhenFull,
 };
 use baton_systems::usage::{Usage, Warning};
 use proptest::prelude::*;
@@ -44,6 +44,8 @@ fn header() -> Header {
             max_chunks: MaxChunks(Some(5)),
             min_free: MinFree::Amount(Amount::Bytes(1 << 20)),
             when_full: WhenFull::Wait,
+            sync: SyncWhen::Every(Duration::from_secs(5)),
+            durable_replies: true,
         },
     }
 }

@@ -46,6 +46,31 @@ pub struct Port {
 pub struct Storage {
     pub size_bytes: u64,
     pub free_bytes: u64,
+    /// Disk space of recordings, if there are caps.
+    pub used_bytes: Option<u64>,
+    /// The cap of all of them.
+    pub limit_bytes: Option<u64>,
+    /// By the cap that was exceeded.
+    pub removed: BTreeMap<String, Removed>,
+    pub sync: Sync,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Removed {
+    pub chunks: u64,
+    pub files: u64,
+    pub bytes: u64,
+}
+
+/// Syncs to the disk; an older relay makes none.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Sync {
+    pub when: String,
+    pub period_seconds: Option<u64>,
+    pub done: u64,
+    pub failed: u64,
 }
 
 /// Counts of packets and losses.

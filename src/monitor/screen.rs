@@ -4,7 +4,7 @@
 use baton_components::shown::Shown;
 
 use super::ask::Target;
-use super::report::{Detail, Report, Session};
+use super::report::{Detail, Removed, Report, Session, Storage, Sync};
 use super::trend::Trend;
 use super::words::{self, fit};
 
@@ -108,6 +108,8 @@ pub fn strip(target: &Target, report: &Report, trend: Option<&Trend>) -> Vec<Lin
     parts.push(words::count(viewers, "viewer"));
     lines.push(plain(parts.join(", ")));
     lines.push(plain(disk(report, trend)));
+    lines.extend(kept(&report.storage).map(plain));
+    lines.extend(synced(&report.storage.sync));
     let losses: Vec<_> = report.totals.losses().collect();
     if losses.is_empty() {
         lines.push(plain("nothing lost".to_owned()));
@@ -133,6 +135,40 @@ fn disk(report: &Report, trend: Option<&Trend>) -> String {
     let full_in_s = trend.and_then(|it| it.full_in_s(storage.free_bytes));
     let full = full_in_s.map(|it| format!(", full in {} at this rate", words::span(it)));
     format!("disk {free} free of {size}{}", full.unwrap_or_default())
+}
+
+/// Disk space of recordings, and removals.
+fn kept(storage: &Storage) -> Option<String> {
+    let used = words::bytes(storage.used_bytes?);
+    let of = storage.limit_bytes.map(words::bytes);
+    let of = of.map_or_else(String::new, |limit| format!(" of {limit}"));
+    let all = |of: fn(&Removed) -> u64| storage.removed.values().map(of).sum::<u64>();
+    let (chunks, files) = (all(|it| it.chunks), all(|it| it.files));
+    let removed = match chunks + files {
+        0 => "nothing removed".to_owned(),
+        _ => format!(
+            "removed {} and {}, {}",
+            words::count(chunks as usize, "chunk"),
+            words::count(files as usize, "file"),
+            words::bytes(all(|it| it.bytes))
+        ),
+    };
+    Some(format!("kept {used}{of}, {removed}"))
+}
+
+/// Syncs, if there are any.
+fn synced(sync: &Sync) -> Option<Line> {
+    if sync.failed > 0 {
+        return Some(wrong(
+            "a sync has failed: a loss of power may take what was recorded",
+        ));
+    }
+    let when = match (sync.when.as_str(), sync.period_seconds) {
+        ("chunk", _) => "chunks when they are closed".to_owned(),
+        ("period", Some(seconds)) => format!("every {}", words::span(seconds)),
+        _ => return None,
+    };
+    Some(plain(format!("synced {when}, {} so far", sync.done)))
 }
 
 /// Columns of the figures; host and session have the rest.

@@ -8,6 +8,7 @@
 
 pub mod amounts;
 pub mod ports;
+pub mod sync;
 pub mod value;
 
 use std::ffi::OsString;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use baton_systems::settings::{Grouping, MinFree, Settings};
 
 use self::ports::{Ports, StatusPort};
+use self::sync::Sync;
 use self::value::{AddressShare, Bytes, Micros, OptionError, PoolSize, TracesDirectory, Value};
 use crate::addresses::Allowed;
 use crate::journal::block::Payload;
@@ -231,6 +233,16 @@ options! {
     settings.when_full => Spec {
         long: "when-full", value: Some("WHAT"),
         help: "While less than --min-free is free. drop: packets are dropped and counted; wait: data connections are not read, so that tracers discard events, of all sessions of a machine [default: drop]",
+        ..OWN
+    };
+    sync: Sync = Sync::default() => Spec {
+        long: "sync", value: Some("WHEN"),
+        help: "When what was recorded is synced to the disk, for a loss of power. never: when the system wants; chunk: each chunk when it is closed, by a rotation or the end of its session; SECONDS: also what was recorded since the last time, that often; auto: chunk, never for lttng-relayd [default: auto]",
+        ..OWN
+    };
+    settings.durable_replies => Spec {
+        long: "durable-replies",
+        help: "Tell producers that their data has arrived (lttng stop and destroy wait for that) when it is synced, not before; needs --sync SECONDS",
         ..OWN
     };
     settings.hold_back => Spec {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use baton_components::wire::ctf_index::{HEADER_SIZE, Version};
 
-use super::{Change, Obstacle, Walk, open};
+use super::{Change, Obstacle, Walk, begin_of, open};
 use crate::trace::index_file::{IndexFile, Records};
 use crate::trace::layout::Layout;
 use crate::trace::packets::{Headers, size_of};
@@ -136,7 +136,9 @@ fn ends_by_headers(
         }
         packets += 1;
     }
-    if packets == 0 && size > 0 && index.is_none() && !headers.may_be_torn()? {
+    // A loss of power may leave zeros in the place of packets that were not synced.
+    let is_lost = || Ok::<_, io::Error>(begin_of(data)?.iter().all(|byte| *byte == 0));
+    if packets == 0 && size > 0 && index.is_none() && !headers.may_be_torn()? && !is_lost()? {
         return Err(Obstacle::NoData);
     }
     let index = match (index, version) {

@@ -182,6 +182,22 @@ fn an_index_that_does_not_fit_is_written_anew() {
 }
 
 #[test]
+fn zeros_that_a_loss_of_power_left_in_place_of_packets_are_cut_off() {
+    let test = Test::new(3);
+    fs::write(test.at("ch_1"), [0; 4096]).unwrap();
+    assert_eq!(test.repair(), ["ch_1: cut from 4096 to 0 bytes"]);
+    test.add("ch_0", &[0; 700]);
+    test.add(INDEX, &[0; 72]);
+    assert_eq!(
+        test.repair(),
+        [
+            "index/ch_0.idx: cut from 304 to 232 bytes",
+            "ch_0: cut from 1000 to 300 bytes",
+        ]
+    );
+}
+
+#[test]
 fn without_an_index_none_is_made() {
     let test = Test::new(3);
     fs::remove_dir_all(test.at("index")).unwrap();

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use baton_components::chunk::Chunk;
 use baton_components::connection::{Connection, Ending, Endpoint};
 use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey, TraceFileKey};
 use baton_components::limits::{CHUNK_RETRY, COMMIT_DELAY, WAITING_METADATA_RETRY};
@@ -52,6 +53,10 @@ pub struct Agenda {
     /// Completed chunks whose files could not be moved or deleted. Owned by this list until
     /// the next attempt.
     pub unburied: Vec<ChunkKey>,
+    /// Chunks that were closed and stay, and are to be synced, with the keys that they had.
+    pub ended_chunks: Vec<(ChunkKey, Chunk)>,
+    /// Syncs are asked for in the next tick.
+    pub is_sync_due: bool,
     /// The relay is shutting down: failures are not tried again.
     pub is_stopping: bool,
     /// Ended sessions that are kept for later viewers, oldest first.

@@ -37,6 +37,8 @@ pub enum Timer {
     Retention,
     /// It is looked whether the disk has room again.
     Reserve,
+    /// Files are to be synced.
+    Sync,
 }
 
 impl Deadlines {

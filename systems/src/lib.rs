@@ -14,6 +14,7 @@ pub mod client;
 pub mod count;
 pub mod deadlines;
 mod described;
+pub mod durability;
 pub mod entities;
 mod facts;
 mod ingest;

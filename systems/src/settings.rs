@@ -45,6 +45,21 @@ pub struct Settings {
     /// The reserve: disk space that stays free.
     pub min_free: MinFree,
     pub when_full: WhenFull,
+    pub sync: SyncWhen,
+    /// Producers are told that their data is recorded when it is synced.
+    pub durable_replies: bool,
+}
+
+/// When what was recorded is synced to the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SyncWhen {
+    /// When the system wants.
+    #[default]
+    Never,
+    /// Each chunk when it is closed, by a rotation or the end of its session.
+    Chunk,
+    /// At that interval, and each chunk when it is closed.
+    Every(Duration),
 }
 
 /// The reserve: disk space that stays free.
@@ -298,6 +313,8 @@ impl Default for Settings {
             max_chunks: MaxChunks::default(),
             min_free: MinFree::default(),
             when_full: WhenFull::default(),
+            sync: SyncWhen::default(),
+            durable_replies: false,
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::agenda::Agenda;
 use crate::audit::{self, Audit};
 use crate::census::{self, Census};
 use crate::count;
+use crate::durability::Durability;
 use crate::entities::Entities;
 use crate::facts::Facts;
 use crate::peers::{hang_up, timers, transmit};
@@ -24,7 +25,7 @@ use crate::record::{closing, commit, waiting_metadata, waits};
 use crate::retain::Retention;
 use crate::retain::reserve::{self, Reserve};
 use crate::settings::Settings;
-use crate::{ingest, poll, reclaim, retain, serve, status};
+use crate::{durability, ingest, poll, reclaim, retain, serve, status};
 
 /// A relay: a world, and the steps that run over it.
 pub struct Relay {
@@ -52,7 +53,9 @@ impl Relay {
             shares: settings.shares(),
             ..Entities::default()
         };
-        entities.names.are_heard = settings.caps().are_set();
+        let durability = Durability::new(settings.sync);
+        entities.names.are_heard = settings.caps().are_set() || durability.hears_names();
+        world.insert_resource(durability);
         world.insert_resource(entities);
         world.insert_resource(Retention::new(settings.caps()));
         let min_free = settings.min_free.bytes();
@@ -199,10 +202,22 @@ fn has_facts(work: &Work) -> bool {
     !work.world.resource::<Facts>().is_empty()
 }
 
+fn has_facts_or_names(work: &Work) -> bool {
+    has_facts(work) || !work.world.resource::<Entities>().names.facts.is_empty()
+}
+
 fn must_retain(work: &Work) -> bool {
-    let names = || &work.world.resource::<Entities>().names;
-    names().are_heard
-        && (has_facts(work) || !names().facts.is_empty() || work.agenda.is_retention_due)
+    work.world.resource::<Retention>().is_on()
+        && (has_facts_or_names(work) || work.agenda.is_retention_due)
+}
+
+fn must_note(work: &Work) -> bool {
+    work.world.resource::<Durability>().is_on() && has_facts_or_names(work)
+}
+
+fn must_sync(work: &Work) -> bool {
+    let durability = work.world.resource::<Durability>();
+    durability.is_due(work.agenda, work.now())
 }
 
 fn must_watch_reserve(work: &Work) -> bool {
@@ -264,7 +279,12 @@ fn steps(world: &mut World, audited: bool) -> Vec<Step> {
     step("listen", has_facts, boxed(serve::listen));
     step("reserve", must_watch_reserve, boxed(reserve::watch));
     step("retain", must_retain, boxed(retain::retain));
-    step("let_go", has_facts, boxed(closing::let_go_of_closed));
+    step("note", must_note, boxed(durability::note));
+    step(
+        "let_go",
+        has_facts_or_names,
+        boxed(closing::let_go_of_closed),
+    );
     step(
         "serve",
         |work| !work.agenda.viewers.is_empty(),
@@ -293,6 +313,8 @@ fn steps(world: &mut World, audited: bool) -> Vec<Step> {
     );
     // Records that nobody holds any more are freed.
     step("reclaim", has_condemned, boxed(reclaim::reclaim));
+    // After the last writes of chunks that have ended.
+    step("sync", must_sync, boxed(durability::sync));
     if audited {
         step("audit", |_| true, boxed(audit::audit));
     }

@@ -16,6 +16,7 @@ mod clear;
 mod crash;
 mod data_port;
 mod document;
+mod durability;
 mod events;
 mod full_disk;
 mod go_between;

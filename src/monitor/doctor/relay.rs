@@ -61,6 +61,7 @@ pub fn examine(target: &Target, config: &Config, findings: &mut Vec<Finding>) {
         ));
     }
     space(&report, &trend, output, findings);
+    syncs(&report, findings);
     descriptors(&report, findings);
     for session in report.sessions.iter().take(SESSIONS_MAX) {
         losses(target, &report, session, findings);
@@ -95,6 +96,19 @@ fn space(report: &Report, trend: &Trend, output: &Path, findings: &mut Vec<Findi
             output.display()
         ),
     ));
+}
+
+fn syncs(report: &Report, findings: &mut Vec<Finding>) {
+    let failed = report.storage.sync.failed;
+    if failed > 0 {
+        findings.push(Finding::wrong(
+            "sync",
+            "a loss of power may take what was recorded",
+            format!("the disk has failed to sync {failed} times"),
+            "look at the disk (dmesg, smartctl), copy the traces to another one, and start the \
+             relay anew",
+        ));
+    }
 }
 
 fn descriptors(report: &Report, findings: &mut Vec<Finding>) {

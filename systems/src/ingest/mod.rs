@@ -24,6 +24,7 @@ use bevy_ecs::system::{Res, ResMut, SystemParam};
 pub use control::control;
 pub use data::data;
 
+use crate::durability::Durability;
 use crate::peers::records::Records;
 use crate::peers::waiting;
 use crate::ports::{ChancePort, ClockPort, NetworkPort};
@@ -38,6 +39,7 @@ pub struct Ingest<'w> {
     clock: Res<'w, ClockPort>,
     chance: ResMut<'w, ChancePort>,
     settings: Res<'w, Settings>,
+    durability: ResMut<'w, Durability>,
 }
 
 impl Ingest<'_> {

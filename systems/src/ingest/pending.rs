@@ -49,6 +49,7 @@ pub fn ask(
     let pending = session.zip(stream).is_some_and(|(session, stream)| {
         !session.given_up && is_pending(stream, session.has_indexes(), command.last_sequence)
     });
+    let pending = pending || !is_safe(ingest, own, Some(key));
     reply::code(
         replies,
         if pending {
@@ -58,6 +59,13 @@ pub fn ask(
         },
     );
     Ok(())
+}
+
+/// Whether a producer may be told that the data of its session, or of a stream, has arrived. If
+/// replies are durable a failed sync is pending for ever: an error would end the connection, and
+/// with it the recording.
+fn is_safe(ingest: &mut Ingest, session: SessionKey, stream: Option<StreamKey>) -> bool {
+    !ingest.settings.durable_replies || ingest.durability.is_safe(session, stream)
 }
 
 /// Metadata: all that was sent before this command was written before it.
@@ -74,14 +82,17 @@ pub fn quiescent(
 }
 
 /// Whether a stream is open that this round did not ask about: its producer closed
-/// it and its last packets have not come.
-pub fn end(ingest: &Ingest, own: SessionKey, command: EndDataPending, replies: &mut Vec<u8>) {
-    let unchecked = own_session(ingest, own, command.session)
+/// it and its last packets have not come. Or whether a sync has to cover what the session, its
+/// closed streams included, has recorded.
+pub fn end(ingest: &mut Ingest, own: SessionKey, command: EndDataPending, replies: &mut Vec<u8>) {
+    let session = own_session(ingest, own, command.session);
+    let unchecked = session
         .and_then(|session| ingest.record.entities.sessions.get(session))
         .map_or(0, |session| session.unchecked);
+    let is_safe = session.is_none_or(|key| is_safe(ingest, key, None));
     reply::code(
         replies,
-        if unchecked > 0 {
+        if unchecked > 0 || !is_safe {
             code::PENDING
         } else {
             code::NOT_PENDING

@@ -160,6 +160,11 @@ impl Stage {
         change(&mut self.relay.lend(&mut state));
     }
 
+    /// The options.
+    pub fn settings(&self) -> &Settings {
+        self.relay.read()
+    }
+
     /// The arenas.
     pub fn entities(&self) -> &Entities {
         self.relay.read()

@@ -7,6 +7,7 @@
 //! than there is.
 
 mod disk;
+mod power;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -18,6 +19,7 @@ use self::disk::{
     Asked, Disk, EXISTS, Entry, IS_DIRECTORY, IS_FILE, KEY_IN_USE, NO_DIRECTORY, NO_FILE, NO_SPACE,
     Open, Process, TOO_SHORT, error,
 };
+use self::power::Event;
 use super::lock::lock;
 use crate::lists::{Files, Measure};
 use crate::ports::Answer;
@@ -136,6 +138,22 @@ impl MemoryStorage {
         lock(&self.disk).holds_answers = hold;
     }
 
+    /// Keeps all changes from now on, for [`MemoryStorage::after_power_loss`].
+    pub fn keep_changes(&self) {
+        lock(&self.disk).events.get_or_insert_default();
+    }
+
+    /// A loss of power: all names that are left, with the bytes of files. They are among those
+    /// that a file system may keep of what was not synced, by numbers that `draw` gives, below
+    /// its argument.
+    pub fn after_power_loss(
+        &self,
+        draw: &mut dyn FnMut(u64) -> u64,
+    ) -> BTreeMap<RelativePath, Option<Vec<u8>>> {
+        let disk = lock(&self.disk);
+        power::loss(disk.events.as_deref().unwrap_or_default(), draw)
+    }
+
     /// Limits the disk to this number of bytes in all; none: no limit. Operations that need
     /// more fail; a write first fills the rest.
     pub fn limit_bytes(&self, capacity_bytes: Option<u64>) {
@@ -158,6 +176,7 @@ impl Storage for MemoryStorage {
                 Some(Entry::File(_)) => return Err(error(operation, path, IS_FILE)),
                 None => {
                     disk.names.insert(above.clone(), Entry::Directory);
+                    disk.note(|| Event::MakeDirectory(above.clone()));
                 }
             }
         }
@@ -207,7 +226,11 @@ impl Storage for MemoryStorage {
         let mut disk = lock(&self.disk);
         disk.begin(Operation::Rename, from)?;
         disk.rename(from, to)
-            .map_err(|reason| error(Operation::Rename, from, reason))
+            .map_err(|reason| error(Operation::Rename, from, reason))?;
+        if from != to {
+            disk.note(|| Event::Rename(from.clone(), to.clone()));
+        }
+        Ok(())
     }
 
     fn remove_directory(&mut self, path: &RelativePath) -> Result<(), StorageError> {
@@ -215,6 +238,7 @@ impl Storage for MemoryStorage {
         disk.begin(Operation::Remove, path)?;
         if disk.names.get(path) == Some(&Entry::Directory) && disk.is_empty(path) {
             disk.names.remove(path);
+            disk.note(|| Event::Remove(path.clone()));
         }
         Ok(())
     }
@@ -226,6 +250,7 @@ impl Storage for MemoryStorage {
             Some(Entry::Directory) => Err(error(Operation::Remove, path, IS_DIRECTORY)),
             Some(Entry::File(inode)) => {
                 disk.names.remove(path);
+                disk.note(|| Event::Remove(path.clone()));
                 disk.let_go(inode);
                 Ok(())
             }
@@ -249,6 +274,7 @@ impl Storage for MemoryStorage {
         // Its name, and the open file.
         let inode = disk.make_inode(2);
         disk.names.insert(path.clone(), Entry::File(inode));
+        disk.note(|| Event::MakeFile(path.clone(), inode));
         let path = path.clone();
         disk.open.insert((self.process, key), Open { inode, path });
         Ok(())
@@ -269,6 +295,7 @@ impl Storage for MemoryStorage {
         }
         let start = (offset as usize).min(file.len());
         file[start..start + fits].copy_from_slice(&bytes[..fits]);
+        disk.note(|| Event::Write(open.inode, start as u64, bytes[..fits].to_vec()));
         if fits < bytes.len() {
             return Err(error(operation, &open.path, NO_SPACE));
         }
@@ -301,6 +328,7 @@ impl Storage for MemoryStorage {
             return Err(error(operation, &open.path, NO_SPACE));
         }
         disk.bytes(open.inode).resize(size as usize, 0);
+        disk.note(|| Event::Resize(open.inode, size));
         Ok(())
     }
 
@@ -357,10 +385,13 @@ impl Files for MemoryStorage {
             None => {
                 let inode = disk.make_inode(1);
                 disk.names.insert(path.clone(), Entry::File(inode));
+                disk.note(|| Event::MakeFile(path.clone(), inode));
                 inode
             }
         };
+        let size = disk.size(inode);
         disk.bytes(inode).extend_from_slice(bytes);
+        disk.note(|| Event::Write(inode, size, bytes.to_vec()));
         Ok(())
     }
 
@@ -400,8 +431,11 @@ impl Files for MemoryStorage {
     fn sync(&mut self, path: &RelativePath) -> Result<(), StorageError> {
         let mut disk = lock(&self.disk);
         disk.begin(Operation::Sync, path)?;
-        match disk.names.get(path) {
-            Some(Entry::File(_)) => Ok(()),
+        match disk.names.get(path).copied() {
+            Some(Entry::File(inode)) => {
+                disk.note(|| Event::Sync(inode));
+                Ok(())
+            }
             Some(Entry::Directory) => Err(error(Operation::Sync, path, IS_DIRECTORY)),
             None => Err(error(Operation::Sync, path, NO_FILE)),
         }
@@ -411,6 +445,7 @@ impl Files for MemoryStorage {
         let mut disk = lock(&self.disk);
         disk.begin(Operation::Sync, directory)?;
         if directory.is_root() || disk.names.get(directory) == Some(&Entry::Directory) {
+            disk.note(|| Event::SyncNames(directory.clone()));
             Ok(())
         } else {
             Err(error(Operation::Sync, directory, NO_DIRECTORY))

@@ -34,7 +34,7 @@ pub fn expire(mut hang_up: HangUp) {
             Timer::Metadata => hang_up.record.agenda.is_metadata_due = true,
             Timer::Retention => hang_up.record.agenda.is_retention_due = true,
             // `commit` and `reserve` check the time themselves; these only wake the relay.
-            Timer::Commit | Timer::Reserve => {}
+            Timer::Commit | Timer::Reserve | Timer::Sync => {}
         }
     }
 }

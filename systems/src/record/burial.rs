@@ -48,6 +48,9 @@ pub fn bury(
             }
             unlist(entities, directory, &chunk);
             report_done(&chunk);
+            if chunk.close != Some(CloseCommand::Delete) {
+                agenda.ended_chunks.push((key, chunk));
+            }
         }
         Err(error) => {
             unlist(entities, directory, &chunk);
@@ -55,6 +58,7 @@ pub fn bury(
                 agenda.bury_later(now.monotonic, entities.insert(|_| chunk));
             } else if chunk.removal == Removal::NotBegun {
                 note_end(entities, &chunk);
+                agenda.ended_chunks.push((key, chunk));
             }
         }
     }
@@ -133,6 +137,7 @@ fn withdraw(entities: &mut Entities, key: ChunkKey, chunk: &Chunk) {
     let files: BTreeSet<FileOfStream> = chunk.files.values().copied().collect();
     for file in files {
         ring::withdraw(entities, key, file);
+        entities.names.push(|| NameFact::Removed(file));
     }
 }
 

@@ -182,6 +182,7 @@ pub fn let_go_of_closed(mut entities: ResMut<Entities>, mut facts: ResMut<Facts>
         }
     }
     facts.clear();
+    entities.names.facts.clear();
 }
 
 /// Drops the oldest closed stream that is kept for later viewers, beyond the maximum.

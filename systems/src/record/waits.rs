@@ -29,7 +29,9 @@ pub fn settle(
                 key,
                 outcome.map(drop),
             ),
-            Some(Waiter::Listener) => facts.answered.push(Answer { ticket, outcome }),
+            Some(Waiter::Listener | Waiter::Sync) => {
+                facts.answered.push(Answer { ticket, outcome });
+            }
             // An answer comes once.
             None => {}
         }
@@ -40,10 +42,13 @@ pub fn settle(
 pub fn unanswered(entities: Res<Entities>, agenda: Res<Agenda>) -> Vec<String> {
     let waiters = agenda.waits.waiters();
     let unheard = (!entities.names.facts.is_empty()).then_some(Waiter::Listener);
+    let unsynced = (!agenda.ended_chunks.is_empty()).then_some(Waiter::Sync);
     waiters
         .chain(unheard)
+        .chain(unsynced)
         .map(|waiter| match waiter {
             Waiter::Listener => "lists of what was recorded are written".to_owned(),
+            Waiter::Sync => "what was recorded is synced to the disk".to_owned(),
             Waiter::Chunk(key) => {
                 let chunk = entities.chunks.get(key);
                 let place = chunk.map(|chunk| chunk.directory().to_string());

@@ -12,15 +12,18 @@ use crate::lists::{self, Entry};
 use crate::requests::Request;
 
 pub fn listen(retain: &mut Retain) {
-    for fact in std::mem::take(&mut retain.entities.names.facts) {
+    let names = std::mem::take(&mut retain.entities.names.facts);
+    for fact in &names {
         match fact {
-            NameFact::Made { chunk, file, path } => make(retain, chunk, file, path),
+            NameFact::Made { chunk, file, path } => make(retain, *chunk, *file, path),
             NameFact::Removed(file) => {
-                retain.retention.ledger.take_file(file);
+                retain.retention.ledger.take_file(*file);
             }
-            NameFact::Closed(end) => close(retain, &end),
+            NameFact::Closed(end) => close(retain, end),
         }
     }
+    // Other listeners read them, too.
+    retain.entities.names.facts = names;
     for at in 0..retain.facts.kept.len() {
         let PacketKept {
             stream,
@@ -52,13 +55,13 @@ pub fn listen(retain: &mut Retain) {
 }
 
 /// A file was made: its chunk may be new, or have moved.
-fn make(retain: &mut Retain, key: ChunkKey, file: FileOfStream, path: RelativePath) {
-    let Some((number, mut entries)) = number_of(retain, key, &path) else {
+fn make(retain: &mut Retain, key: ChunkKey, file: FileOfStream, path: &RelativePath) {
+    let Some((number, mut entries)) = number_of(retain, key, path) else {
         // The chunk is closed already.
         return;
     };
     entries.push(Entry::File(path.clone()));
-    retain.retention.ledger.make(number, file, path);
+    retain.retention.ledger.make(number, file, path.clone());
     note(retain, number, &entries);
 }
 

@@ -97,6 +97,11 @@ impl Retention {
         }
     }
 
+    /// Whether there is any cap.
+    pub fn is_on(&self) -> bool {
+        self.caps.are_set()
+    }
+
     /// The ledger of disk space.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger

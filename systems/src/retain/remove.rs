@@ -14,6 +14,7 @@ use super::asking::{ask, draw};
 use super::ledger::{Account, ChunkNumber, Closed};
 use super::policy::{self, Victim, What};
 use super::{Held, Job, Retain};
+use crate::facts::NameFact;
 use crate::lists;
 use crate::ports::{StorageError, StorageErrorKind};
 use crate::record::ring;
@@ -55,6 +56,8 @@ fn remove_file(retain: &mut Retain, file: FileOfStream, why: Excess) {
     let Some(piece) = retain.retention.ledger.take_file(file) else {
         return;
     };
+    let facts = &mut retain.entities.names;
+    facts.push(|| NameFact::Removed(file));
     let bytes = piece.bytes();
     let removed = &mut retain.entities.totals.stock.removed[why as usize];
     removed.files += 1;

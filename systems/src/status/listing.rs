@@ -11,7 +11,7 @@ use baton_components::session::Session;
 use baton_components::shares::Asset;
 use baton_components::stream::Stream;
 use baton_components::tally::{Cause, Lost, Tally};
-use baton_components::totals::{Excess, Stock};
+use baton_components::totals::{Excess, Stock, Syncs};
 use baton_components::viewer_session::{Attachment, ViewerSession};
 
 use super::escape::{Json, shell};
@@ -19,6 +19,7 @@ use super::json::Object;
 use super::{Status, advice, health};
 use crate::entities::Entities;
 use crate::record::ring;
+use crate::settings::{Settings, SyncWhen};
 use crate::usage::Usage;
 
 /// The begin of a list, up to its first record.
@@ -136,6 +137,11 @@ fn write_storage(object: &mut Object, status: &Status, usage: &Usage) {
             "waiting_metadata_bytes",
             entities.shares.taken(Asset::WaitingMetadata),
         );
+    object
+        .object("caps", |it| write_caps(it, &status.settings))
+        .object("sync", |it| {
+            write_sync(it, &status.settings, &entities.totals.syncs);
+        });
     let stock = &entities.totals.stock;
     if stock.is_counted {
         object
@@ -147,6 +153,43 @@ fn write_storage(object: &mut Object, status: &Status, usage: &Usage) {
             None => object.plain("limit_bytes", "null"),
         };
     }
+}
+
+/// Caps and the reserve, for those that are set.
+fn write_caps(object: &mut Object, settings: &Settings) {
+    let caps = settings.caps();
+    let reserve = Some(settings.min_free.bytes()).filter(|bytes| *bytes > 0);
+    for (name, value) in [
+        ("size_bytes", caps.size),
+        ("session_size_bytes", caps.session_size),
+        ("age_seconds", caps.age.map(|age| age.as_secs())),
+        ("chunks", caps.chunks),
+        ("min_free_bytes", reserve),
+    ] {
+        match value {
+            Some(value) => object.plain(name, value),
+            None => object.plain(name, "null"),
+        };
+    }
+}
+
+/// When recordings are synced, and how that went.
+fn write_sync(object: &mut Object, settings: &Settings, syncs: &Syncs) {
+    let (when, period) = match settings.sync {
+        SyncWhen::Never => ("never", None),
+        SyncWhen::Chunk => ("chunk", None),
+        SyncWhen::Every(period) => ("period", Some(period.as_secs())),
+    };
+    object.text("when", when);
+    match period {
+        Some(seconds) => object.plain("period_seconds", seconds),
+        None => object.plain("period_seconds", "null"),
+    };
+    object
+        .plain("done", syncs.done)
+        .plain("failed", syncs.failed)
+        .plain("pending", syncs.pending)
+        .plain("unsynced_files", syncs.dirty_files);
 }
 
 /// Removals, by the cap that was exceeded.

@@ -4,6 +4,8 @@
 //! own, a limited number of them; a stream has none: a program that stores series pays for
 //! each.
 
+mod disk;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use baton_components::connection::{Ending, Endpoint};
 use baton_components::session::Session;
 use baton_components::shares::Asset;
 use baton_components::tally::{Cause, Tally};
-use baton_components::totals::{Excess, Outcomes, Removed, Stock, Totals, Traffic, Written};
+use baton_components::totals::{Outcomes, Totals, Traffic, Written};
 use baton_components::wire::producer::CommandKind;
 use baton_components::wire::viewer::RequestKind;
 
@@ -42,7 +44,8 @@ pub fn answer(status: &Status, usage: &Usage, format: Format) -> Answer {
     write_packets(&mut page, totals);
     write_records(&mut page, status);
     write_storage(&mut page, totals, usage);
-    write_stock(&mut page, &totals.stock);
+    disk::write_stock(&mut page, &totals.stock);
+    disk::write_syncs(&mut page, &totals.syncs);
     write_budgets(&mut page, &status.entities);
     write_sessions(&mut page, status);
     page.finish()
@@ -350,71 +353,6 @@ fn write_storage(page: &mut Page, totals: &Totals, usage: &Usage) {
         "Durations of writes to files.",
         &usage.counts.writes,
     );
-}
-
-/// A figure of what was removed.
-type OfRemoved = fn(&Removed) -> u64;
-
-/// Disk space and its caps.
-fn write_stock(page: &mut Page, stock: &Stock) {
-    for (name, help, value) in [
-        (
-            "baton_storage_bytes",
-            "Disk space of what is counted for the caps, removed files that still take it included; 0 without a cap.",
-            stock.used_bytes,
-        ),
-        (
-            "baton_storage_limit_bytes",
-            "The cap of all sessions together; 0: none.",
-            stock.limit_bytes.unwrap_or(0),
-        ),
-        (
-            "baton_removed_open_bytes",
-            "Disk space of removed files that are still read or not gone yet.",
-            stock.leaving_bytes,
-        ),
-    ] {
-        page.single(gauge(name, help), value);
-    }
-    let families: [(Family, OfRemoved); 4] = [
-        (
-            counter(
-                "baton_removed_chunks_total",
-                "Closed chunks that were removed, by the cap.",
-            ),
-            |removed| removed.chunks,
-        ),
-        (
-            counter(
-                "baton_removed_files_total",
-                "Trace files of streams that go on that were removed, by the cap.",
-            ),
-            |removed| removed.files,
-        ),
-        (
-            counter(
-                "baton_removed_bytes_total",
-                "Disk space of what was removed, by the cap.",
-            ),
-            |removed| removed.bytes,
-        ),
-        (
-            counter(
-                "baton_removed_packets_total",
-                "Packets that were recorded and removed since the relay started, by the cap.",
-            ),
-            |removed| removed.packets,
-        ),
-    ];
-    for (family, value) in families {
-        page.family(family);
-        for excess in Excess::ALL {
-            let removed = &stock.removed[excess as usize];
-            page.sample(family.name, &[("cap", &excess.name())], value(removed));
-        }
-    }
-    let failed = counter("baton_removals_failed_total", "Removals that failed.");
-    page.single(failed, stock.failed);
 }
 
 /// Budgets of all peers together: limits and use.

@@ -8,6 +8,7 @@
 mod bounds;
 mod costs;
 mod defects;
+mod durability;
 mod fairness;
 mod hold_back;
 mod interleavings;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
 
+use super::power::Event;
 use crate::ports::{StorageError, StorageErrorKind};
 use crate::requests::Request;
 use baton_components::waits::Ticket;
@@ -27,6 +28,8 @@ pub struct Disk {
     pub lateness: Option<Box<dyn FnMut() -> u64 + Send>>,
     /// No request is answered.
     pub holds_answers: bool,
+    /// All changes, for a loss of power.
+    pub events: Option<Vec<Event>>,
 }
 
 /// A request that is not answered.
@@ -128,6 +131,13 @@ impl Disk {
                 reason,
             }),
             None => Ok(()),
+        }
+    }
+
+    /// Something has changed, or was synced.
+    pub fn note(&mut self, event: impl FnOnce() -> Event) {
+        if let Some(events) = &mut self.events {
+            events.push(event());
         }
     }
 

@@ -126,6 +126,9 @@ function strip() {
   put(at("disk"), `${bytes(storage.free_bytes)} free of ${bytes(storage.size_bytes)}`);
   const recorded = growth((it) => it.recorded, MINUTE_MS);
   put(at("full"), recorded > 0 ? `full in ${span(storage.free_bytes / recorded)} at this rate` : "");
+  put(at("kept"), kept(storage));
+  put(at("synced"), synced(storage.sync));
+  at("synced").className = storage.sync.failed > 0 ? "bad" : "";
   const end = samples[samples.length - 1];
   const begin = samples.find((it) => end.now - it.now <= MINUTE_MS);
   const recent = Math.max(0, end.lost - begin.lost);
@@ -138,6 +141,22 @@ function strip() {
     at("advice").replaceChildren();
     for (const it of advice) make("li", at("advice"), shown(it));
   }
+}
+
+function kept(storage) {
+  if (storage.used_bytes === undefined) return "";
+  const of = storage.limit_bytes === null ? "" : ` of ${bytes(storage.limit_bytes)}`;
+  const removed = Object.values(storage.removed);
+  const all = (name) => removed.reduce((sum, it) => sum + it[name], 0);
+  const gone = `removed ${all("chunks")} chunks and ${all("files")} files, ${bytes(all("bytes"))}`;
+  return `kept ${bytes(storage.used_bytes)}${of}; ${all("chunks") + all("files") > 0 ? gone : "nothing removed"}`;
+}
+
+function synced(sync) {
+  if (sync.failed > 0) return "a sync has failed: a loss of power may take what was recorded";
+  if (sync.when === "chunk") return `synced chunks when they are closed, ${sync.done} so far`;
+  if (sync.when === "period") return `synced every ${span(sync.period_seconds)}, ${sync.done} so far`;
+  return "";
 }
 
 const figure = {

@@ -1,0 +1,496 @@
+//! Durability: when what was recorded is synced to the disk.
+//!
+//! A chunk is synced when it is closed; or, with a period, all that was recorded since the last
+//! time is synced together, and each chunk at its close too. Data files come first, then their
+//! indexes, then metadata, then the directories from the lowest up to the output directory.
+//! Storage is asked for that and answers later: no tick waits for it.
+//!
+//! After a sync that failed nothing of this run is called safe: a file system may drop what it
+//! could not write, and the next sync of the same file succeeds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use baton_components::chunk::{Chunk, FileOfStream};
+use baton_components::keys::{ChunkKey, SessionKey, StreamKey};
+use baton_components::path::RelativePath;
+use baton_components::stream::Stream;
+use baton_components::time::Now;
+use baton_components::totals::Totals;
+use baton_components::waits::{Ticket, Waiter};
+use bevy_ecs::resource::Resource;
+use bevy_ecs::system::{Res, ResMut};
+use rustc_hash::FxHashMap;
+
+use crate::agenda::Agenda;
+use crate::deadlines::Timer;
+use crate::entities::Entities;
+use crate::facts::{Facts, MetadataGrew, NameFact, PacketKept};
+use crate::ports::{Answer, StorageError, StorageErrorKind, StoragePort};
+use crate::record::file_paths::INDEX_ENDING;
+use crate::requests::Request;
+use crate::settings::SyncWhen;
+
+/// Files by their session.
+type Files = BTreeMap<SessionKey, BTreeSet<FileOfStream>>;
+
+/// The state of durability.
+#[derive(Debug, Default, Resource)]
+pub struct Durability {
+    when: SyncWhen,
+    /// Files of chunks that are recorded, if there is a period.
+    known: FxHashMap<FileOfStream, Known>,
+    /// Files that have changed since they were synced last.
+    dirty: Files,
+    /// How many.
+    dirty_count: u64,
+    /// Chunks with names that were not synced.
+    renamed: BTreeSet<ChunkKey>,
+    /// Where the names of a chunk were synced last.
+    synced_at: BTreeMap<ChunkKey, RelativePath>,
+    /// Pending requests.
+    asked: BTreeMap<Ticket, Asked>,
+    /// Sessions whose producers wait for a sync.
+    urgent: BTreeSet<SessionKey>,
+    /// When dirty files are synced (monotonic).
+    due: Option<Duration>,
+    /// Index records were to be written before the syncs that are due.
+    has_committed: bool,
+    /// A sync has failed.
+    has_failed: bool,
+}
+
+/// A file that is recorded, with its index.
+#[derive(Debug)]
+struct Known {
+    session: SessionKey,
+    chunk: ChunkKey,
+    is_metadata: bool,
+    is_dirty: bool,
+    /// Data and index, below the chunk's directory.
+    names: Vec<RelativePath>,
+}
+
+/// A request to storage.
+#[derive(Debug)]
+struct Asked {
+    files: Files,
+    /// Chunks that are still recorded, with their directories at that time.
+    chunks: BTreeMap<ChunkKey, RelativePath>,
+    /// Monotonic.
+    since: Duration,
+}
+
+impl Durability {
+    pub fn new(when: SyncWhen) -> Self {
+        Self {
+            when,
+            ..Self::default()
+        }
+    }
+
+    /// Whether it has to know the names of files.
+    pub fn hears_names(&self) -> bool {
+        matches!(self.when, SyncWhen::Every(_))
+    }
+
+    /// Whether [`note`] has work, if there are facts.
+    pub fn is_on(&self) -> bool {
+        self.when != SyncWhen::Never
+    }
+
+    /// Whether [`sync`] has work.
+    pub fn is_due(&self, agenda: &Agenda, now: Duration) -> bool {
+        !agenda.ended_chunks.is_empty()
+            || !self.urgent.is_empty()
+            || self.due.is_some_and(|due| due <= now)
+    }
+
+    /// Whether all that was recorded of a session, or of one of its streams, is synced. If it is
+    /// not yet, it will be soon, unless a sync has failed.
+    pub fn is_safe(&mut self, session: SessionKey, stream: Option<StreamKey>) -> bool {
+        let is_meant = |files: &Files| {
+            let mut files = files.get(&session).into_iter().flatten();
+            files.any(|file| stream.is_none_or(|stream| file.stream == stream))
+        };
+        let is_dirty = is_meant(&self.dirty);
+        if is_dirty {
+            self.urgent.insert(session);
+        }
+        let is_pending = is_dirty || self.asked.values().any(|asked| is_meant(&asked.files));
+        !is_pending && !self.has_failed
+    }
+
+    fn taint(&mut self, file: FileOfStream) {
+        let known = self.known.get_mut(&file);
+        let Some(known) = known.filter(|known| !known.is_dirty) else {
+            return;
+        };
+        known.is_dirty = true;
+        self.dirty_count += 1;
+        self.dirty.entry(known.session).or_default().insert(file);
+    }
+
+    /// A file is not recorded any more.
+    fn forget(&mut self, file: FileOfStream) {
+        let known = self.known.remove(&file);
+        let Some(known) = known.filter(|known| known.is_dirty) else {
+            return;
+        };
+        self.dirty_count -= 1;
+        if let Some(dirty) = self.dirty.get_mut(&known.session) {
+            dirty.remove(&file);
+            if dirty.is_empty() {
+                self.dirty.remove(&known.session);
+            }
+        }
+    }
+
+    /// The dirty files of a session, which are to be synced.
+    fn take_dirty(&mut self, session: SessionKey) -> BTreeSet<FileOfStream> {
+        let files = self.dirty.remove(&session).unwrap_or_default();
+        self.dirty_count -= files.len() as u64;
+        for file in &files {
+            if let Some(known) = self.known.get_mut(file) {
+                known.is_dirty = false;
+            }
+        }
+        files
+    }
+}
+
+/// Reads the facts: what has changed, and what storage has answered.
+pub fn note(
+    mut durability: ResMut<Durability>,
+    mut entities: ResMut<Entities>,
+    mut agenda: ResMut<Agenda>,
+    facts: Res<Facts>,
+    now: Res<Now>,
+) {
+    let durability = &mut *durability;
+    for Answer { ticket, outcome } in &facts.answered {
+        if let Some(asked) = durability.asked.remove(ticket) {
+            hear(
+                durability,
+                &mut entities,
+                &now,
+                asked,
+                outcome.as_ref().err(),
+            );
+        }
+    }
+    if let SyncWhen::Every(period) = durability.when {
+        note_names(durability, &entities);
+        for PacketKept { stream, file, .. } in &facts.kept {
+            let (stream, ordinal) = (*stream, *file);
+            durability.taint(FileOfStream { stream, ordinal });
+        }
+        for MetadataGrew { stream, .. } in &facts.metadata {
+            let record = entities.streams.get(*stream);
+            let file = record.and_then(Stream::current_file);
+            if let Some(file) = file {
+                let ordinal = entities.trace_files[file].ordinal;
+                let stream = *stream;
+                durability.taint(FileOfStream { stream, ordinal });
+            }
+        }
+        if durability.due.is_none() && !durability.dirty.is_empty() {
+            expect(durability, &mut agenda, now.monotonic + period);
+        }
+    }
+    show(durability, &mut entities.totals);
+}
+
+fn note_names(durability: &mut Durability, entities: &Entities) {
+    for fact in &entities.names.facts {
+        match fact {
+            NameFact::Made { chunk, file, path } => {
+                let Some(stream) = entities.streams.get(file.stream) else {
+                    continue;
+                };
+                let known = durability.known.entry(*file).or_insert_with(|| Known {
+                    session: stream.session.key(),
+                    chunk: *chunk,
+                    is_metadata: stream.is_metadata(),
+                    is_dirty: false,
+                    names: Vec::new(),
+                });
+                known.names.push(path.clone());
+                durability.renamed.insert(*chunk);
+                durability.taint(*file);
+            }
+            NameFact::Removed(file) => durability.forget(*file),
+            NameFact::Closed(_) => {}
+        }
+    }
+}
+
+/// Sets the timer.
+fn expect(durability: &mut Durability, agenda: &mut Agenda, at: Duration) {
+    durability.due = Some(at);
+    agenda.deadlines.at(at, Timer::Sync);
+}
+
+/// Storage has answered.
+fn hear(
+    durability: &mut Durability,
+    entities: &mut Entities,
+    now: &Now,
+    asked: Asked,
+    error: Option<&StorageError>,
+) {
+    let syncs = &mut entities.totals.syncs;
+    syncs.spent += now.monotonic.saturating_sub(asked.since);
+    // A chunk that moved meanwhile is synced once more. Names that are missing where it is still
+    // were removed by somebody.
+    let moved: Vec<ChunkKey> = asked
+        .chunks
+        .iter()
+        .filter(|(key, directory)| {
+            let chunk = entities.chunks.get(**key);
+            chunk.is_some_and(|chunk| chunk.directory() != **directory)
+        })
+        .map(|(key, _)| *key)
+        .collect();
+    for key in &moved {
+        durability.renamed.insert(*key);
+    }
+    match error {
+        None => syncs.done += 1,
+        Some(error) if error.kind == StorageErrorKind::Gone => {
+            syncs.done += 1;
+            for file in asked.files.into_values().flatten() {
+                let known = durability.known.get(&file);
+                if known.is_some_and(|known| moved.contains(&known.chunk)) {
+                    durability.taint(file);
+                }
+            }
+        }
+        Some(error) => {
+            if !std::mem::replace(&mut durability.has_failed, true) {
+                tracing::error!(
+                    "{error}: a loss of power may take what was recorded; nothing of this run is \
+                     called safe any more (with --durable-replies lttng stop and destroy need \
+                     --no-wait)"
+                );
+            }
+            syncs.failed += 1;
+        }
+    }
+}
+
+/// Asks for the syncs that are due, once index records of the same packets are written.
+pub fn sync(
+    mut durability: ResMut<Durability>,
+    mut entities: ResMut<Entities>,
+    mut storage: ResMut<StoragePort>,
+    mut agenda: ResMut<Agenda>,
+    now: Res<Now>,
+) {
+    let durability = &mut *durability;
+    let has_committed = std::mem::replace(&mut durability.has_committed, true);
+    if !has_committed && !agenda.indexed.is_empty() {
+        agenda.commit_now = true;
+        agenda.is_sync_due = true;
+        return;
+    }
+    durability.has_committed = false;
+    agenda.is_sync_due = false;
+    let ended = std::mem::take(&mut agenda.ended_chunks);
+    if durability.is_on() {
+        for (key, chunk) in &ended {
+            end(durability, &mut storage, &mut agenda, &now, *key, chunk);
+        }
+    }
+    ask_for_due(durability, &entities, &mut storage, &mut agenda, &now);
+    for key in &agenda.waiting_metadata {
+        // It is written later, without a fact.
+        if let Some(file) = entities.trace_files.get(*key) {
+            let (stream, ordinal) = (file.stream, file.ordinal);
+            durability.taint(FileOfStream { stream, ordinal });
+        }
+    }
+    if let SyncWhen::Every(period) = durability.when
+        && durability.due.is_none()
+        && !durability.dirty.is_empty()
+    {
+        expect(durability, &mut agenda, now.monotonic + period);
+    }
+    show(durability, &mut entities.totals);
+}
+
+/// Asks for the sessions that are dirty and due, or whose producers wait.
+fn ask_for_due(
+    durability: &mut Durability,
+    entities: &Entities,
+    storage: &mut StoragePort,
+    agenda: &mut Agenda,
+    now: &Now,
+) {
+    let is_due = durability
+        .due
+        .take_if(|due| *due <= now.monotonic)
+        .is_some();
+    let urgent = std::mem::take(&mut durability.urgent);
+    let sessions: Vec<SessionKey> = if is_due {
+        durability.dirty.keys().copied().collect()
+    } else {
+        urgent.into_iter().collect()
+    };
+    for session in sessions {
+        // A slow disk gets one request after another, each for more.
+        let mut asked = durability.asked.values();
+        if !asked.any(|asked| asked.files.contains_key(&session)) {
+            ask_for(durability, entities, storage, agenda, now, session);
+        }
+    }
+}
+
+/// Asks for the dirty files of a session.
+fn ask_for(
+    durability: &mut Durability,
+    entities: &Entities,
+    storage: &mut StoragePort,
+    agenda: &mut Agenda,
+    now: &Now,
+    session: SessionKey,
+) {
+    let files = durability.take_dirty(session);
+    let mut batch = Batch::default();
+    let mut chunks = BTreeMap::new();
+    for file in &files {
+        let known = durability.known.get(file);
+        let chunk = known.and_then(|known| entities.chunks.get(known.chunk));
+        let (Some(known), Some(chunk)) = (known, chunk) else {
+            continue;
+        };
+        let directory = chunks
+            .entry(known.chunk)
+            .or_insert_with(|| chunk.directory());
+        for name in &known.names {
+            batch.add(directory.join(name), known.is_metadata, name.name());
+        }
+    }
+    for (key, directory) in &chunks {
+        let is_moved = durability.synced_at.get(key) != Some(directory);
+        if let Some(chunk) = entities.chunks.get(*key)
+            && (durability.renamed.remove(key) || is_moved)
+        {
+            batch.add_directories(chunk);
+            durability.synced_at.insert(*key, directory.clone());
+        }
+    }
+    let within = chunks.keys().find_map(|key| entities.chunks.get(*key));
+    let Some(within) = within.map(|chunk| chunk.session.clone()) else {
+        return;
+    };
+    let asked = Asked {
+        files: BTreeMap::from([(session, files)]),
+        chunks,
+        since: now.monotonic,
+    };
+    ask(durability, storage, agenda, batch.request(within), asked);
+}
+
+/// Asks for a chunk that has ended.
+fn end(
+    durability: &mut Durability,
+    storage: &mut StoragePort,
+    agenda: &mut Agenda,
+    now: &Now,
+    key: ChunkKey,
+    chunk: &Chunk,
+) {
+    durability.renamed.remove(&key);
+    durability.synced_at.remove(&key);
+    let mut files = Files::new();
+    let mut batch = Batch::default();
+    let directory = chunk.directory();
+    for (name, file) in &chunk.files {
+        let is_metadata = name.name() == METADATA;
+        batch.add(directory.join(name), is_metadata, name.name());
+        if let Some(known) = durability.known.get(file) {
+            files.entry(known.session).or_default().insert(*file);
+        }
+        durability.forget(*file);
+    }
+    if chunk.files.is_empty() {
+        return;
+    }
+    batch.add_directories(chunk);
+    let asked = Asked {
+        files,
+        chunks: BTreeMap::new(),
+        since: now.monotonic,
+    };
+    let request = batch.request(chunk.session.clone());
+    ask(durability, storage, agenda, request, asked);
+}
+
+fn ask(
+    durability: &mut Durability,
+    storage: &mut StoragePort,
+    agenda: &mut Agenda,
+    request: Request,
+    asked: Asked,
+) {
+    let ticket = agenda.waits.add(Waiter::Sync);
+    storage.ask(ticket, request);
+    durability.asked.insert(ticket, asked);
+}
+
+/// Paths to be synced.
+#[derive(Debug, Default)]
+struct Batch {
+    data: Vec<RelativePath>,
+    indexes: Vec<RelativePath>,
+    metadata: Vec<RelativePath>,
+    directories: BTreeSet<RelativePath>,
+}
+
+impl Batch {
+    fn add(&mut self, path: RelativePath, is_metadata: bool, name: &[u8]) {
+        let list = if is_metadata {
+            &mut self.metadata
+        } else if name.ends_with(INDEX_ENDING) {
+            &mut self.indexes
+        } else {
+            &mut self.data
+        };
+        list.push(path);
+    }
+
+    /// Adds the directories of a chunk, and those above it.
+    fn add_directories(&mut self, chunk: &Chunk) {
+        let directory = chunk.directory();
+        let below = chunk.directories.iter().map(|made| directory.join(made));
+        self.directories.extend(below);
+        let mut above = Some(directory);
+        while let Some(directory) = above {
+            above = directory.parent();
+            self.directories.insert(directory);
+        }
+    }
+
+    fn request(self, within: RelativePath) -> Request {
+        let mut files = self.data;
+        files.extend(self.indexes);
+        files.extend(self.metadata);
+        // A path sorts before those below it: last to first is deepest first.
+        let directories = self.directories.into_iter().rev().collect();
+        Request::Sync {
+            within,
+            files,
+            directories,
+        }
+    }
+}
+
+const METADATA: &[u8] = b"metadata";
+
+/// Tells monitors.
+fn show(durability: &Durability, totals: &mut Totals) {
+    let syncs = &mut totals.syncs;
+    syncs.pending = durability.asked.len() as u64;
+    syncs.dirty_files = durability.dirty_count;
+}
