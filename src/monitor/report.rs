@@ -20,7 +20,6 @@ pub struct Report {
     /// None: there is no archiver.
     pub archive: Option<Archive>,
     pub totals: Tally,
-    pub warnings: Vec<Warning>,
     pub sessions: Vec<Session>,
 }
 
@@ -97,14 +96,6 @@ impl Archive {
 /// Least time without a sign of an archiver that counts as a standstill: a server may take
 /// minutes to join the parts of a large object.
 const STILL_S: u64 = 600;
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Warning {
-    pub time: Time,
-    pub level: String,
-    pub text: String,
-}
 
 /// Counts of packets and losses.
 #[derive(Debug, Default, Deserialize)]
@@ -195,7 +186,6 @@ pub struct Detail {
 #[serde(default)]
 pub struct Stream {
     pub channel: String,
-    pub metadata: bool,
     pub packets: u64,
     pub bytes: u64,
     pub events_discarded: u64,

@@ -166,7 +166,9 @@ fn kept(storage: &Storage) -> Option<String> {
     let removed = match chunks + files {
         0 => "nothing removed".to_owned(),
         _ => format!(
-            "removed {chunks} chunks and {files} files, {}",
+            "removed {} and {}, {}",
+            words::count(chunks as usize, "chunk"),
+            words::count(files as usize, "file"),
             words::bytes(all(|it| it.bytes))
         ),
     };

@@ -20,6 +20,9 @@ pub fn rows() -> Vec<Row> {
         means("lttng-relayd --fd-pool-size 200", &["descriptors 200"]).descriptors(200),
         fails("lttng-relayd", "Error: The process' file number limit is too low (50). The process' file number limit must be set to at least 100.").descriptors(50),
         fails("lttng-relayd --serve some", "Error: Wrong value in --serve parameter: some; expected live or all"),
+        fails("baton --durable-replies", "baton: --durable-replies needs a period in which data is synced: --sync SECONDS, such as --sync 5"),
+        fails("lttng-relayd --sync 0", "Error: Wrong value in --sync parameter: 0; expected never, chunk, auto, or a number of seconds, 86400 at most"),
+        means("baton --sync 5 --durable-replies", &["sync 5", "durable-replies true"]),
         // These go as far as starting.
         fails("lttng-relayd -o {}/file/x", "Error: Unable to create {}/file/x: Not a directory; choose another directory with --output").file("file", ""),
         fails("lttng-relayd -o {}/file", "Error: Unable to use {}/file: Not a directory; choose another directory with --output").file("file", ""),

@@ -174,3 +174,21 @@ fn after_an_error_of_the_disk_a_stop_waits_and_nothing_is_lost() {
     assert_eq!(relay.log().matches("cannot sync").count(), 1);
     end([producer], relay);
 }
+
+#[test]
+fn a_relay_that_is_asked_to_stop_syncs_what_it_has_before_it_ends() {
+    let _turn = turn::take();
+    let slow = ["-e", "inject=fdatasync:delay_enter=100000"];
+    let Some(mut relay) = watched(&[], &slow) else {
+        return;
+    };
+    let producer = Producer::start();
+    let setup = Setup::new(Mode::Live, Buffers::PerUser);
+    let session = producer.session(&relay, "open", setup);
+    let directory = relay.trace_directory("open");
+    producer.launch(BRIEF).finish();
+    session.stop();
+    assert_eq!(syncs(&relay), []);
+    relay.terminate();
+    assert_synced(&relay, &directory);
+}

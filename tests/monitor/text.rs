@@ -45,6 +45,20 @@ fn status_is_one_screen() {
 }
 
 #[test]
+fn status_shows_what_is_kept_and_when_it_is_synced() {
+    let place = Place::new();
+    let _relay = place.start(&["--max-size=100M", "--sync=5"]);
+    let _producer = lossy(&place, "vm");
+    retry(PATIENCE, || {
+        let text = printed(&place.baton(&["status", &place.url()]));
+        let has = |words: &str| text.contains(words);
+        let is_shown = has("\nkept ") && has(" of 105 MB, nothing removed\n");
+        let is_synced = has("\nsynced every 5 s, ") && !has(", 0 so far");
+        (is_shown && is_synced).then_some(()).ok_or(text)
+    });
+}
+
+#[test]
 fn status_as_json_is_what_the_relay_says() {
     let place = Place::new();
     let _relay = place.start(&[]);

@@ -193,3 +193,26 @@ fn after_a_sync_that_failed_nothing_is_called_safe() {
     }
     end(&mut stage, &producer, &[data, metadata]);
 }
+
+#[test]
+fn a_chunk_that_moves_while_it_is_synced_is_synced_again() {
+    let mut stage = synced(SyncWhen::Every(PERIOD));
+    let (producer, metadata, data) = begin(&mut stage);
+    producer.expect_ok(&mut stage, &stage::create_chunk(1));
+    let positions = [(data, 1), (metadata, 0)];
+    producer.expect_ok(&mut stage, &stage::rotate(Some(1), &positions));
+    producer.send_whole_packet(&mut stage, data, 1);
+    stage.storage.hold_answers(true);
+    stage.pass(PERIOD);
+    assert_eq!(stage.entities().totals.syncs.pending, 1);
+    // The new chunk gets the directory of the session.
+    producer.close_chunk(&mut stage, 0, ARCHIVE);
+    stage.storage.hold_answers(false);
+    stage.settle();
+    let syncs = stage.entities().totals.syncs;
+    assert!(syncs.dirty_files > 0 && syncs.failed == 0, "{syncs:?}");
+    stage.pass(PERIOD);
+    let syncs = stage.entities().totals.syncs;
+    assert_eq!((syncs.dirty_files, syncs.failed), (0, 0));
+    end(&mut stage, &producer, &[data, metadata]);
+}
