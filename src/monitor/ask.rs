@@ -60,9 +60,11 @@ pub enum Error {
     Tls(#[from] Mistake),
     #[error(
         "no relay answers at {target}: {}; is one running there, with this --status-port?",
-        sentence(reason)
+        said(reason)
     )]
     Unreachable { target: Target, reason: io::Error },
+    #[error("cannot speak TLS to {target}: {reason}")]
+    Handshake { target: Target, reason: String },
     #[error("{target} does not answer as a relay's status port does: {reason}")]
     Answer { target: Target, reason: String },
 }
@@ -134,17 +136,16 @@ impl Target {
 
     /// The body of an answer.
     pub fn get(&self, path: &str) -> Result<Vec<u8>, Error> {
-        let answer = self.ask(path).map_err(|reason| Error::Unreachable {
-            target: self.clone(),
-            reason,
-        })?;
+        let answer = self.ask(path).map_err(|reason| self.no_answer(reason))?;
         let wrong = |reason: String| Error::Answer {
             target: self.clone(),
             reason,
         };
         let end = answer.windows(4).position(|it| it == b"\r\n\r\n");
         let end = end.ok_or_else(|| {
-            wrong(if answer.is_empty() {
+            wrong(if answer.is_empty() && self.tls.is_some() {
+                "it closes the connection; is that the port for monitors?".to_owned()
+            } else if answer.is_empty() {
                 "it closes the connection; if it has TLS, ask by tls://".to_owned()
             } else {
                 "that is no HTTP".to_owned()
@@ -158,6 +159,23 @@ impl Target {
             return Err(wrong(format!("{}: {}", Shown(line), Shown(body))));
         }
         Ok(body.to_owned())
+    }
+
+    /// Why there is no answer. An error of TLS is one within that of input.
+    fn no_answer(&self, reason: io::Error) -> Error {
+        let target = self.clone();
+        let is_cut = self.tls.is_some() && reason.kind() == io::ErrorKind::UnexpectedEof;
+        let of_tls = reason.get_ref().and_then(|it| it.downcast_ref());
+        let sentence = match of_tls.map(mistake::sentence) {
+            None if is_cut => {
+                Some("it closes the connection; its port may have no TLS (http://)".to_owned())
+            }
+            sentence => sentence,
+        };
+        match sentence {
+            Some(reason) => Error::Handshake { target, reason },
+            None => Error::Unreachable { target, reason },
+        }
     }
 
     fn ask(&self, path: &str) -> io::Result<Vec<u8>> {
@@ -216,12 +234,6 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
         _ => {}
     }
     address
-}
-
-/// Why a relay was not reached: what TLS finds wrong is an error within one of input.
-fn sentence(reason: &io::Error) -> String {
-    let inner = reason.get_ref().and_then(|it| it.downcast_ref());
-    inner.map_or_else(|| said(reason), mistake::sentence)
 }
 
 impl Default for Target {

@@ -18,7 +18,6 @@ pub struct Report {
     pub ports: Vec<Port>,
     pub storage: Storage,
     pub totals: Tally,
-    pub warnings: Vec<Warning>,
     pub sessions: Vec<Session>,
 }
 
@@ -72,14 +71,6 @@ pub struct Sync {
     pub period_seconds: Option<u64>,
     pub done: u64,
     pub failed: u64,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Warning {
-    pub time: Time,
-    pub level: String,
-    pub text: String,
 }
 
 /// Counts of packets and losses.
@@ -171,7 +162,6 @@ pub struct Detail {
 #[serde(default)]
 pub struct Stream {
     pub channel: String,
-    pub metadata: bool,
     pub packets: u64,
     pub bytes: u64,
     pub events_discarded: u64,

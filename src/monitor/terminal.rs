@@ -33,6 +33,8 @@ pub enum Key {
 #[derive(Debug)]
 pub struct Terminal {
     output: io::Stdout,
+    /// Bytes of keys that were pressed while the relay was asked.
+    typed: Vec<u8>,
     before: Termios,
     is_stopped: Arc<AtomicBool>,
 }
@@ -60,6 +62,7 @@ impl Terminal {
         termios::tcsetattr(&input, OptionalActions::Flush, &raw)?;
         let terminal = Self {
             output: io::stdout(),
+            typed: Vec::new(),
             before,
             is_stopped,
         };
@@ -106,18 +109,23 @@ impl Terminal {
     }
 
     /// The next key; none if there is none for a moment.
-    pub fn key(&self) -> io::Result<Option<Key>> {
+    pub fn key(&mut self) -> io::Result<Option<Key>> {
         if self.is_stopped.load(Ordering::Relaxed) {
             return Ok(Some(Key::Quit));
         }
-        let mut bytes = [0; 8];
-        // Not through a buffer, in which a key would wait unseen.
-        let count = match rustix::io::read(io::stdin(), &mut bytes) {
-            Ok(count) => count,
-            Err(rustix::io::Errno::INTR) => 0,
-            Err(error) => return Err(error.into()),
-        };
-        Ok(key_of(&bytes[..count]))
+        if self.typed.is_empty() {
+            let mut bytes = [0; 64];
+            // Not through a buffer, in which a key would wait unseen.
+            let count = match rustix::io::read(io::stdin(), &mut bytes) {
+                Ok(count) => count,
+                Err(rustix::io::Errno::INTR) => 0,
+                Err(error) => return Err(error.into()),
+            };
+            self.typed.extend_from_slice(&bytes[..count]);
+        }
+        let (key, size) = first_key(&self.typed);
+        self.typed.drain(..size);
+        Ok(key)
     }
 
     fn write(&self, text: &str) -> io::Result<()> {
@@ -134,17 +142,37 @@ impl Drop for Terminal {
     }
 }
 
-/// The first key of what a terminal sends at once.
-fn key_of(bytes: &[u8]) -> Option<Key> {
+/// The first key in what a terminal has sent, and the number of its bytes.
+fn first_key(bytes: &[u8]) -> (Option<Key>, usize) {
     const ESCAPE: u8 = 0x1b;
-    Some(match bytes {
-        [ESCAPE, b'[' | b'O', b'A', ..] | [b'k', ..] => Key::Up,
-        [ESCAPE, b'[' | b'O', b'B', ..] | [b'j', ..] => Key::Down,
-        [b'\r' | b'\n', ..] => Key::Enter,
-        [ESCAPE] | [ESCAPE, b'[' | b'O', b'D', ..] | [0x7f, ..] => Key::Back,
+    match bytes {
+        [] => (None, 0),
+        [ESCAPE, b'[' | b'O', rest @ ..] => {
+            // Numbers and signs, and the letter that ends it.
+            let end = rest.iter().position(|it| (0x40..=0x7e).contains(it));
+            let size = end.map_or(rest.len(), |at| at + 1);
+            let key = match rest[..size] {
+                [b'A'] => Some(Key::Up),
+                [b'B'] => Some(Key::Down),
+                [b'D'] => Some(Key::Back),
+                _ => None,
+            };
+            (key, 2 + size)
+        }
+        [byte, ..] => (key_of(*byte), 1),
+    }
+}
+
+fn key_of(byte: u8) -> Option<Key> {
+    Some(match byte {
+        b'k' => Key::Up,
+        b'j' => Key::Down,
+        b'\r' | b'\n' => Key::Enter,
+        // Escape and backspace.
+        0x1b | 0x7f => Key::Back,
         // Ctrl-C and Ctrl-D are bytes here.
-        [3 | 4 | b'q', ..] => Key::Quit,
-        [byte, ..] if byte.is_ascii_graphic() => Key::Character(char::from(*byte)),
+        3 | 4 | b'q' => Key::Quit,
+        _ if byte.is_ascii_graphic() => Key::Character(char::from(byte)),
         _ => return None,
     })
 }
@@ -153,19 +181,38 @@ fn key_of(bytes: &[u8]) -> Option<Key> {
 mod tests {
     use super::*;
 
+    fn keys(mut bytes: &[u8]) -> Vec<Option<Key>> {
+        let mut keys = Vec::new();
+        while !bytes.is_empty() {
+            let (key, size) = first_key(bytes);
+            keys.push(key);
+            bytes = &bytes[size..];
+        }
+        keys
+    }
+
     #[test]
     fn keys_are_known_by_what_terminals_send() {
         for (bytes, key) in [
             (&b"\x1b[A"[..], Some(Key::Up)),
-            (b"\x1bOB\x1bOB", Some(Key::Down)),
-            (b"jj", Some(Key::Down)),
+            (b"\x1bOB", Some(Key::Down)),
+            (b"j", Some(Key::Down)),
             (b"\x1b", Some(Key::Back)),
+            (b"\x1b[D", Some(Key::Back)),
             (b"\x03", Some(Key::Quit)),
             (b"l", Some(Key::Character('l'))),
             (b"\x1b[5~", None),
-            (b"", None),
+            (b"\x1b[1;5", None),
         ] {
-            assert_eq!(key_of(bytes), key, "{bytes:?}");
+            assert_eq!(keys(bytes), [key], "{bytes:?}");
         }
+        assert_eq!(first_key(b""), (None, 0));
+    }
+
+    /// As they come while the relay takes long to answer.
+    #[test]
+    fn keys_that_come_at_once_are_taken_one_by_one() {
+        let expected = [Key::Down, Key::Up, Key::Enter, Key::Back, Key::Quit];
+        assert_eq!(keys(b"j\x1b[A\r\x1bq"), expected.map(Some));
     }
 }

@@ -31,7 +31,7 @@ pub fn once(target: &Target) -> Result<(), Box<dyn std::error::Error>> {
 pub fn run(target: &Target) -> Result<(), Box<dyn std::error::Error>> {
     // Before the screen is changed: an error is of no use there.
     let first = Report::of(target)?;
-    let terminal = Terminal::open()?;
+    let mut terminal = Terminal::open()?;
     let mut top = Top::new(target);
     top.take(Ok(first));
     loop {

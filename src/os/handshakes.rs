@@ -2,10 +2,13 @@
 //! accepted; no system sees the others.
 //!
 //! Their number, their time and their work in one poll are limited. If there are too many, the
-//! oldest ends: an honest handshake takes two round trips, one that is held open takes longer.
+//! oldest of the address with the most ends: a flood from one address keeps no other out, and an
+//! honest handshake takes two round trips, one that is held open takes longer.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read as _};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use baton_components::refusals::Refusals;
@@ -97,11 +100,24 @@ impl Handshakes {
         };
         self.open.insert(number, handshake);
         if self.open.len() > OPEN_MAX
-            && let Some((_, oldest)) = self.open.pop_first()
+            && let Some(ended) = self.open.remove(&self.most_greedy())
         {
-            let why = "too many are open, and it is the oldest";
-            self.refuse(&oldest.accepted, why, counters);
+            let why = "too many are open, and this is the oldest of the address with the most";
+            self.refuse(&ended.accepted, why, counters);
         }
+    }
+
+    /// The oldest of the address with the most.
+    fn most_greedy(&self) -> usize {
+        // By address: how many there are, and the oldest of them.
+        let mut addresses = BTreeMap::<IpAddr, (usize, Reverse<usize>)>::new();
+        for (number, handshake) in &self.open {
+            let address = handshake.accepted.address.ip();
+            let (count, _) = addresses.entry(address).or_insert((0, Reverse(*number)));
+            *count += 1;
+        }
+        let greediest = addresses.into_values().max();
+        greediest.map_or(0, |(_, Reverse(oldest))| oldest)
     }
 
     /// Notes an event of the one with that number.

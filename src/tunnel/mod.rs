@@ -51,7 +51,13 @@ pub enum Error {
     Tls(#[from] Mistake),
     #[error("\"{0}\" is no name that a certificate can have")]
     Host(String),
-    #[error("cannot listen on {address} for {} connections: {}", endpoint.name(), said(reason))]
+    #[error(
+        "cannot listen on {address} for {} connections: {}; choose another address with --listen, or \
+         another port with --{}-port",
+        endpoint.name(),
+        said(reason),
+        endpoint.name()
+    )]
     Listen {
         endpoint: Endpoint,
         address: SocketAddr,
@@ -196,7 +202,12 @@ impl<'a> Tunnel<'a> {
             }
             if signals::reloads(signal) {
                 match config(self.plan) {
-                    Ok(config) => self.config = config,
+                    Ok(config) => {
+                        self.config = config;
+                        say(format_args!(
+                            "baton: tunnel: the certificates were read anew"
+                        ));
+                    }
                     Err(error) => say(format_args!(
                         "baton: tunnel: the certificates are not read anew, the old ones stay: \
                          {error}"

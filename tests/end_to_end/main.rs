@@ -29,6 +29,7 @@ mod losses;
 mod lttng;
 mod many_viewers;
 mod missed;
+mod monitors;
 mod nonsense;
 mod page;
 mod places;

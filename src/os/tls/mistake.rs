@@ -63,6 +63,9 @@ fn certificate(error: &CertificateError) -> String {
     }
 }
 
+/// Begin of a sentence about an alert.
+const TOLD: &str = "the peer refuses the connection: ";
+
 /// The sentence of an alert, which the peer sent.
 fn told(alert: AlertDescription) -> String {
     let why = match alert {
@@ -81,15 +84,13 @@ fn told(alert: AlertDescription) -> String {
             "it does not accept the certificate here: its name is wrong, or its bytes are"
         }
         AlertDescription::UnsupportedCertificate => {
-            return format!(
-                "the peer ended TLS: the certificate here is not for this use: {PURPOSES}"
-            );
+            return format!("{TOLD}the certificate here is not for this use: {PURPOSES}");
         }
         AlertDescription::ProtocolVersion => "it speaks no common version of TLS",
         AlertDescription::HandshakeFailure => {
             "there is no common cipher or signature, or it asks for a certificate"
         }
-        other => return format!("the peer ended TLS: {other:?}"),
+        other => return format!("{TOLD}{other:?}"),
     };
-    format!("the peer ended TLS: {why}")
+    format!("{TOLD}{why}")
 }

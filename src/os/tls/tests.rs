@@ -9,6 +9,7 @@ use baton_components::connection::Endpoint;
 use baton_components::keys::ConnectionKey;
 use baton_systems::ports::{Network as _, Received, Transmitted};
 use slotmap::SlotMap;
+use socket2::{Domain, Socket, Type};
 
 use super::authority::Holder;
 use super::credentials::{Minimum, Mistake};
@@ -73,6 +74,16 @@ impl Echo {
 
     fn client(&self, trial: &Trial, name: Option<&str>) -> Client {
         Client::new(trial.config(name), self.connect())
+    }
+
+    /// A client whose connection comes from that address.
+    fn client_at(&self, address: [u8; 4], trial: &Trial, name: &str) -> Client {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let from = SocketAddr::from((address, 0));
+        socket.bind(&from.into()).unwrap();
+        socket.connect(&self.address.into()).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Client::new(trial.config(Some(name)), socket.into())
     }
 
     fn tick(&mut self) {
@@ -333,6 +344,22 @@ fn unfinished_handshakes_are_few_and_the_next_one_succeeds() {
     let mut client = echo.client(&trial, Some("viewer"));
     echo.greet(&mut client).unwrap();
     assert!(!client.is_handshaking());
+}
+
+#[test]
+fn a_flood_of_handshakes_from_one_address_ends_none_of_another() {
+    let trial = Trial::new();
+    trial.issue("viewer", Holder::Client, -1, 90, 2);
+    let mut echo = Echo::new(&trial, 1000);
+    let mut honest = echo.client_at([127, 0, 0, 2], &trial, "viewer");
+    echo.tick();
+    let mut flood = Vec::new();
+    for _ in 0..300 {
+        flood.push(echo.connect());
+        echo.tick();
+    }
+    assert!(echo.network.open_handshakes() <= 256);
+    echo.greet(&mut honest).unwrap();
 }
 
 #[test]

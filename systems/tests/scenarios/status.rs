@@ -4,6 +4,7 @@ use baton_components::connection::Endpoint;
 use baton_components::limits::{STATUS_CONNECTIONS_MAX, STATUS_PATIENCE};
 use baton_components::wire::producer::{Command, CreateSession, SendIndex};
 use baton_systems::memory::Peer;
+use baton_systems::settings::Settings;
 
 use crate::log::Log;
 use crate::stage::{self, Producer, Stage};
@@ -339,6 +340,26 @@ fn the_page_has_files_of_its_own_and_asks_its_relay_alone() {
             assert!(!body.contains(word), "{word} in {path}");
         }
     }
+    stage.assert_empty();
+}
+
+/// All of them are accepted in one tick, at the end of which those that are refused are closed.
+#[test]
+fn a_crowd_of_one_address_keeps_no_other_out() {
+    let mut stage = Stage::with(Settings {
+        address_share_percent: 25,
+        ..Settings::default()
+    });
+    let connect = |peer: &str| stage.network.connect(Endpoint::Status, peer);
+    let crowd: Vec<_> = (0..2 * STATUS_CONNECTIONS_MAX)
+        .map(|number| connect(&format!("10.0.0.1:{number}")))
+        .collect();
+    let other = connect("10.0.0.2:1");
+    stage.settle();
+    assert!(!other.is_closed());
+    let open = crowd.iter().filter(|it| !it.is_closed()).count() as u64;
+    assert_eq!(open, STATUS_CONNECTIONS_MAX * 3 / 4);
+    stage.pass(STATUS_PATIENCE);
     stage.assert_empty();
 }
 
