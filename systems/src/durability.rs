@@ -131,19 +131,23 @@ impl Durability {
         self.dirty.entry(known.session).or_default().insert(file);
     }
 
-    /// A file is not recorded any more.
-    fn forget(&mut self, file: FileOfStream) {
-        let known = self.known.remove(&file);
-        let Some(known) = known.filter(|known| known.is_dirty) else {
-            return;
-        };
-        self.dirty_count -= 1;
-        if let Some(dirty) = self.dirty.get_mut(&known.session) {
+    /// A file is not recorded any more. Gives its chunk.
+    fn forget(&mut self, file: FileOfStream) -> Option<ChunkKey> {
+        let known = self.known.remove(&file)?;
+        if known.is_dirty {
+            self.dirty_count -= 1;
+            let dirty = self.dirty.entry(known.session).or_default();
             dirty.remove(&file);
             if dirty.is_empty() {
                 self.dirty.remove(&known.session);
             }
         }
+        Some(known.chunk)
+    }
+
+    fn forget_chunk(&mut self, chunk: ChunkKey) {
+        self.renamed.remove(&chunk);
+        self.synced_at.remove(&chunk);
     }
 
     /// The dirty files of a session, which are to be synced.
@@ -219,7 +223,12 @@ fn note_names(durability: &mut Durability, entities: &Entities) {
                 durability.renamed.insert(*chunk);
                 durability.taint(*file);
             }
-            NameFact::Removed(file) => durability.forget(*file),
+            NameFact::Removed(file) => {
+                let chunk = durability.forget(*file);
+                if let Some(chunk) = chunk.filter(|key| !entities.chunks.contains(*key)) {
+                    durability.forget_chunk(chunk);
+                }
+            }
             NameFact::Closed(_) => {}
         }
     }
@@ -401,8 +410,7 @@ fn end(
     key: ChunkKey,
     chunk: &Chunk,
 ) {
-    durability.renamed.remove(&key);
-    durability.synced_at.remove(&key);
+    durability.forget_chunk(key);
     let mut files = Files::new();
     let mut batch = Batch::default();
     let directory = chunk.directory();
