@@ -250,7 +250,8 @@ fn a_full_disk_is_told() {
     let address = ports::local(ports::free_port());
     let url = format!("tcp://{address}");
     let output = disk.path().join("traces");
-    let relay = Relay::start_in(&output, &["--status-port", &url]);
+    // With a reserve its line could come first.
+    let relay = Relay::start_in(&output, &["--status-port", &url, "--min-free", "0"]);
     let producer = Producer::start();
     let cramped = producer.live_session(&relay, "cramped", Buffers::PerUser);
     producer.launch(BRIEF).finish();
