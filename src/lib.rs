@@ -14,7 +14,11 @@ pub use os::{busy_poll, print, said};
 #[doc(hidden)]
 pub mod trace;
 #[doc(hidden)]
-pub use os::recording::is_recorded;
+pub use baton_systems::usage::Archive;
+#[doc(hidden)]
+pub use os::archiver::note;
+#[doc(hidden)]
+pub use os::recording::{is_recorded, relays};
 #[doc(hidden)]
 pub use os::root::Root;
 #[doc(hidden)]

@@ -22,6 +22,8 @@ use crate::manifest::{self, Head, MANIFEST_MAX, Manifest};
 use crate::mark::{self, Mark};
 use crate::metrics::{self, Counts};
 use crate::plan;
+use crate::progress::print;
+use crate::queue::Queue;
 use crate::store::{Patience, Place, Store};
 use crate::upload;
 pub use crate::verify::Verify;
@@ -32,7 +34,8 @@ use crate::{Error, say};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub directory: PathBuf,
-    pub place: Place,
+    /// None: the hook takes chunks instead.
+    pub place: Option<Place>,
     /// One pass, or until it is killed.
     pub once: bool,
     /// Time between two passes.
@@ -47,7 +50,7 @@ pub struct Plan {
     pub patience: Patience,
     /// Bytes per second; none: no limit.
     pub bandwidth: Option<u64>,
-    /// A command that runs for each chunk when it is archived.
+    /// A command that runs for each chunk when it is archived, or instead.
     pub hook: Option<String>,
     /// Where monitors ask.
     pub status: Option<SocketAddr>,
@@ -59,6 +62,8 @@ struct Tally {
     archived: u64,
     bytes: u64,
     stored_bytes: u64,
+    /// Those that a command took, archived now or before.
+    hooked: u64,
     before: u64,
     deleted: u64,
     waiting: u64,
@@ -68,15 +73,24 @@ struct Tally {
 /// Returns whether all that is finished is archived.
 pub fn run(plan: &Plan) -> Result<bool, Error> {
     let listener = plan.status.map(metrics::listen).transpose()?;
-    let store = Store::open(&plan.place, plan.patience)?.at_pace(plan.bandwidth);
-    store.check()?;
+    let open = |place| Store::open(place, plan.patience);
+    let store = plan.place.as_ref().map(open).transpose()?;
+    let store = store.map(|store| store.at_pace(plan.bandwidth));
+    if let Some(store) = &store {
+        store.check()?;
+    }
     let counts = Arc::new(Counts::default());
     if let Some(listener) = listener {
         let counts = Arc::clone(&counts);
         thread::spawn(move || metrics::serve(&listener, &counts));
     }
+    let run = Run {
+        queue: Queue::new(plan.to(), Arc::clone(&counts)),
+        store,
+        plan,
+    };
     loop {
-        let tally = pass(plan, &store)?;
+        let tally = run.pass()?;
         tally.count(&counts);
         if plan.once {
             baton::print(format_args!("{tally}\n"))?;
@@ -86,10 +100,59 @@ pub fn run(plan: &Plan) -> Result<bool, Error> {
     }
 }
 
+impl Plan {
+    /// Where chunks go, for marks and people.
+    fn to(&self) -> String {
+        let hook = || self.hook.as_deref().map(hook::place);
+        let place = self.place.as_ref().map(Place::url);
+        place.or_else(hook).unwrap_or_default()
+    }
+}
+
 impl Tally {
+    /// Returns whether the chunk waits no longer.
+    fn add(&mut self, chunk: &Chunk, outcome: Result<Outcome, Error>) -> Result<bool, Error> {
+        let shown = baton::shown(&chunk.root);
+        match outcome {
+            Ok(Outcome::Archived(head)) => {
+                self.archived += 1;
+                self.bytes += head.bytes;
+                self.stored_bytes += head.stored_bytes;
+                let (bytes, stored) = (Size(head.bytes), Size(head.stored_bytes));
+                print(format_args!("{shown}: archived, {bytes} as {stored}\n"))?;
+            }
+            Ok(Outcome::Hooked) => {
+                self.hooked += 1;
+                print(format_args!("{shown}: the hook has taken it\n"))?;
+            }
+            Ok(Outcome::Before) => self.before += 1,
+            Ok(Outcome::Deleted) => self.deleted += 1,
+            Ok(Outcome::Waiting) => {
+                self.waiting += 1;
+                return Ok(false);
+            }
+            Err(error) => {
+                self.fail(chunk, &error);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn fail(&mut self, chunk: &Chunk, error: &Error) {
+        // Otherwise it was removed meanwhile.
+        if chunk.root.exists() {
+            self.failed += 1;
+            let shown = baton::shown(&chunk.root);
+            say(format_args!(
+                "baton archive: {shown} is not archived: {error}"
+            ));
+        }
+    }
+
     fn count(&self, counts: &Counts) {
         let add = |counter: &AtomicU64, count| counter.fetch_add(count, Ordering::Relaxed);
-        add(&counts.chunks, self.archived);
+        add(&counts.chunks, self.archived + self.hooked);
         add(&counts.bytes, self.bytes);
         add(&counts.stored_bytes, self.stored_bytes);
         add(&counts.deleted, self.deleted);
@@ -98,42 +161,46 @@ impl Tally {
     }
 }
 
-fn pass(plan: &Plan, store: &Store) -> Result<Tally, Error> {
-    let (mut tally, mut writers) = (Tally::default(), Writers::default());
-    let Found { chunks, failures } = find::find(&plan.directory)?;
-    for error in failures {
-        tally.failed += 1;
-        say(format_args!("baton archive: {error}"));
-    }
-    for chunk in chunks {
-        let outcome = archive(plan, store, &chunk, &mut writers);
-        let shown = baton::shown(&chunk.root);
-        match outcome {
-            Ok(Outcome::Archived(head)) => {
-                tally.archived += 1;
-                tally.bytes += head.bytes;
-                tally.stored_bytes += head.stored_bytes;
-                let (bytes, stored) = (Size(head.bytes), Size(head.stored_bytes));
-                baton::print(format_args!("{shown}: archived, {bytes} as {stored}\n"))?;
-            }
-            Ok(Outcome::Before) => tally.before += 1,
-            Ok(Outcome::Deleted) => tally.deleted += 1,
-            Ok(Outcome::Waiting) => tally.waiting += 1,
-            // It was removed meanwhile.
-            Err(_) if !chunk.root.exists() => {}
-            Err(error) => {
-                tally.failed += 1;
-                say(format_args!(
-                    "baton archive: {shown} is not archived: {error}"
-                ));
-            }
-        }
-    }
-    Ok(tally)
+/// The parts of a run that are the same in all passes.
+struct Run<'a> {
+    plan: &'a Plan,
+    /// None: a command takes the chunks instead.
+    store: Option<Store>,
+    queue: Queue,
+}
+
+/// A chunk as it was looked at.
+struct Seen {
+    files: Vec<LocalFile>,
+    digest: String,
+    /// Its removal has begun.
+    is_going: bool,
+    /// All that it is to go to has it.
+    is_archived: bool,
+    standing: Standing,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Nothing is to be done.
+    Done,
+    /// It is not finished.
+    Waiting,
+    /// It is to be archived, or deleted.
+    Due,
+}
+
+/// A chunk that this pass works on.
+struct Job {
+    chunk: Chunk,
+    /// Bytes that wait for the archive; none: it is archived, and to be deleted.
+    bytes: Option<u64>,
 }
 
 enum Outcome {
     Archived(Box<Head>),
+    /// A command has taken it.
+    Hooked,
     /// In an earlier run.
     Before,
     /// The same, and it is removed now.
@@ -142,107 +209,191 @@ enum Outcome {
     Waiting,
 }
 
-fn archive(
-    plan: &Plan,
-    store: &Store,
-    chunk: &Chunk,
-    writers: &mut Writers,
-) -> Result<Outcome, Error> {
-    let is_going = mark::is_going(chunk);
-    let files = chunk.files()?;
-    let digest = chunk::digest(&files);
-    let to = store.place().url();
-    let is_archived = is_going || files.is_empty() || mark::find(chunk, &to, &digest).is_some();
-    let is_hooked = |hook: &String| mark::find(chunk, &hook::place(hook), &digest).is_some();
-    let is_done = is_going || files.is_empty() || plan.hook.as_ref().is_none_or(is_hooked);
-    let deletes = plan.deletes && !chunk.is_pinned(&files);
-    if is_archived && is_done && !deletes {
-        return Ok(Outcome::Before);
+impl Run<'_> {
+    fn pass(&self) -> Result<Tally, Error> {
+        let mut tally = Tally::default();
+        let Found { chunks, failures } = find::find(&self.plan.directory)?;
+        for error in failures {
+            tally.failed += 1;
+            say(format_args!("baton archive: {error}"));
+        }
+        let output = chunk::output_of(&self.plan.directory, &chunks);
+        let jobs = self.look(chunks, &mut tally);
+        self.queue
+            .begin_pass(output, jobs.iter().filter_map(|job| job.bytes));
+        let mut writers = Writers::default();
+        for Job { chunk, bytes } in jobs {
+            let outcome = self.archive(&chunk, &mut writers);
+            let is_done = tally.add(&chunk, outcome)?;
+            if let Some(bytes) = bytes.filter(|_| is_done) {
+                self.queue.done(bytes);
+            }
+        }
+        self.queue.end_pass(tally.failed);
+        Ok(tally)
     }
-    if !is_going && chunk.state(&files, plan.quiet_period, writers) != State::Finished {
-        return Ok(Outcome::Waiting);
-    }
-    let Some(_claim) = mark::claim(chunk)? else {
-        return Ok(Outcome::Waiting);
-    };
-    if is_going {
-        delete::finish(chunk)?;
-        return Ok(Outcome::Deleted);
-    }
-    // Another archiver may have just finished.
-    let mark = mark::find(chunk, &to, &digest);
-    let outcome = match mark {
-        _ if files.is_empty() => return Ok(Outcome::Before),
-        Some(_) if !deletes => Outcome::Before,
-        Some(_) => Outcome::Deleted,
-        None => Outcome::Archived(Box::new(upload_chunk(plan, store, chunk, &files, &digest)?)),
-    };
-    if let Some(mark) = mark::find(chunk, &to, &digest)
-        && let Some(hook) = plan.hook.as_ref().filter(|hook| !is_hooked(hook))
-    {
-        hook::run(hook, chunk, &mark)?;
-        let to = hook::place(hook);
-        mark::set(chunk, Mark { to, ..mark })?;
-    }
-    if deletes && let Some(mark) = mark::find(chunk, &to, &digest) {
-        delete::delete(store, chunk, mark)?;
-    }
-    Ok(outcome)
-}
 
-/// Uploads a chunk, commits it and marks it.
-fn upload_chunk(
-    plan: &Plan,
-    store: &Store,
-    chunk: &Chunk,
-    files: &[LocalFile],
-    digest: &str,
-) -> Result<Head, Error> {
-    let traces = Traces::of(chunk, files);
-    let (session, name) = chunk.names();
-    let host = traces.host().unwrap_or_else(|| chunk.top());
-    let attempt = Attempt::begin(chunk, store, digest, |id| {
-        Directory::new(&host, &session, &name, id)
-    })?;
-    let work = Work {
-        store,
-        chunk,
-        files,
-        traces: &traces,
-        plan: plan::plan(files),
-        directory: attempt.directory().clone(),
-        attempt: Mutex::new(attempt),
-        verify: plan.verify,
-    };
-    upload_all(&work, plan.workers)?;
-    if chunk::digest(&chunk.files()?) != digest {
-        return Err(Error::Changed);
+    /// The chunks that there is something to do with.
+    fn look(&self, chunks: Vec<Chunk>, tally: &mut Tally) -> Vec<Job> {
+        let mut writers = Writers::default();
+        let mut jobs = Vec::new();
+        for chunk in chunks {
+            match self.see(&chunk, &mut writers) {
+                Ok(seen) => match seen.standing {
+                    Standing::Done => tally.before += 1,
+                    Standing::Waiting => tally.waiting += 1,
+                    Standing::Due => {
+                        let bytes = seen.files.iter().map(|file| file.bytes).sum();
+                        let bytes = Some(bytes).filter(|_| !seen.is_archived);
+                        jobs.push(Job { chunk, bytes });
+                    }
+                },
+                Err(error) => tally.fail(&chunk, &error),
+            }
+        }
+        jobs
     }
-    let manifest = manifest(&work);
-    commit(store, &work.directory, &manifest)?;
-    let mark = Mark {
-        to: store.place().url(),
-        id: manifest.head.id.clone(),
-        directory: manifest.head.directory.clone(),
-        digest: digest.to_owned(),
-        is_going: false,
-    };
-    mark::set(chunk, mark)?;
-    work.into_attempt().finish()?;
-    Ok(manifest.head)
+
+    fn see(&self, chunk: &Chunk, writers: &mut Writers) -> Result<Seen, Error> {
+        let plan = self.plan;
+        let is_going = mark::is_going(chunk);
+        let files = chunk.files()?;
+        let digest = chunk::digest(&files);
+        let has = |to: &str| mark::find(chunk, to, &digest).is_some();
+        let is_stored = self.store.is_none() || has(&plan.to());
+        let is_hooked = plan.hook.as_ref().is_none_or(|it| has(&hook::place(it)));
+        let is_archived = is_going || files.is_empty() || (is_stored && is_hooked);
+        let deletes = plan.deletes && !chunk.is_pinned(&files);
+        let standing = if is_archived && !deletes && !is_going {
+            Standing::Done
+        } else if is_going || chunk.state(&files, plan.quiet_period, writers) == State::Finished {
+            Standing::Due
+        } else {
+            Standing::Waiting
+        };
+        Ok(Seen {
+            files,
+            digest,
+            is_going,
+            is_archived,
+            standing,
+        })
+    }
+
+    fn archive(&self, chunk: &Chunk, writers: &mut Writers) -> Result<Outcome, Error> {
+        // Before the look: another archiver may just be finishing.
+        let Some(_claim) = mark::claim(chunk)? else {
+            return Ok(Outcome::Waiting);
+        };
+        let seen = self.see(chunk, writers)?;
+        match seen.standing {
+            Standing::Done => return Ok(Outcome::Before),
+            Standing::Waiting => return Ok(Outcome::Waiting),
+            Standing::Due => {}
+        }
+        if seen.is_going {
+            delete::finish(chunk)?;
+            return Ok(Outcome::Deleted);
+        }
+        if seen.files.is_empty() {
+            return Ok(Outcome::Before);
+        }
+        let (to, digest) = (self.plan.to(), &seen.digest);
+        let mut outcome = if self.plan.deletes {
+            Outcome::Deleted
+        } else {
+            Outcome::Before
+        };
+        if let Some(store) = &self.store
+            && mark::find(chunk, &to, digest).is_none()
+        {
+            let head = self.upload_chunk(store, chunk, &seen.files, digest)?;
+            outcome = Outcome::Archived(Box::new(head));
+        }
+        if let Some(hook) = &self.plan.hook
+            && mark::find(chunk, &hook::place(hook), digest).is_none()
+        {
+            let mark = mark::find(chunk, &to, digest).filter(|_| self.store.is_some());
+            hook::run(hook, chunk, mark.as_ref())?;
+            mark::set(chunk, hook::mark(hook, digest, mark))?;
+            if self.store.is_none() {
+                outcome = Outcome::Hooked;
+            }
+        }
+        if self.plan.deletes
+            && !chunk.is_pinned(&seen.files)
+            && let Some(mark) = mark::find(chunk, &to, digest)
+        {
+            delete::delete(self.store.as_ref(), chunk, mark)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Uploads a chunk, commits it and marks it.
+    fn upload_chunk(
+        &self,
+        store: &Store,
+        chunk: &Chunk,
+        files: &[LocalFile],
+        digest: &str,
+    ) -> Result<Head, Error> {
+        let traces = Traces::of(chunk, files);
+        let (session, name) = chunk.names();
+        let host = traces.host().unwrap_or_else(|| chunk.top());
+        let planned = plan::plan(files);
+        let place = |id: &str| Directory::new(&host, &session, &name, id);
+        let attempt = Attempt::begin(chunk, store, digest, planned.len(), place)?;
+        let work = Work {
+            store,
+            chunk,
+            files,
+            traces: &traces,
+            plan: planned,
+            directory: attempt.directory().clone(),
+            attempt: Mutex::new(attempt),
+            verify: self.plan.verify,
+            queue: &self.queue,
+        };
+        upload_all(&work, self.plan.workers)?;
+        if chunk::digest(&chunk.files()?) != digest {
+            return Err(Error::Changed);
+        }
+        let manifest = manifest(&work);
+        commit(&work, &manifest)?;
+        let mark = Mark {
+            to: store.place().url(),
+            id: manifest.head.id.clone(),
+            directory: manifest.head.directory.clone(),
+            digest: digest.to_owned(),
+            is_going: false,
+        };
+        mark::set(chunk, mark)?;
+        work.attempt().finish()?;
+        Ok(manifest.head)
+    }
 }
 
 /// From here on the chunk is archived.
-fn commit(store: &Store, directory: &Directory, manifest: &Manifest) -> Result<(), Error> {
+fn commit(work: &Work<'_>, manifest: &Manifest) -> Result<(), Error> {
+    let store = work.store;
     let bytes = manifest.write();
     if bytes.len() as u64 > MANIFEST_MAX {
         let files = manifest.files.len();
         let reason = format!("it has {files} files, which is more than a manifest can have");
         return Err(Error::Other(reason));
     }
-    let key = directory.manifest();
+    let key = work.directory.manifest();
+    let read = || store.read_whole(&key, MANIFEST_MAX);
+    if work.attempt().is_committed() {
+        // The kill came before the mark.
+        if read()?.as_deref() != Some(&bytes) {
+            work.attempt().finish()?;
+            return Err(Error::Other(Attempt::FOREIGN.to_owned()));
+        }
+        return Ok(manifest.head.store(store)?);
+    }
     store.put(&key, &bytes)?;
-    if store.read_whole(&key, MANIFEST_MAX)?.as_deref() != Some(&bytes) {
+    if read()?.as_deref() != Some(&bytes) {
         // A manifest that cannot be read back must not be taken for a commit.
         store.remove(&key)?;
         let reason = "the manifest was stored, and is another one".to_owned();
@@ -264,6 +415,7 @@ fn upload_all(work: &Work<'_>, workers: usize) -> Result<(), Error> {
                 let stored = upload::upload(work, at);
                 let stored = stored.inspect_err(|_| is_over.store(true, Ordering::Relaxed))?;
                 work.attempt().set_stored(at, stored)?;
+                work.queue.moves();
             }
         }
         Ok(())
@@ -312,6 +464,7 @@ impl std::fmt::Display for Tally {
             write!(to, " ({bytes} as {stored})")?;
         }
         for (count, what) in [
+            (self.hooked, "taken by the hook"),
             (self.before, "archived before"),
             (self.deleted, "archived before and deleted now"),
             (self.waiting, "not finished"),

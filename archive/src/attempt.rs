@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::chunk::Chunk;
@@ -24,6 +26,8 @@ pub struct Attempt {
     file: File,
     begin: Begin,
     directory: Directory,
+    /// Its manifest is stored.
+    is_committed: bool,
     /// By the number of an object in the plan.
     stored: BTreeMap<usize, Stored>,
     uploads: BTreeMap<usize, Upload>,
@@ -55,6 +59,8 @@ pub struct Upload {
     /// Bytes of the file, and of the object, that they have.
     pub bytes: u64,
     pub stored_bytes: u64,
+    /// State of the file's checksum after them.
+    pub checksum: String,
 }
 
 /// A part that is stored.
@@ -66,6 +72,8 @@ pub struct Part {
     pub frames: Vec<(u64, u64)>,
     pub bytes: u64,
     pub stored_bytes: u64,
+    /// State of the file's checksum after it.
+    pub checksum: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -78,23 +86,35 @@ enum Line {
 }
 
 impl Attempt {
-    /// Goes on with an earlier attempt at the same chunk, or begins one. Objects that an attempt stored
-    /// that is not gone on with is removed from the store.
+    /// The journal tells of a chunk that this one is not.
+    pub const FOREIGN: &str = "its .baton-archiving was of another chunk, and is removed; the next \
+                               run begins anew";
+
+    /// Goes on with an earlier attempt at the same chunk, or begins one of so many objects.
+    /// Objects of an attempt that is not gone on with are removed from the store.
+    ///
+    /// The relay, too, can write to the chunk's directory, and a journal that it has forged must
+    /// not reach what is archived already: an attempt at another chunk is not gone on with, nor is
+    /// one that has a manifest and lacks objects.
     pub fn begin(
         chunk: &Chunk,
         store: &Store,
         digest: &str,
-        place: impl FnOnce(&str) -> Directory,
+        objects: usize,
+        place: impl Fn(&str) -> Directory,
     ) -> Result<Self, Error> {
         let path = chunk.root.join(JOURNAL);
         let to = store.place().url();
-        if let Some(earlier) = Self::read(path.clone()) {
-            if earlier.begin.to == to && earlier.begin.digest == digest {
+        let earlier = Self::read(path.clone());
+        let is_own = |it: &Self| it.begin.to == to && it.directory == place(&it.begin.id);
+        if let Some(mut earlier) = earlier.filter(is_own) {
+            let manifest = store.size(&earlier.directory.manifest())?;
+            earlier.is_committed = manifest.is_some();
+            let is_whole = earlier.stored.len() == objects;
+            if earlier.begin.digest == digest && (is_whole || !earlier.is_committed) {
                 return Ok(earlier);
             }
-            if earlier.begin.to == to {
-                earlier.undo(store)?;
-            }
+            earlier.undo(store)?;
         }
         let id = keys::new_id(Timestamp::now());
         let directory = place(&id);
@@ -106,10 +126,11 @@ impl Attempt {
             directory: directory.text().to_owned(),
         };
         let mut attempt = Self {
-            file: File::create(&path).map_err(fault)?,
+            file: journal(&path, true).map_err(fault)?,
             path,
             begin: begin.clone(),
             directory,
+            is_committed: false,
             stored: BTreeMap::new(),
             uploads: BTreeMap::new(),
         };
@@ -118,14 +139,15 @@ impl Attempt {
     }
 
     fn read(path: PathBuf) -> Option<Self> {
-        let text = fs::read_to_string(&path).ok()?;
+        let mut file = journal(&path, false).ok()?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).ok()?;
         // A kill may have torn the last line.
         let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
         let mut lines = whole.lines().map(serde_json::from_str);
         let Some(Ok(Line::Begin(begin))) = lines.next() else {
             return None;
         };
-        let file = File::options().append(true).open(&path).ok()?;
         // The next line must not become the rest of a torn one.
         file.set_len(whole.len() as u64).ok()?;
         let directory = Directory::parse(&begin.directory)?;
@@ -134,6 +156,7 @@ impl Attempt {
             file,
             begin,
             directory,
+            is_committed: false,
             stored: BTreeMap::new(),
             uploads: BTreeMap::new(),
         };
@@ -158,6 +181,7 @@ impl Attempt {
                 upload.frames.extend(part.frames);
                 upload.bytes += part.bytes;
                 upload.stored_bytes += part.stored_bytes;
+                upload.checksum = part.checksum;
             }
             Line::Forgotten(at) => {
                 self.uploads.remove(&at);
@@ -214,6 +238,11 @@ impl Attempt {
         self.stored.values()
     }
 
+    /// Whether its manifest is stored.
+    pub fn is_committed(&self) -> bool {
+        self.is_committed
+    }
+
     /// Removes what was stored, and the journal. A committed chunk stays, and gets its head: it
     /// is the chunk as it was.
     fn undo(self, store: &Store) -> Result<(), Error> {
@@ -238,7 +267,27 @@ impl Attempt {
     }
 
     /// Removes the journal.
-    pub fn finish(self) -> Result<(), Error> {
+    pub fn finish(&self) -> Result<(), Error> {
         fs::remove_file(&self.path).map_err(Error::file("cannot remove", &self.path))
     }
 }
+
+/// Opens a journal, or makes one. Where the relay has put a link, nothing else is written to.
+fn journal(path: &Path, is_new: bool) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).append(true).custom_flags(NO_LINK);
+    if is_new {
+        let removed = fs::remove_file(path);
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => options.create_new(true),
+        };
+    }
+    options.open(path)
+}
+
+/// Neither follows a link, nor waits for a pipe.
+pub const NO_LINK: i32 = OFlags::NOFOLLOW
+    .union(OFlags::NONBLOCK)
+    .bits()
+    .cast_signed();

@@ -85,6 +85,12 @@ impl Chunk {
         String::from_utf8_lossy(name).into_owned()
     }
 
+    /// The directory in which it was found.
+    pub fn output(&self) -> &Path {
+        let above = self.root.ancestors().nth(self.path.names().count());
+        above.unwrap_or(&self.root)
+    }
+
     /// Whether a user wants it or a part of it to be kept (`baton keep`).
     pub fn is_pinned(&self, files: &[LocalFile]) -> bool {
         let below = files.iter().filter_map(|file| file.path.parent());
@@ -92,10 +98,8 @@ impl Chunk {
         let marks: BTreeSet<_> = directories
             .flat_map(|it| it.pins().collect::<Vec<_>>())
             .collect();
-        let output = self.root.ancestors().nth(self.path.names().count());
-        let output = output.unwrap_or(&self.root);
         marks.iter().any(|mark| {
-            let mark = output.join(OsStr::from_bytes(mark.as_bytes()));
+            let mark = self.output().join(OsStr::from_bytes(mark.as_bytes()));
             mark.symlink_metadata().is_ok()
         })
     }
@@ -123,7 +127,8 @@ impl Chunk {
             let path = RelativePath::parse(domain.as_bytes());
             let path = path.map_err(|error| Error::Other(error.to_string()))?;
             let directory = self.root.join(domain);
-            if directory.is_dir() {
+            // A link would lead out of the chunk.
+            if fs::symlink_metadata(&directory).is_ok_and(|it| it.is_dir()) {
                 gather(&directory, &path, &mut files)?;
             }
         }
@@ -160,6 +165,19 @@ impl Chunk {
     pub fn file(&self, path: &RelativePath) -> PathBuf {
         self.root.join(OsStr::from_bytes(path.as_bytes()))
     }
+}
+
+/// The output directory of a relay in which these chunks were found; none if it is that of a
+/// session.
+pub fn output_of(directory: &Path, chunks: &[Chunk]) -> Option<PathBuf> {
+    let directory = directory.canonicalize().ok()?;
+    let is_session = |chunk: &Chunk| {
+        let above = chunk.root.parent().filter(|_| chunk.is_slice());
+        let archives = above.filter(|above| above.ends_with(ARCHIVES));
+        let session = archives.and_then(Path::parent).or(above);
+        session.unwrap_or(&chunk.root) == directory
+    };
+    (!chunks.iter().any(is_session)).then_some(directory)
 }
 
 /// Equal as long as nothing in the chunk changes.

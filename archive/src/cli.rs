@@ -64,7 +64,7 @@ fn archive_command() -> Command {
     let to = Arg::new("to")
         .long("to")
         .value_name("URL")
-        .required(true)
+        .required_unless_present("hook")
         .help("Where to: s3://BUCKET[/PREFIX]");
     let directory = Arg::new("directory")
         .value_name("DIR")
@@ -102,7 +102,7 @@ fn archive_command() -> Command {
     let hook = Arg::new("hook")
         .long("hook")
         .value_name("COMMAND")
-        .help("Run by a shell for each chunk that was archived, with BATON_CHUNK and BATON_ARCHIVE; again in the next pass if it fails");
+        .help("Run by a shell for each chunk that was archived (without --to: that is finished), with BATON_CHUNK and BATON_ARCHIVE; again in the next pass if it fails");
     Command::new("archive")
         .about("Upload finished chunks of traces")
         .after_long_help(SURROUNDINGS)
@@ -137,7 +137,11 @@ fn archive_plan(matches: &ArgMatches) -> Result<archive::Plan, String> {
     let verify = matches.get_one::<String>("verify");
     Ok(archive::Plan {
         directory: path(matches, "directory"),
-        place: place(matches, "to")?,
+        place: if matches.contains_id("to") {
+            Some(place(matches, "to")?)
+        } else {
+            None
+        },
         once,
         interval: matches.get_one("interval").copied().unwrap_or_default(),
         quiet_period: matches.get_one("quiet-period").copied().unwrap_or_default(),
@@ -455,7 +459,7 @@ mod tests {
             panic!("{words}");
         };
         assert_eq!(plan.directory, PathBuf::from("/traces"));
-        assert_eq!(plan.place.url(), "s3://b/p");
+        assert_eq!(plan.place.unwrap().url(), "s3://b/p");
         assert_eq!(plan.quiet_period, Duration::from_mins(5));
         assert_eq!((plan.verify, plan.workers), (Verify::Read, 3));
         assert_eq!((plan.once, plan.patience), (false, Patience(None)));

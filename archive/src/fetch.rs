@@ -10,14 +10,14 @@ use baton_components::path::RelativePath;
 use baton_components::shown::Size;
 use rustix::fs::{AtFlags, FlockOperation, flock};
 use rustix::io::Errno;
-use sha2::{Digest, Sha256};
 
+use crate::checksum::Checksum;
 use crate::keys::{self, Directory};
 use crate::list::{self, Filter};
 use crate::manifest::{self, Head, MANIFEST_MAX, Manifest};
 use crate::read::read_file;
-use crate::store::{Patience, Place, Store, StoreError, hex};
-use crate::{Error, say};
+use crate::store::{Patience, Place, Store, StoreError};
+use crate::{Error, progress, say};
 
 /// The options of `baton fetch`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +39,14 @@ pub fn run(plan: &Plan) -> Result<bool, Error> {
         )));
     }
     let mut tree = Tree::open(&plan.directory)?;
+    progress::begin(heads.iter().map(|head| head.bytes).sum());
     let (mut chunks, mut bytes) = (0_u64, 0);
     for head in heads {
         match chunk(&store, &head, &mut tree) {
             Ok(()) => {
                 chunks += 1;
                 bytes += head.bytes;
+                progress::reach(bytes);
             }
             Err(error) => {
                 is_whole = false;
@@ -52,6 +54,7 @@ pub fn run(plan: &Plan) -> Result<bool, Error> {
             }
         }
     }
+    progress::end();
     let (size, shown) = (Size(bytes), baton::shown(&plan.directory));
     let noun = if chunks == 1 { "chunk" } else { "chunks" };
     baton::print(format_args!("{chunks} {noun}, {size} in {shown}\n"))?;
@@ -148,6 +151,7 @@ impl Tree {
                 .map_err(fault)?;
             let mut target = self.root.create_file(&temporary).map_err(fault)?;
             let outcome = read(&mut |content| {
+                progress::add(content.len() as u64);
                 let written = target.write_all(content);
                 written.map_err(Error::file("cannot write", &shown))
             });
@@ -173,7 +177,7 @@ const TEMPORARY: &str = ".fetching";
 const ATTEMPTS: u32 = 3;
 
 fn is_same(mut found: &File, file: &manifest::File) -> bool {
-    let mut digest = Sha256::new();
+    let mut checksum = Checksum::default();
     let mut content = vec![0; 1 << 20];
     let mut bytes = 0;
     while bytes <= file.bytes {
@@ -181,10 +185,10 @@ fn is_same(mut found: &File, file: &manifest::File) -> bool {
             Ok(0) => break,
             Ok(count) => {
                 bytes += count as u64;
-                digest.update(&content[..count]);
+                checksum.update(&content[..count]);
             }
             Err(_) => return false,
         }
     }
-    bytes == file.bytes && hex(&digest.finalize()) == file.sha256
+    bytes == file.bytes && checksum.finish() == file.sha256
 }

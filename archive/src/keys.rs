@@ -11,7 +11,7 @@
 
 use std::fmt::Write as _;
 
-use baton_components::path::RelativePath;
+use baton_components::path::{RelativePath, shortened};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -19,6 +19,12 @@ use jiff::tz::TimeZone;
 const DATA: &str = "v1/data/";
 pub const DAYS: &str = "v1/days/";
 pub const MANIFEST: &str = "manifest.json";
+
+/// Limit of a name in a key: three of them, each byte encoded, leave half of a key to an object's own
+/// name and the prefix of the place.
+const PART_BYTES_MAX: usize = 56;
+/// Limit of an object's own name: S3 allows keys of 1024 bytes.
+pub const OBJECT_BYTES_MAX: usize = 300;
 
 /// A name as a part of a key, and of a path in a manifest: bytes beyond `[A-Za-z0-9._-]` are
 /// percent-encoded, and so are the dots of `.` and `..`.
@@ -37,6 +43,11 @@ pub fn encode(name: &[u8]) -> String {
         }
     }
     text
+}
+
+/// A name as a part of a key, not too long for one.
+fn part(name: &str) -> String {
+    encode(&shortened(name.as_bytes(), PART_BYTES_MAX))
 }
 
 pub fn encode_path(path: &RelativePath) -> String {
@@ -73,7 +84,7 @@ pub struct Directory(String);
 
 impl Directory {
     pub fn new(host: &str, session: &str, chunk: &str, id: &str) -> Self {
-        let [host, session, chunk] = [host, session, chunk].map(|it| encode(it.as_bytes()));
+        let [host, session, chunk] = [host, session, chunk].map(part);
         Self(format!("{DATA}{host}/{session}/{chunk}/{id}"))
     }
 
@@ -86,7 +97,7 @@ impl Directory {
 
     /// Whether it is that of an attempt at a chunk of this session.
     pub fn is_of(&self, host: &str, session: &str, id: &str) -> bool {
-        let [host, session] = [host, session].map(|it| encode(it.as_bytes()));
+        let [host, session] = [host, session].map(part);
         let rest = self.0.strip_prefix(&format!("{DATA}{host}/{session}/"));
         rest.is_some_and(|rest| rest.ends_with(&format!("/{id}")))
     }
@@ -106,7 +117,7 @@ impl Directory {
 
 /// The key of a chunk's head: on the day on which the chunk ended.
 pub fn head(end: Timestamp, host: &str, session: &str, id: &str) -> String {
-    let [host, session] = [host, session].map(|it| encode(it.as_bytes()));
+    let [host, session] = [host, session].map(part);
     format!("{DAYS}{}/{host}/{session}/{id}.json", day(end))
 }
 
@@ -188,6 +199,17 @@ mod tests {
         ] {
             assert_eq!(Directory::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn keys_of_long_names_are_short_and_differ() {
+        let long = |end: &str| format!("{}{end}", "ö".repeat(120));
+        let of = |end: &str| Directory::new(&long(end), &long("s"), &long("c"), "id");
+        assert_ne!(of("a"), of("b"));
+        assert!(of("a").text().len() < 600, "{}", of("a").text());
+        assert_eq!(Directory::parse(of("a").text()), Some(of("a")));
+        assert!(of("a").is_of(&long("a"), &long("s"), "id"));
+        assert!(!of("a").is_of(&long("b"), &long("s"), "id"));
     }
 
     #[test]

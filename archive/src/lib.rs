@@ -13,6 +13,7 @@ pub mod prune;
 pub mod serve;
 
 mod attempt;
+mod checksum;
 mod chunk;
 mod delete;
 mod facts;
@@ -24,6 +25,8 @@ mod manifest;
 mod mark;
 mod metrics;
 mod plan;
+mod progress;
+mod queue;
 mod read;
 mod store;
 mod upload;
@@ -73,5 +76,5 @@ impl Error {
 
 /// A line on standard error: progress, and what went wrong while the work goes on.
 fn say(text: std::fmt::Arguments<'_>) {
-    eprintln!("{text}");
+    progress::aside(|| eprintln!("{text}"));
 }

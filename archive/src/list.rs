@@ -1,7 +1,9 @@
 //! `baton ls`: the chunks of an archive, or of a directory.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use baton_components::shown::{Shown, Size};
 use jiff::Timestamp;
@@ -119,22 +121,39 @@ pub fn each_head(
         Ok::<_, Error>(())
     })?;
     let mut is_whole = true;
-    for key in keys {
-        let Some(bytes) = store.read_whole(&key, HEAD_MAX)? else {
-            // It was pruned meanwhile.
-            continue;
-        };
-        match Head::read(&bytes) {
-            Ok(head) => each(key, head),
-            Err(reason) => {
-                is_whole = false;
-                let key = Shown(key.as_bytes());
-                say(format_args!("baton: {key} is left out: {reason}"));
+    for keys in keys.chunks(BATCH) {
+        let heads = thread::scope(|scope| {
+            let read = |key: &String| {
+                let key = key.clone();
+                scope.spawn(move || store.read_whole(&key, HEAD_MAX))
+            };
+            let threads: Vec<_> = keys.iter().map(read).collect();
+            let mut heads = Vec::new();
+            for thread in threads {
+                heads.push(thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            }
+            heads
+        });
+        for (key, head) in keys.iter().zip(heads) {
+            let Some(bytes) = head? else {
+                // It was pruned meanwhile.
+                continue;
+            };
+            match Head::read(&bytes) {
+                Ok(head) => each(key.clone(), head),
+                Err(reason) => {
+                    is_whole = false;
+                    let key = Shown(key.as_bytes());
+                    say(format_args!("baton: {key} is left out: {reason}"));
+                }
             }
         }
     }
     Ok(is_whole)
 }
+
+/// Heads that are asked for at once: each is small, and a server far away takes its time.
+const BATCH: usize = 16;
 
 /// The heads of the chunks in a directory, as an archive would have them.
 fn local(directory: &Path, filter: &Filter) -> Result<(Vec<Head>, bool), Error> {

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::{Error, say};
 
@@ -17,68 +17,26 @@ pub struct Counts {
     pub stored_bytes: AtomicU64,
     pub deleted: AtomicU64,
     pub failures: AtomicU64,
+    pub unfinished: AtomicU64,
     pub waiting: AtomicU64,
+    pub waiting_bytes: AtomicU64,
     pub failing: AtomicU64,
     pub passed_s: AtomicU64,
 }
 
 impl Counts {
     /// Notes the end of a pass.
-    pub fn end_pass(&self, waiting: u64, failing: u64) {
+    pub fn end_pass(&self, unfinished: u64, failing: u64) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let now = now.map_or(0, |now| now.as_secs());
-        self.waiting.store(waiting, Ordering::Relaxed);
+        self.unfinished.store(unfinished, Ordering::Relaxed);
         self.failing.store(failing, Ordering::Relaxed);
         self.passed_s.store(now, Ordering::Relaxed);
     }
 
     fn page(&self) -> String {
         let mut page = String::new();
-        for (name, kind, help, value) in [
-            ("chunks_total", "counter", "Chunks archived.", &self.chunks),
-            (
-                "bytes_total",
-                "counter",
-                "Bytes of archived files.",
-                &self.bytes,
-            ),
-            (
-                "stored_bytes_total",
-                "counter",
-                "Bytes stored for them.",
-                &self.stored_bytes,
-            ),
-            (
-                "deleted_chunks_total",
-                "counter",
-                "Archived chunks deleted here.",
-                &self.deleted,
-            ),
-            (
-                "failures_total",
-                "counter",
-                "Chunks that failed, once a pass.",
-                &self.failures,
-            ),
-            (
-                "waiting_chunks",
-                "gauge",
-                "Chunks that are not finished.",
-                &self.waiting,
-            ),
-            (
-                "failing_chunks",
-                "gauge",
-                "Chunks that failed in the last pass.",
-                &self.failing,
-            ),
-            (
-                "last_pass_timestamp_seconds",
-                "gauge",
-                "End of the last pass.",
-                &self.passed_s,
-            ),
-        ] {
+        for (name, kind, help, value) in self.series() {
             let value = value.load(Ordering::Relaxed);
             let _ = write!(
                 page,
@@ -87,6 +45,24 @@ impl Counts {
             );
         }
         page
+    }
+
+    /// Name, kind, help and value of each.
+    #[rustfmt::skip] // A table.
+    fn series(&self) -> [(&str, &str, &str, &AtomicU64); 10] {
+        let (counter, gauge) = ("counter", "gauge");
+        [
+            ("chunks_total", counter, "Chunks archived.", &self.chunks),
+            ("bytes_total", counter, "Bytes of archived files.", &self.bytes),
+            ("stored_bytes_total", counter, "Bytes stored for them.", &self.stored_bytes),
+            ("deleted_chunks_total", counter, "Archived chunks deleted here.", &self.deleted),
+            ("failures_total", counter, "Chunks that failed, once a pass.", &self.failures),
+            ("unfinished_chunks", gauge, "Chunks that are not finished.", &self.unfinished),
+            ("waiting_chunks", gauge, "Chunks that are finished and not archived.", &self.waiting),
+            ("waiting_bytes", gauge, "Bytes of their files.", &self.waiting_bytes),
+            ("failing_chunks", gauge, "Chunks that failed in the last pass.", &self.failing),
+            ("last_pass_timestamp_seconds", gauge, "End of the last pass.", &self.passed_s),
+        ]
     }
 }
 
@@ -118,8 +94,10 @@ fn answer(mut client: &TcpStream, counts: &Counts) -> io::Result<()> {
     let mut head = Vec::new();
     let mut lines = client.take(HEAD_MAX);
     let mut byte = [0];
+    let begun = Instant::now();
     while !head.ends_with(b"\r\n\r\n") {
-        if lines.read(&mut byte)? == 0 {
+        // A byte now and then is as bad as none.
+        if lines.read(&mut byte)? == 0 || begun.elapsed() > SILENCE {
             return Ok(());
         }
         head.push(byte[0]);
@@ -164,6 +142,12 @@ mod tests {
         let page = ask("GET /metrics HTTP/1.1\r\n\r\n");
         assert!(page.contains("\nbaton_archive_chunks_total 3\n"), "{page}");
         assert!(ask("GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404 "));
+        // A peer that sends a byte now and then keeps others waiting no longer than a silent one.
+        let mut slow = TcpStream::connect(address).unwrap();
+        while slow.write_all(b"x").is_ok() {
+            thread::sleep(Duration::from_millis(100));
+        }
+        assert!(ask("GET /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200 "));
         let endless = format!("GET /metrics HTTP/1.1\r\nX: {}", "y".repeat(9 << 10));
         assert_eq!(ask(&endless), "");
     }

@@ -38,8 +38,15 @@ pub fn plan(files: &[LocalFile]) -> Vec<Planned> {
             continue;
         }
         let suffix = if file.is_data() { ".zst" } else { "" };
+        let path = keys::encode_path(&file.path);
+        let name = if path.len() > keys::OBJECT_BYTES_MAX {
+            // The manifest has the path.
+            format!("long-{at:05}{suffix}")
+        } else {
+            format!("{path}{suffix}")
+        };
         objects.push(Planned {
-            name: format!("{}{suffix}", keys::encode_path(&file.path)),
+            name,
             files: vec![at],
             bytes: file.bytes,
         });
@@ -74,6 +81,14 @@ mod tests {
             names,
             ["ust/x/ch_0.zst", "ust/x/index/ch_0.idx", "ust/x/metadata"]
         );
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_for_a_key_is_a_number() {
+        let long = format!("ust/{0}/{0}_0", "ö".repeat(100));
+        let plan = plan(&["ust/x/ch_0", &long].map(|path| file(path, 1)));
+        let names: Vec<_> = plan.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["ust/x/ch_0.zst", "long-00001.zst"]);
     }
 
     #[test]

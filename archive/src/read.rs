@@ -1,12 +1,11 @@
 //! Reads a file of a chunk back from a store.
 
-use sha2::{Digest, Sha256};
-
 use crate::Error;
+use crate::checksum::Checksum;
 use crate::frames::Unpacker;
 use crate::keys::Directory;
 use crate::manifest::{FRAME_MAX, File, Object, STORED_FRAME_MAX};
-use crate::store::{Store, hex};
+use crate::store::Store;
 
 /// Gives the content of a file to `sink`, piece by piece. It is right only if this succeeds: the
 /// checksum comes last.
@@ -20,13 +19,13 @@ pub fn read_file(
     let key = directory.object(&object.name);
     let wrong = |reason: &str| Error::from(store.place().wrong(&key, reason.to_owned()));
     let mut unpacker = Unpacker::new().map_err(|_| wrong("zstd cannot be used"))?;
-    let mut digest = Sha256::new();
+    let mut checksum = Checksum::default();
     let mut at = file.offset;
     for piece in pieces(file) {
         let stored = store.read(&key, at..at + piece.stored_bytes)?;
         at += piece.stored_bytes;
         if piece.frames.is_empty() {
-            digest.update(&stored);
+            checksum.update(&stored);
             sink(&stored)?;
         }
         let mut rest = &stored[..];
@@ -35,11 +34,11 @@ pub fn read_file(
             let frame = frame.ok_or_else(|| wrong("a frame is cut"))?;
             let content = unpacker.unpack(frame, *bytes);
             let content = content.map_err(|_| wrong("a frame is damaged"))?;
-            digest.update(content);
+            checksum.update(content);
             sink(content)?;
         }
     }
-    if hex(&digest.finalize()) != file.sha256 {
+    if checksum.finish() != file.sha256 {
         return Err(wrong("its bytes are not those of the manifest (SHA-256)"));
     }
     Ok(())

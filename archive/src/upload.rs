@@ -1,17 +1,17 @@
 //! Uploads one object: the file or the small files that are in it, in parts where it is large.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt as _;
 
-use sha2::{Digest, Sha256};
-
-use crate::attempt::{Part, Stored, Upload};
+use crate::attempt::{NO_LINK, Part, Stored, Upload};
+use crate::checksum::Checksum;
 use crate::chunk::LocalFile;
 use crate::frames::Packer;
 use crate::manifest::{self, FRAME_MAX};
-use crate::store::{StoreError, hex};
+use crate::store::StoreError;
 use crate::verify::{self, Verify};
-use crate::{Error, keys};
+use crate::{Error, keys, progress};
 
 use crate::plan::Planned;
 use crate::work::Work;
@@ -68,19 +68,33 @@ fn write_file(
 ) -> Result<manifest::File, Error> {
     let path = work.chunk.file(&file.path);
     let fault = Error::file("cannot read", &path);
-    let mut source = File::open(&path).map_err(&fault)?;
+    let mut options = File::options();
+    let mut source = options
+        .read(true)
+        .custom_flags(NO_LINK)
+        .open(&path)
+        .map_err(&fault)?;
     let is_data = file.is_data();
     let mut packets = is_data.then(|| work.traces.packets(work.chunk, file));
-    let mut digest = Sha256::new();
+    let mut next = |at: u64| match &mut packets {
+        Some(packets) => packets.frame(at, file.bytes),
+        None => (file.bytes - at).min(FRAME_MAX),
+    };
     let mut content = Vec::new();
     let offset = writer.begin_file();
     let mut at = 0;
+    // An earlier run has stored so much of it: its packets are counted, and no byte is read again.
+    while at < writer.done_before {
+        at += next(at);
+    }
+    if at > writer.done_before {
+        return Err(Error::Changed);
+    }
+    source.seek(SeekFrom::Start(at)).map_err(&fault)?;
+    progress::add(at);
     // An empty data file is one frame without content, which is a file of zstd too.
     while at < file.bytes || (at == 0 && is_data && writer.frames.is_empty()) {
-        let bytes = match &mut packets {
-            Some(packets) => packets.frame(at, file.bytes),
-            None => (file.bytes - at).min(FRAME_MAX),
-        };
+        let bytes = next(at);
         content.resize(bytes as usize, 0);
         source
             .read_exact(&mut content)
@@ -88,11 +102,9 @@ fn write_file(
                 io::ErrorKind::UnexpectedEof => Error::Changed,
                 _ => fault(error),
             })?;
-        digest.update(&content);
         at += bytes;
-        if at > writer.done_before || writer.done_before == 0 {
-            writer.add(&content, is_data)?;
-        }
+        writer.add(&content, is_data)?;
+        progress::add(bytes);
     }
     Ok(manifest::File {
         path: keys::encode_path(&file.path),
@@ -100,7 +112,7 @@ fn write_file(
         offset,
         stored_bytes: writer.position() - offset,
         bytes: file.bytes,
-        sha256: hex(&digest.finalize()),
+        sha256: std::mem::take(&mut writer.checksum).finish(),
         frames: std::mem::take(&mut writer.frames),
         stream: packets.and_then(crate::facts::PacketEnds::stream),
     })
@@ -123,13 +135,23 @@ struct Writer<'a> {
     buffer: Vec<u8>,
     pending_frames: Vec<(u64, u64)>,
     pending_bytes: u64,
-    /// Frames of the current file.
+    /// Frames of the current file, and the checksum of its content.
     frames: Vec<(u64, u64)>,
+    checksum: Checksum,
 }
 
 impl<'a> Writer<'a> {
     fn new(work: &'a Work<'a>, object: usize, planned: &'a Planned) -> Result<Self, Error> {
-        let upload = work.attempt().upload(object);
+        let mut upload = work.attempt().upload(object);
+        let mut checksum = Checksum::default();
+        if upload.bytes > 0 {
+            if let Some(resumed) = Checksum::resume(&upload.checksum) {
+                checksum = resumed;
+            } else {
+                work.attempt().forget(object)?;
+                upload = Upload::default();
+            }
+        }
         let packer = Packer::new().map_err(|error| Error::Other(error.to_string()))?;
         let part_bytes = (planned.bytes / PARTS_MAX).clamp(PART_BYTES, PART_BYTES_MAX);
         Ok(Self {
@@ -145,6 +167,7 @@ impl<'a> Writer<'a> {
             pending_frames: Vec::new(),
             pending_bytes: 0,
             frames: Vec::new(),
+            checksum,
         })
     }
 
@@ -163,6 +186,7 @@ impl<'a> Writer<'a> {
     }
 
     fn add(&mut self, content: &[u8], is_data: bool) -> Result<(), Error> {
+        self.checksum.update(content);
         if is_data {
             let packed = self.packer.pack(content, &mut self.buffer);
             let packed = packed.map_err(|error| Error::Other(error.to_string()))?;
@@ -196,10 +220,12 @@ impl<'a> Writer<'a> {
             frames: std::mem::take(&mut self.pending_frames),
             bytes: std::mem::take(&mut self.pending_bytes),
             stored_bytes: self.buffer.len() as u64,
+            checksum: self.checksum.state(),
         };
         self.upload.tags.push(tag);
         self.upload.stored_bytes += part.stored_bytes;
         self.buffer.clear();
+        self.work.queue.moves();
         self.work.attempt().set_part(self.object, part)
     }
 

@@ -7,6 +7,7 @@ use crate::chunk::{Chunk, LocalFile};
 use crate::facts::Traces;
 use crate::keys::Directory;
 use crate::plan::Planned;
+use crate::queue::Queue;
 use crate::store::Store;
 use crate::verify::Verify;
 
@@ -20,15 +21,11 @@ pub struct Work<'a> {
     pub directory: Directory,
     pub verify: Verify,
     pub attempt: Mutex<Attempt>,
+    pub queue: &'a Queue,
 }
 
 impl Work<'_> {
     pub fn attempt(&self) -> MutexGuard<'_, Attempt> {
         self.attempt.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn into_attempt(self) -> Attempt {
-        let attempt = self.attempt.into_inner();
-        attempt.unwrap_or_else(PoisonError::into_inner)
     }
 }

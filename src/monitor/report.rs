@@ -17,6 +17,8 @@ pub struct Report {
     pub relay: Relay,
     pub ports: Vec<Port>,
     pub storage: Storage,
+    /// None: there is no archiver.
+    pub archive: Option<Archive>,
     pub totals: Tally,
     pub sessions: Vec<Session>,
 }
@@ -72,6 +74,28 @@ pub struct Sync {
     pub done: u64,
     pub failed: u64,
 }
+
+/// The chunks that wait for an archive.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Archive {
+    pub to: String,
+    pub looked: Time,
+    pub waiting_chunks: u64,
+    pub waiting_bytes: u64,
+    pub failing_chunks: u64,
+}
+
+impl Archive {
+    /// Whether the archiver has stopped, or waits for its server.
+    pub fn stands_still(&self, now: Time) -> bool {
+        self.waiting_chunks > 0 && self.looked.until(now) > STILL_S
+    }
+}
+
+/// Least time without a sign of an archiver that counts as a standstill: a server may take
+/// minutes to join the parts of a large object.
+const STILL_S: u64 = 600;
 
 /// Counts of packets and losses.
 #[derive(Debug, Default, Deserialize)]

@@ -4,7 +4,7 @@
 use baton_components::shown::Shown;
 
 use super::ask::Target;
-use super::report::{Detail, Removed, Report, Session, Storage, Sync};
+use super::report::{Archive, Detail, Removed, Report, Session, Storage, Sync, Time};
 use super::trend::Trend;
 use super::words::{self, fit};
 
@@ -108,6 +108,7 @@ pub fn strip(target: &Target, report: &Report, trend: Option<&Trend>) -> Vec<Lin
     parts.push(words::count(viewers, "viewer"));
     lines.push(plain(parts.join(", ")));
     lines.push(plain(disk(report, trend)));
+    lines.extend(report.archive.iter().map(|it| archive(it, report.time)));
     lines.extend(kept(&report.storage).map(plain));
     lines.extend(synced(&report.storage.sync));
     let losses: Vec<_> = report.totals.losses().collect();
@@ -135,6 +136,24 @@ fn disk(report: &Report, trend: Option<&Trend>) -> String {
     let full_in_s = trend.and_then(|it| it.full_in_s(storage.free_bytes));
     let full = full_in_s.map(|it| format!(", full in {} at this rate", words::span(it)));
     format!("disk {free} free of {size}{}", full.unwrap_or_default())
+}
+
+fn archive(archive: &Archive, now: Time) -> Line {
+    let chunks = words::count(archive.waiting_chunks as usize, "chunk");
+    let bytes = words::bytes(archive.waiting_bytes);
+    let waiting = match archive.waiting_chunks {
+        0 => "nothing waits".to_owned(),
+        _ => format!("{chunks} to go ({bytes})"),
+    };
+    let failing = match archive.failing_chunks {
+        0 => String::new(),
+        count => format!(", {count} failed"),
+    };
+    let ago = words::span(archive.looked.until(now));
+    Line {
+        text: format!("archive: {waiting}{failing}, {ago} ago"),
+        is_wrong: archive.failing_chunks > 0 || archive.stands_still(now),
+    }
 }
 
 /// Disk space of recordings, and removals.

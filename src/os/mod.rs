@@ -8,6 +8,7 @@ use std::path::Path;
 
 use baton_components::shown::Shown;
 
+pub mod archiver;
 pub mod busy_poll;
 pub mod chance;
 pub mod clock;

@@ -84,6 +84,26 @@ pub fn announce(output: impl AsFd) -> io::Result<bool> {
     }
 }
 
+/// The relays that run on an output directory: processes that hold their shared lock.
+pub fn relays(output: &Path) -> Vec<u32> {
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let Ok(inode) = fs::metadata(output).map(|it| it.ino()) else {
+        return Vec::new();
+    };
+    let mut pids = Vec::new();
+    for line in locks.lines() {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        if let [_, "FLOCK", _, "READ", pid, file, ..] = fields[..]
+            && file.rsplit(':').next() == Some(inode.to_string().as_str())
+            && let Ok(pid) = pid.parse()
+            && !pids.contains(&pid)
+        {
+            pids.push(pid);
+        }
+    }
+    pids
+}
+
 /// The signs of relays that were killed while they wrote to this directory.
 pub fn signs_of_killed(output: &Path) -> io::Result<Vec<PathBuf>> {
     let names = fs::read_dir(output)?.map(|entry| Ok(entry?.file_name()));

@@ -9,6 +9,8 @@ use rustix::fs::statvfs;
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::archiver;
+
 /// A reading. Figures that the system does not tell are 0.
 pub fn read(output: Option<&Path>, started_s: u64, ticks: Durations, counts: Counts) -> Usage {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -22,6 +24,7 @@ pub fn read(output: Option<&Path>, started_s: u64, ticks: Durations, counts: Cou
         started_s,
         disk_bytes,
         disk_free_bytes,
+        archive: output.and_then(archiver::read),
         ticks,
         counts,
     }

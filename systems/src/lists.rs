@@ -301,6 +301,18 @@ fn remove_directories(
     for made in list.made().iter().rev() {
         files.remove_empty(&list.directory.join(made))?;
     }
+    let mut has_traces = false;
+    for domain in DOMAINS {
+        if let Ok(domain) = list.directory.child(domain) {
+            has_traces |= files.measure(&domain)?.is_some();
+        }
+    }
+    // Chunks of several consumers may share a directory: the last one takes the marks.
+    if !has_traces {
+        for mark in [ARCHIVED, ARCHIVING] {
+            files.remove(&list.directory.join(&RelativePath::own(mark)))?;
+        }
+    }
     let mut above = Some(list.directory.clone());
     while let Some(directory) = above.filter(|it| it.is_at_or_below(&list.session)) {
         let is_own = directory == list.directory && directory != list.session;
@@ -330,7 +342,11 @@ const LISTS: &str = "chunks";
 /// Directory of files that are being removed.
 const REMOVED: &str = "removed";
 /// The file by which an archive says that it has a chunk.
-pub const ARCHIVED: &str = "archived";
+const ARCHIVED: &str = "archived";
+/// The file by which an archiver goes on after a kill.
+const ARCHIVING: &str = "archiving";
+/// Directories of a chunk that have its traces.
+const DOMAINS: [&str; 2] = ["ust", "kernel"];
 const METADATA: &[u8] = b"metadata";
 
 #[cfg(test)]

@@ -23,9 +23,26 @@ pub struct Usage {
     /// The file system of the output directory: its size, and what is left of it.
     pub disk_bytes: u64,
     pub disk_free_bytes: u64,
+    /// The note of an archiver there; none: there is no archiver.
+    pub archive: Option<Archive>,
     /// Of ticks, from the end of the wait to the begin of the next.
     pub ticks: Durations,
     pub counts: Counts,
+}
+
+/// The chunks that wait for an archive, as the archiver has noted them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Archive {
+    /// The place of the archive.
+    pub to: String,
+    /// When it looked last, or uploaded something, in seconds since 1970.
+    pub looked_s: u64,
+    /// Chunks that are finished and not archived, and the bytes of their files.
+    pub waiting_chunks: u64,
+    pub waiting_bytes: u64,
+    /// Of these, those whose last attempt failed.
+    pub failing_chunks: u64,
 }
 
 /// Counts from below the network and the storage.

@@ -9,14 +9,15 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use crate::application::Workload;
 use crate::events::assert_complete;
-use crate::lttng::{Buffers, Producer};
+use crate::lttng::{Buffers, Mode, Producer, Setup};
 use crate::process::{Process, eventually};
-use crate::relay::Relay;
+use crate::relay::{Relay, skipped};
 use crate::server::{Server, Store};
 use crate::skip;
 use crate::viewer::read_directory;
-use crate::{UNHURRIED, end, turn};
+use crate::{BRIEF, UNHURRIED, end, turn};
 
 /// Rotations of the session while it records.
 const ROTATIONS: usize = 8;
@@ -80,6 +81,10 @@ fn archive_rotations(relay: Relay) {
     eventually("a mark in each chunk", PATIENCE, || {
         marks(&relay.output(), true) == chunks
     });
+    eventually("a note that nothing waits", PATIENCE, || {
+        let note = fs::read_to_string(relay.output().join(".baton-archiver"));
+        note.is_ok_and(|note| note.contains("\"waiting_chunks\":0,"))
+    });
     drop(archiver);
     assert!(chunks > ROTATIONS, "{chunks} chunks");
 
@@ -95,6 +100,84 @@ fn archive_rotations(relay: Relay) {
     end([producer], relay);
 }
 
+/// A cap that all sessions before the last two are below.
+const CAPPED: &[&str] = &["--max-size", "16M", "--min-free", "0"];
+const MUCH: Workload = Workload {
+    threads: 2,
+    events_per_thread: 15_000,
+    sleep_us: 0,
+    payload_length: 400,
+};
+
+/// Rotated chunks, snapshots, and a session that is over.
+#[test]
+fn retention_takes_what_is_archived_first() {
+    let _turn = turn::take();
+    if skipped("it has no caps") {
+        return;
+    }
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let store = server.store();
+    let mut relay = Relay::start_with(CAPPED);
+    let producer = Producer::start();
+    let record = |relay: &Relay, name: &str, mode, load| {
+        let setup = Setup::new(mode, Buffers::PerUser);
+        let session = producer.session(relay, name, setup);
+        producer.launch(load).finish();
+        match mode {
+            Mode::Snapshot => session.record_snapshot(&[]),
+            _ if name == "turned" => drop(session.rotate()),
+            _ => {}
+        }
+        session.destroy();
+        // The consumer daemon keeps the connections of snapshots.
+        let end = match mode {
+            Mode::Snapshot => ": a snapshot is in ",
+            _ => " is over",
+        };
+        relay.wait_for_line(&[&format!("session {name}@"), end]);
+    };
+    for name in ["stays", "plain", "turned"] {
+        record(&relay, name, Mode::Recorded, BRIEF);
+    }
+    record(&relay, "snapped", Mode::Snapshot, BRIEF);
+    let archived = ["plain", "turned", "snapped"].map(|name| relay.trace_directory(name));
+    for directory in &archived {
+        let run = baton(store, "archive")
+            .args(["--once", "--quiet-period=0s", "--to", &store.url])
+            .arg(directory)
+            .output()
+            .expect("baton runs");
+        assert!(run.status.success(), "{run:?}");
+        let chunks = marks(directory, false);
+        assert!(chunks > 0 && marks(directory, true) == chunks, "{run:?}");
+    }
+    // The next relay looks at what is there.
+    relay.kill();
+    relay.restart();
+    record(&relay, "large", Mode::Recorded, MUCH);
+    record(&relay, "larger", Mode::Recorded, MUCH);
+    relay.wait_for_line(&["a chunk of ", "/large-", " goes"]);
+    let log = relay.log();
+    let gone: Vec<_> = log
+        .lines()
+        .filter(|it| it.contains("a chunk of "))
+        .collect();
+    let first = gone.iter().position(|it| it.contains("/stays-"));
+    let before = &gone[..first.expect("it goes too, later")];
+    for name in ["plain", "turned", "snapped"] {
+        let is_of = |line: &&&str| line.contains(&format!("/{name}-"));
+        assert!(before.iter().any(|line| is_of(&line)), "{name}: {log}");
+        assert!(
+            !gone[before.len()..].iter().any(|line| is_of(&line)),
+            "{name}: {log}"
+        );
+    }
+    end([producer], relay);
+}
+
 /// A verb of the archive's, by the program that users type.
 fn baton(store: &Store, verb: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
@@ -107,19 +190,16 @@ fn baton(store: &Store, verb: &str) -> Command {
     command
 }
 
-/// The number of chunks, or of those with a mark.
+/// The number of chunks at and below a directory, or of those with a mark.
 fn marks(directory: &Path, are_marked: bool) -> usize {
-    let mut count = 0;
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            count += marks(&path, are_marked);
-            let is_marked = path.join(".baton-archived").exists();
-            let has_trace = path.join("ust").is_dir();
-            count += usize::from(has_trace && (is_marked || !are_marked));
-        }
-    }
-    count
+    let is_marked = directory.join(".baton-archived").exists();
+    let has_trace = directory.join("ust").is_dir();
+    let own = usize::from(has_trace && (is_marked || !are_marked));
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let below = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir());
+    own + below.map(|path| marks(&path, are_marked)).sum::<usize>()
 }
 
 /// The files of a directory; not the hidden ones.

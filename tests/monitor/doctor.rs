@@ -79,6 +79,21 @@ fn a_relay_that_is_well_has_no_finding() {
 }
 
 #[test]
+fn an_archiver_that_stands_still_or_fails_is_a_finding() {
+    let place = Place::new();
+    let _relay = place.start(&[]);
+    for (age_s, waiting, failing) in [(0, 0, 0), (30, 3, 0), (9_000, 0, 0)] {
+        place.note_archive(age_s, waiting, failing);
+        assert_eq!(Diagnosis::of(&place, &[]).names(), [""; 0]);
+    }
+    place.note_archive(9_000, 1, 0);
+    let words = ["1 chunk (1.0 GB)", "no sign for 2 h", "journalctl"];
+    Diagnosis::of(&place, &[]).assert_has("archive", &words);
+    place.note_archive(30, 3, 2);
+    Diagnosis::of(&place, &[]).assert_has("archive", &["3 chunks", "2 chunks failed"]);
+}
+
+#[test]
 fn no_relay_is_a_finding_of_each_port() {
     let place = Place::new();
     let diagnosis = Diagnosis::of(&place, &[]);

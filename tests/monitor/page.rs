@@ -86,6 +86,29 @@ fn sessions_appear_losses_are_red_and_a_click_shows_more() {
 }
 
 #[test]
+fn what_waits_for_the_archive_is_on_the_page() {
+    let place = Place::new();
+    let Some(browser) = browser(&place) else {
+        return;
+    };
+    let _relay = place.start(&[]);
+    browser.open(&place.url());
+    browser.wait_for_text("#ready", "ready, up");
+    let is_hidden = || browser.run("return document.getElementById('archive').hidden");
+    assert_eq!(is_hidden(), json!(true));
+    place.note_archive(0, 3, 0);
+    browser.wait_for_text("#waiting", "3 chunks to go, 3.0 GB");
+    assert_eq!(is_hidden(), json!(false));
+    place.note_archive(2000, 1, 1);
+    browser.wait_for_text("#waiting", "1 chunk to go");
+    browser.wait_for_text("#looked", "1 failed, 33 min ago");
+    assert_eq!(
+        browser.run("return document.getElementById('waiting').className"),
+        json!("bad")
+    );
+}
+
+#[test]
 fn names_from_the_network_do_nothing_to_a_browser() {
     let place = Place::new();
     let Some(browser) = browser(&place) else {

@@ -70,6 +70,32 @@ fn status_as_json_is_what_the_relay_says() {
 }
 
 #[test]
+fn what_waits_for_the_archive_is_shown() {
+    let place = Place::new();
+    let _relay = place.start(&[]);
+    let archive = || {
+        let json = printed(&place.baton(&["status", &place.url(), "--format=json"]));
+        let json: Value = serde_json::from_str(&json).expect("JSON");
+        json["archive"].clone()
+    };
+    let screen = || printed(&place.baton(&["status", &place.url()]));
+    assert_eq!(archive(), Value::Null);
+    assert!(!screen().contains("archive: "), "{}", screen());
+    place.note_archive(2000, 3, 1);
+    assert_eq!(archive()["waiting_chunks"], 3);
+    assert_eq!(archive()["waiting_bytes"], 3_000_000_000_u64);
+    let text = screen();
+    let line = "\narchive: 3 chunks to go (3.0 GB), 1 failed, 33 min ago\n";
+    assert!(text.contains(line), "{text}");
+    place.note_archive(2000, 0, 0);
+    let text = screen();
+    assert!(
+        text.contains("\narchive: nothing waits, 33 min ago\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn no_relay_is_an_error_that_says_where() {
     let place = Place::new();
     for command in ["status", "top"] {

@@ -61,25 +61,43 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// Time until an answer begins: servers join the parts of an object before.
 const THOUGHT: Duration = Duration::from_mins(5);
 
+const NEAR_CONNECT: Duration = Duration::from_secs(1);
+const NEAR: Duration = Duration::from_secs(5);
+
+/// For a store.
 pub fn new() -> Result<ureq::Agent, StoreError> {
+    let config = configuration()?
+        .timeout_connect(Some(CONNECT))
+        .timeout_per_read(Some(SILENCE))
+        .timeout_per_write(Some(SILENCE))
+        .timeout_recv_response(Some(THOUGHT));
+    Ok(config.build().new_agent())
+}
+
+/// For what is on this machine or beside it, and answers at once or is not there.
+pub fn near() -> Result<ureq::Agent, StoreError> {
+    let config = configuration()?
+        .proxy(None)
+        .timeout_connect(Some(NEAR_CONNECT))
+        .timeout_global(Some(NEAR));
+    Ok(config.build().new_agent())
+}
+
+type Configuration = ureq::config::ConfigBuilder<ureq::typestate::AgentScope>;
+
+fn configuration() -> Result<Configuration, StoreError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = TlsConfig::builder()
         .unversioned_rustls_crypto_provider(provider)
         .root_certs(RootCerts::Specific(Arc::new(authorities()?)))
         .build();
-    let config = ureq::Agent::config_builder()
+    Ok(ureq::Agent::config_builder()
         .tls_config(tls)
         .http_status_as_error(false)
         // A redirect means a wrong region or endpoint, and its target needs another signature.
         .max_redirects(0)
         .max_redirects_will_error(false)
-        .user_agent(concat!("baton-archive/", env!("CARGO_PKG_VERSION")))
-        .timeout_connect(Some(CONNECT))
-        .timeout_per_read(Some(SILENCE))
-        .timeout_per_write(Some(SILENCE))
-        .timeout_recv_response(Some(THOUGHT))
-        .build();
-    Ok(config.new_agent())
+        .user_agent(concat!("baton-archive/", env!("CARGO_PKG_VERSION"))))
 }
 
 /// Sends a request once.

@@ -1,33 +1,111 @@
-//! Keys of the store, from where the tools of AWS look for them: variables, then the shared
-//! file.
+//! Keys of the store, from where the tools of AWS look for them: variables, the shared file, the
+//! role of a container or a machine.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use std::{env, fs};
 
+use jiff::Timestamp;
 use rusty_s3::Credentials;
 
 use super::StoreError;
+use super::role::{Granted, MARGIN, Role};
+use crate::say;
 
-/// The first credentials that are found.
-pub fn find() -> Result<Credentials, StoreError> {
+/// The credentials of a store, which may be renewed.
+#[derive(Debug)]
+pub struct Keys {
+    granted: Mutex<Granted>,
+    /// None: they do not expire.
+    role: Option<Role>,
+    asked: Mutex<Instant>,
+}
+
+impl Keys {
+    /// The first ones that are found.
+    pub fn find() -> Result<Self, StoreError> {
+        let (granted, role) = if let Some(credentials) = fixed()? {
+            let expires = None;
+            (
+                Granted {
+                    credentials,
+                    expires,
+                },
+                None,
+            )
+        } else {
+            let role = Role::find()?.ok_or(StoreError::NoCredentials)?;
+            let granted = role.ask().map_err(|error| {
+                if role.is_guess() {
+                    StoreError::NoCredentials
+                } else {
+                    error
+                }
+            })?;
+            (granted, Some(role))
+        };
+        Ok(Self {
+            granted: Mutex::new(granted),
+            role,
+            asked: Mutex::new(Instant::now()),
+        })
+    }
+
+    pub fn current(&self) -> Credentials {
+        lock(&self.granted).credentials.clone()
+    }
+
+    /// Asks for new ones before these expire. If none come, they are used as long as they last.
+    pub fn renew(&self) {
+        let Some(role) = &self.role else { return };
+        let margin = jiff::SignedDuration::try_from(MARGIN).unwrap_or_default();
+        let ends = lock(&self.granted).expires;
+        if ends.is_none_or(|ends| ends - margin > Timestamp::now()) {
+            return;
+        }
+        // One thread asks, and not again and again.
+        let mut asked = lock(&self.asked);
+        if lock(&self.granted).expires != ends || asked.elapsed() < PAUSE {
+            return;
+        }
+        *asked = Instant::now();
+        match role.ask() {
+            Ok(granted) => *lock(&self.granted) = granted,
+            Err(error) => say(format_args!("baton: {error}; trying again")),
+        }
+    }
+}
+
+/// Time between two questions for keys.
+const PAUSE: Duration = Duration::from_secs(1);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Credentials that users have written down.
+fn fixed() -> Result<Option<Credentials>, StoreError> {
     if let Some(found) = Credentials::from_env() {
-        return Ok(found);
+        return Ok(Some(found));
+    }
+    if env::var_os("AWS_WEB_IDENTITY_TOKEN_FILE").is_some() {
+        return Err(StoreError::NoWebIdentity);
     }
     let Some(path) = shared_file() else {
-        return Err(StoreError::NoCredentials);
+        return Ok(None);
     };
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(reason) if reason.kind() == std::io::ErrorKind::NotFound => {
-            return Err(StoreError::NoCredentials);
-        }
+        Err(reason) if reason.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(reason) => {
             let reason = baton::said(&reason);
             return Err(StoreError::Credentials { path, reason });
         }
     };
     let profile = env::var("AWS_PROFILE").unwrap_or_else(|_| "default".to_owned());
-    read_profile(&text, &profile).ok_or_else(|| StoreError::Credentials {
+    let found = read_profile(&text, &profile);
+    found.map(Some).ok_or_else(|| StoreError::Credentials {
         path,
         reason: format!("the profile {profile} has no aws_access_key_id and aws_secret_access_key"),
     })

@@ -10,10 +10,17 @@ pub enum StoreError {
     #[error("{text} is no place of an archive: {reason}")]
     Place { text: String, reason: String },
     #[error(
-        "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write \
-         ~/.aws/credentials"
+        "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, write \
+         ~/.aws/credentials, or give this machine a role"
     )]
     NoCredentials,
+    #[error(
+        "AWS_WEB_IDENTITY_TOKEN_FILE, a role by a token, is not supported: give the pod a role by \
+         EKS Pod Identity, or keys by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    )]
+    NoWebIdentity,
+    #[error("cannot get the keys of a role from {server}: {reason}")]
+    Role { server: String, reason: String },
     #[error("cannot read credentials from {}: {reason}", baton::shown(path))]
     Credentials { path: PathBuf, reason: String },
     #[error("cannot read certificates from {}: {reason}", baton::shown(path))]
@@ -40,6 +47,12 @@ pub enum StoreError {
     },
     #[error("cannot reach {server}: {reason}")]
     Unreachable { server: String, reason: String },
+    #[error("{server} answers about {key} with more than {} bytes, and nothing of it is used", .limit)]
+    TooLarge {
+        server: String,
+        key: String,
+        limit: u64,
+    },
     #[error("{server} answers wrongly about {key}: {reason}")]
     Wrong {
         server: String,
@@ -125,7 +138,9 @@ const PASSING: [&str; 8] = [
 
 fn advice(code: &str, access_key: &str, region: &str) -> Option<String> {
     Some(match code {
-        "InvalidAccessKeyId" => format!("it does not know the access key {access_key}"),
+        "InvalidAccessKeyId" | "NotSignedUp" => {
+            format!("it does not know the access key {access_key}")
+        }
         "SignatureDoesNotMatch" => format!(
             "the secret key is not that of the access key {access_key}, or the region is not \
              {region}"
@@ -148,7 +163,14 @@ fn advice(code: &str, access_key: &str, region: &str) -> Option<String> {
 }
 
 /// The failure of a request that has no answer.
-pub fn of_way(place: &Place, error: &ureq::Error) -> StoreError {
+pub fn of_way(place: &Place, key: &str, error: &ureq::Error) -> StoreError {
+    if let ureq::Error::BodyExceedsLimit(limit) = error {
+        return StoreError::TooLarge {
+            server: place.server().to_owned(),
+            key: key.to_owned(),
+            limit: *limit,
+        };
+    }
     let reason = match error {
         ureq::Error::Io(error) => baton::said(error),
         ureq::Error::HostNotFound => "no machine has this name".to_owned(),

@@ -10,6 +10,7 @@ mod fault;
 mod pace;
 mod patience;
 mod place;
+mod role;
 
 use std::ops::Range;
 use std::time::Duration;
@@ -18,10 +19,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 use rusty_s3::actions::{CompleteMultipartUpload, CreateMultipartUpload, ListObjectsV2, S3Action};
-use rusty_s3::{Bucket, Credentials, UrlStyle};
+use rusty_s3::{Bucket, UrlStyle};
 use url::Url;
 
 use self::agent::{Method, Reply, Request};
+use self::credentials::Keys;
 pub use self::fault::StoreError;
 use self::pace::Pace;
 pub use self::patience::Patience;
@@ -36,7 +38,7 @@ const ANSWER_MAX: u64 = 4 << 20;
 #[derive(Debug)]
 pub struct Store {
     bucket: Bucket,
-    credentials: Credentials,
+    keys: Keys,
     agent: ureq::Agent,
     place: Place,
     patience: Patience,
@@ -68,7 +70,7 @@ impl Store {
         })?;
         Ok(Self {
             bucket,
-            credentials: credentials::find()?,
+            keys: Keys::find()?,
             agent: agent::new()?,
             place: place.clone(),
             patience,
@@ -97,7 +99,8 @@ impl Store {
         let digest = Md5::digest(body);
         let key = self.place.key(key);
         let sign = || {
-            let action = self.bucket.put_object(Some(&self.credentials), &key);
+            let keys = self.keys.current();
+            let action = self.bucket.put_object(Some(&keys), &key);
             action.sign(VALIDITY)
         };
         let request = Request::put(&key, &sign, body, &digest);
@@ -109,7 +112,8 @@ impl Store {
     pub fn size(&self, key: &str) -> Result<Option<u64>, StoreError> {
         let key = self.place.key(key);
         let sign = || {
-            let action = self.bucket.head_object(Some(&self.credentials), &key);
+            let keys = self.keys.current();
+            let action = self.bucket.head_object(Some(&keys), &key);
             action.sign(VALIDITY)
         };
         match self.ask(&Request::new(Method::Head, &key, &sign)) {
@@ -127,7 +131,8 @@ impl Store {
         }
         let key = self.place.key(key);
         let sign = || {
-            let action = self.bucket.get_object(Some(&self.credentials), &key);
+            let keys = self.keys.current();
+            let action = self.bucket.get_object(Some(&keys), &key);
             action.sign(VALIDITY)
         };
         let mut request = Request::new(Method::Get, &key, &sign);
@@ -148,7 +153,8 @@ impl Store {
     pub fn read_whole(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let key = self.place.key(key);
         let sign = || {
-            let action = self.bucket.get_object(Some(&self.credentials), &key);
+            let keys = self.keys.current();
+            let action = self.bucket.get_object(Some(&keys), &key);
             action.sign(VALIDITY)
         };
         let mut request = Request::new(Method::Get, &key, &sign);
@@ -163,7 +169,8 @@ impl Store {
     pub fn remove(&self, key: &str) -> Result<(), StoreError> {
         let key = self.place.key(key);
         let sign = || {
-            let action = self.bucket.delete_object(Some(&self.credentials), &key);
+            let keys = self.keys.current();
+            let action = self.bucket.delete_object(Some(&keys), &key);
             action.sign(VALIDITY)
         };
         match self.ask(&Request::new(Method::Delete, &key, &sign)) {
@@ -181,7 +188,7 @@ impl Store {
         mut each: impl FnMut(Listed) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut next = None;
-        loop {
+        for _ in 0..PAGES_MAX {
             let page = self.page(prefix, after, next.as_deref(), PAGE_KEYS)?;
             for listed in page.objects {
                 each(listed)?;
@@ -192,6 +199,8 @@ impl Store {
             }
             next = page.next;
         }
+        let reason = "it has a list without an end".to_owned();
+        Err(self.place.wrong(&self.place.key(prefix), reason).into())
     }
 
     fn page(
@@ -204,7 +213,8 @@ impl Store {
         let prefix = self.place.key(prefix);
         let after = after.map(|after| self.place.key(after));
         let sign = || {
-            let mut action = self.bucket.list_objects_v2(Some(&self.credentials));
+            let credentials = self.keys.current();
+            let mut action = self.bucket.list_objects_v2(Some(&credentials));
             action.with_prefix(prefix.as_str());
             action.with_max_keys(keys);
             match (token, &after) {
@@ -237,7 +247,8 @@ impl Store {
     pub fn begin(&self, key: &str) -> Result<String, StoreError> {
         let key = self.place.key(key);
         let sign = || {
-            let credentials = Some(&self.credentials);
+            let keys = self.keys.current();
+            let credentials = Some(&keys);
             self.bucket
                 .create_multipart_upload(credentials, &key)
                 .sign(VALIDITY)
@@ -262,7 +273,8 @@ impl Store {
         let digest = Md5::digest(body);
         let key = self.place.key(key);
         let sign = || {
-            let credentials = Some(&self.credentials);
+            let keys = self.keys.current();
+            let credentials = Some(&keys);
             self.bucket
                 .upload_part(credentials, &key, number, upload)
                 .sign(VALIDITY)
@@ -279,12 +291,13 @@ impl Store {
     pub fn complete(&self, key: &str, upload: &str, tags: &[String]) -> Result<(), StoreError> {
         let full = self.place.key(key);
         let tags = || tags.iter().map(String::as_str);
-        let action = || {
-            let credentials = Some(&self.credentials);
-            CompleteMultipartUpload::new(&self.bucket, credentials, &full, upload, tags())
+        let sign = || {
+            let keys = Some(self.keys.current());
+            let action =
+                CompleteMultipartUpload::new(&self.bucket, keys.as_ref(), &full, upload, tags());
+            action.sign(VALIDITY)
         };
-        let sign = || action().sign(VALIDITY);
-        let body = action().body();
+        let body = CompleteMultipartUpload::new(&self.bucket, None, &full, upload, tags()).body();
         let mut request = Request::new(Method::Post, &full, &sign);
         request.body = Some(body.as_bytes());
         // Servers may answer 200 and an error.
@@ -303,7 +316,8 @@ impl Store {
     pub fn abort(&self, key: &str, upload: &str) -> Result<(), StoreError> {
         let key = self.place.key(key);
         let sign = || {
-            let credentials = Some(&self.credentials);
+            let keys = self.keys.current();
+            let credentials = Some(&keys);
             self.bucket
                 .abort_multipart_upload(credentials, &key, upload)
                 .sign(VALIDITY)
@@ -326,13 +340,17 @@ impl Store {
     ) -> Result<Reply, StoreError> {
         let mut attempts = self.patience.attempts();
         loop {
+            self.keys.renew();
             let fault = match agent::send(&self.agent, request, self.pace.as_ref()) {
                 Ok(reply) if reply.is_success() => match is_good(&reply) {
                     Ok(()) => return Ok(reply),
                     Err(reason) => self.place.wrong(request.key, reason),
                 },
-                Ok(reply) => fault::of_reply(&self.place, self.credentials.key(), request, &reply),
-                Err(error) => fault::of_way(&self.place, &error),
+                Ok(reply) => {
+                    let keys = self.keys.current();
+                    fault::of_reply(&self.place, keys.key(), request, &reply)
+                }
+                Err(error) => fault::of_way(&self.place, request.key, &error),
             };
             if !fault.may_pass() || !attempts.wait(&fault) {
                 return Err(fault);
@@ -356,6 +374,8 @@ struct Page {
 }
 
 const PAGE_KEYS: usize = 1000;
+/// Ten million keys: a list has an end, whatever the server says.
+const PAGES_MAX: usize = 10_000;
 
 /// An ETag that looks like an MD5 is one, except of objects that are encrypted by a key of the
 /// server's: those look like one too. So a difference counts only where the server did not

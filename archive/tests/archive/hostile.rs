@@ -104,7 +104,16 @@ fn manifests_that_lie_are_refused_whole() {
 #[test]
 fn a_manifest_without_end_is_not_read_to_its_end() {
     let Some(case) = Case::new() else { return };
-    case.assert_refused(Fault::Endless, "cannot reach");
+    case.assert_refused(Fault::Endless, "with more than 16777216 bytes");
+    // Nor is it asked for again and again.
+    let (proxy, store) = case.with(Fault::Endless);
+    let back = Output::empty();
+    fetch(&store, back.path()).refused();
+    let asked = proxy.seen();
+    let asked = asked
+        .iter()
+        .filter(|it| it.path().ends_with("manifest.json"));
+    assert_eq!(asked.count(), 1);
 }
 
 #[test]

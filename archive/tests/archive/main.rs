@@ -17,6 +17,8 @@ mod faults;
 mod hostile;
 mod kills;
 mod old;
+mod planted;
 mod refusals;
+mod roles;
 mod round_trip;
 mod served;

@@ -9,7 +9,7 @@ use crate::program::{archive, archive_command, command, fetch, list, run};
 use crate::proxy::{Fault, Proxy};
 use crate::server::Server;
 use crate::skip;
-use crate::tree::{OF_2_13, Output, assert_same, hidden};
+use crate::tree::{NOTE, OF_2_13, Output, assert_same, hidden};
 
 #[test]
 fn archived_chunks_are_deleted_and_nothing_else() {
@@ -109,6 +109,25 @@ fn a_session_of_another_user_is_archived_and_stays() {
     );
     assert_same(&output.files(), &before);
     assert_eq!(list(store).len(), 1);
+    // Where nothing can be added, the note is written over.
+    let closed = Permissions::from_mode(0o755);
+    fs::set_permissions(output.path(), closed).expect("permissions");
+    let other = store.below("other");
+    run({
+        let mut words = archive_command(&other, output.path());
+        words.uid(NOBODY).gid(NOBODY);
+        words
+    })
+    .done();
+    let note = fs::read_to_string(output.path().join(NOTE)).expect("a note");
+    assert!(note.contains(&other.url), "{note}");
+    // Locks of a Baton that runs there say what it records.
+    let relay = fs::File::open(output.path()).expect("a directory");
+    rustix::fs::flock(&relay, rustix::fs::FlockOperation::LockShared).expect("a lock");
+    let mut words = archive_command(store, output.path());
+    words.arg("--then=delete").uid(NOBODY).gid(NOBODY);
+    run(words).done();
+    assert!(output.files().is_empty());
 }
 
 const NOBODY: u32 = 65_534;

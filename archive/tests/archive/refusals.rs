@@ -125,7 +125,9 @@ fn wrong_options_are_named() {
         ..store
     };
     let mut words = archive_command(&store, std::path::Path::new("/nowhere"));
-    words.env_remove("AWS_ACCESS_KEY_ID");
+    words
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
     let errors = run(words).refused();
     assert!(
         errors.contains("no credentials: set AWS_ACCESS_KEY_ID"),

@@ -8,8 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::program::{archive, archive_command, command, end_of, fetch, list, run, start};
+use crate::proxy::{Fault, Proxy};
 use crate::server::{Server, free_port};
-use crate::tree::{OF_2_13, OF_CTF_2, Output, assert_same, events, files, hidden};
+use crate::tree::{NOTE, OF_2_13, OF_CTF_2, Output, assert_same, events, files, hidden};
 
 #[test]
 fn traces_of_a_real_relay_come_back_byte_by_byte() {
@@ -153,8 +154,12 @@ fn names_and_sizes_may_be_odd() {
     let store = server.store();
     let output = Output::of(&["2.13-live-uid"]);
     let trace = directory_of(&output, "metadata");
+    let long = "ö".repeat(120);
+    let deep = format!("{long}/{long}");
+    fs::create_dir(trace.join(&long)).expect("a directory");
     for (name, bytes) in [
         ("größe %2F", &b"odd"[..]),
+        (&deep, b"long"),
         ("empty", b""),
         ("index/empty.idx", b""),
         ("a b+c&d=e?f#g", b"x"),
@@ -286,6 +291,71 @@ fn a_hook_runs_once_for_each_chunk_and_again_after_a_failure() {
     assert!(log.lines().all(|line| line.contains(&store.url)), "{log}");
     assert!(!log.contains(&store.secret), "{log}");
     assert!(output.files().is_empty());
+}
+
+#[test]
+fn a_hook_may_take_chunks_instead_of_an_archive() {
+    let output = Output::of(&["2.13-stream"]);
+    let before = output.files();
+    let place = Output::empty();
+    let hooked = |hook: &str| {
+        let mut words = std::process::Command::new(env!("CARGO_BIN_EXE_baton-archive"));
+        words
+            .args(["archive", "--once", "--quiet-period=0s", "--then=delete"])
+            .args(["--hook", hook])
+            .arg(output.path())
+            .env("PLACE", place.path())
+            .env_remove("AWS_ACCESS_KEY_ID");
+        run(words)
+    };
+    let errors = hooked("exit 3").refused();
+    assert!(
+        errors.contains("the hook ended with exit status: 3"),
+        "{errors}"
+    );
+    assert_same(&output.files(), &before);
+    let said = hooked("test -z \"$BATON_ARCHIVE\" && cp -r \"$BATON_CHUNK\" $PLACE").done();
+    assert!(said.contains(": the hook has taken it\n"), "{said}");
+    assert!(output.files().is_empty());
+    let taken: std::collections::BTreeSet<_> = place.files().into_values().collect();
+    assert_eq!(taken, before.into_values().collect());
+    let said = hooked("exit 3").done();
+    assert_eq!(said, "0 chunks archived\n");
+    // One of both there must be.
+    let mut words = std::process::Command::new(env!("CARGO_BIN_EXE_baton-archive"));
+    words.args(["archive", "--once"]).arg(output.path());
+    assert!(run(words).refused().contains("--to"));
+}
+
+#[test]
+fn what_waits_is_noted_for_the_relay() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let store = server.store();
+    let output = Output::of(&["2.13-live-uid"]);
+    let noted = || {
+        let text = fs::read(output.path().join(NOTE)).expect("a note");
+        let note: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        assert_eq!(note["to"], store.url);
+        ["waiting_chunks", "waiting_bytes", "failing_chunks"].map(|it| note[it].as_u64())
+    };
+    let bytes: usize = output.files().values().map(Vec::len).sum();
+    let proxy = Proxy::start(store.address(), |seen| {
+        Fault::Answer(500, Vec::new()).when(seen.method == "PUT")
+    });
+    let mut words = archive_command(&store.through(proxy.port), output.path());
+    words.arg("--retry-time=0s");
+    run(words).refused();
+    assert_eq!(noted(), [Some(1), Some(bytes as u64), Some(1)]);
+    archive(store, output.path()).done();
+    assert_eq!(noted(), [Some(0), Some(0), Some(0)]);
+    // The directory of a session is no relay's.
+    let session = output.path().join("2.13-live-uid/tracehost");
+    let session = fs::read_dir(session).expect("a host").next();
+    let session = session.expect("a session").expect("its name").path();
+    archive(&store.below("one"), &session).done();
+    assert!(!session.join(NOTE).exists());
 }
 
 #[test]

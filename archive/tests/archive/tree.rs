@@ -108,7 +108,10 @@ pub fn events(directory: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&read.stdout).into_owned())
 }
 
-/// Names of hidden files in a directory and below.
+/// The note of the archiver for a relay.
+pub const NOTE: &str = ".baton-archiver";
+
+/// Names of hidden files in a directory and below, but for the note.
 pub fn hidden(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).expect("a directory") {
@@ -117,7 +120,7 @@ pub fn hidden(directory: &Path) -> Vec<PathBuf> {
             found.extend(hidden(&path));
         } else if path
             .file_name()
-            .is_some_and(|it| it.as_bytes().starts_with(b"."))
+            .is_some_and(|it| it.as_bytes().starts_with(b".") && it != NOTE)
         {
             found.push(path);
         }

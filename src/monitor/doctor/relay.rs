@@ -61,6 +61,7 @@ pub fn examine(target: &Target, config: &Config, findings: &mut Vec<Finding>) {
         ));
     }
     space(&report, &trend, output, findings);
+    archive(&report, findings);
     syncs(&report, findings);
     descriptors(&report, findings);
     for session in report.sessions.iter().take(SESSIONS_MAX) {
@@ -95,6 +96,34 @@ fn space(report: &Report, trend: &Trend, output: &Path, findings: &mut Vec<Findi
             "delete traces below {}, or choose another --output",
             output.display()
         ),
+    ));
+}
+
+fn archive(report: &Report, findings: &mut Vec<Finding>) {
+    let Some(archive) = &report.archive else {
+        return;
+    };
+    let since = words::span(archive.looked.until(report.time));
+    let why = if archive.stands_still(report.time) {
+        format!(
+            "the archiver has given no sign for {since}: it has stopped, or its server does not answer"
+        )
+    } else if archive.failing_chunks > 0 {
+        let chunks = words::count(archive.failing_chunks as usize, "chunk");
+        format!("its last attempt at {chunks} failed, {since} ago")
+    } else {
+        return;
+    };
+    let chunks = words::count(archive.waiting_chunks as usize, "chunk");
+    let bytes = words::bytes(archive.waiting_bytes);
+    findings.push(Finding::wrong(
+        "archive",
+        format!(
+            "{chunks} ({bytes}) are finished, and are not archived to {}",
+            archive.to
+        ),
+        why,
+        "look at what it says: journalctl -u baton-archive; or run baton archive --once by hand",
     ));
 }
 

@@ -20,7 +20,7 @@ use super::{Status, advice, health};
 use crate::entities::Entities;
 use crate::record::ring;
 use crate::settings::{Settings, SyncWhen};
-use crate::usage::Usage;
+use crate::usage::{Archive, Usage};
 
 /// The begin of a list, up to its first record.
 pub fn begin(status: &mut Status, listing: &Listing) -> String {
@@ -41,17 +41,21 @@ pub fn begin(status: &mut Status, listing: &Listing) -> String {
                 .list("ports", Endpoint::ALL, |out, it| {
                     write_port(out, status, it);
                 })
-                .object("storage", |it| write_storage(it, status, &usage))
-                .object("totals", |it| {
-                    write_tally(it, &status.entities.totals.tally);
-                })
-                .list("warnings", &warnings, |out, warning| {
-                    let mut object = Object::begin(out);
-                    let level = if warning.is_error { "error" } else { "warning" };
-                    object.time("time", warning.unix_s).text("level", level);
-                    object.text("text", &warning.text);
-                    object.end();
-                });
+                .object("storage", |it| write_storage(it, status, &usage));
+            match &usage.archive {
+                Some(archive) => root.object("archive", |it| write_archive(it, archive)),
+                None => root.plain("archive", "null"),
+            };
+            root.object("totals", |it| {
+                write_tally(it, &status.entities.totals.tally);
+            })
+            .list("warnings", &warnings, |out, warning| {
+                let mut object = Object::begin(out);
+                let level = if warning.is_error { "error" } else { "warning" };
+                object.time("time", warning.unix_s).text("level", level);
+                object.text("text", &warning.text);
+                object.end();
+            });
             root.open_list("sessions");
         }
         Listed::Streams(id) => {
@@ -125,6 +129,15 @@ fn write_port(out: &mut String, status: &Status, endpoint: Endpoint) {
         .plain("received_bytes", traffic.received_bytes)
         .plain("sent_bytes", traffic.sent_bytes);
     object.end();
+}
+
+fn write_archive(object: &mut Object, archive: &Archive) {
+    object
+        .text("to", &archive.to)
+        .time("looked", archive.looked_s)
+        .plain("waiting_chunks", archive.waiting_chunks)
+        .plain("waiting_bytes", archive.waiting_bytes)
+        .plain("failing_chunks", archive.failing_chunks);
 }
 
 fn write_storage(object: &mut Object, status: &Status, usage: &Usage) {

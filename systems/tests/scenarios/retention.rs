@@ -351,6 +351,27 @@ fn pinned_chunks_stay_and_count() {
 }
 
 #[test]
+fn chunks_that_an_archive_has_go_first_and_their_marks_with_them() {
+    let mut stage = Stage::with(capped(CAP));
+    record(&mut stage, "one", 16);
+    record(&mut stage, "two", 16);
+    let two = RelativePath::parse(format!("{}/", directory("two")).as_bytes()).unwrap();
+    for mark in ["archived", "archiving"] {
+        stage.storage.put(&two.join(&RelativePath::own(mark)), b"");
+    }
+    // The next survey sees it.
+    stage.pass(Duration::from_mins(11));
+    record(&mut stage, "three", 40);
+    assert!(
+        names_below(&stage, &directory("two")).is_empty(),
+        "{:#?}",
+        stage.tree()
+    );
+    assert!(!names_below(&stage, &directory("one")).is_empty());
+    stage.assert_empty();
+}
+
+#[test]
 fn a_pinned_session_keeps_its_files_while_it_is_recorded() {
     let mut stage = Stage::with(capped(CAP));
     let (producer, metadata, data) = begin(&mut stage);

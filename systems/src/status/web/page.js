@@ -6,6 +6,7 @@ const PAUSE_MS = 2000; // From an answer to the next question.
 const HISTORY_MS = 120_000; // Of the lines of in and out.
 const MINUTE_MS = 60_000; // Losses of so long are shown.
 const RATE_MS = 4500; // Rates are those of about so long.
+const STILL_S = 600; // An archiver without a sign for so long has stopped, or its server has.
 const ROWS_MAX = 500; // More are not looked at by people: the filter finds them.
 
 const at = (id) => document.getElementById(id);
@@ -111,6 +112,19 @@ function line(svg, of) {
   svg.firstElementChild.setAttribute("points", text);
 }
 
+// What waits for the archive, as its archiver has noted; nothing without one.
+function archive() {
+  const it = report.archive;
+  at("archive").hidden = !it;
+  if (!it) return;
+  const waits = it.waiting_chunks > 0;
+  const chunks = it.waiting_chunks === 1 ? "chunk" : "chunks";
+  put(at("waiting"), waits ? `${it.waiting_chunks} ${chunks} to go, ${bytes(it.waiting_bytes)}` : "nothing waits");
+  const failed = it.failing_chunks > 0 ? `${it.failing_chunks} failed, ` : "";
+  put(at("looked"), `${failed}${span(since(it.looked))} ago`);
+  at("waiting").className = it.failing_chunks > 0 || (waits && since(it.looked) > STILL_S) ? "bad" : "";
+}
+
 function strip() {
   const { relay, storage, totals } = report;
   put(at("version"), shown(relay.version));
@@ -126,6 +140,7 @@ function strip() {
   put(at("disk"), `${bytes(storage.free_bytes)} free of ${bytes(storage.size_bytes)}`);
   const recorded = growth((it) => it.recorded, MINUTE_MS);
   put(at("full"), recorded > 0 ? `full in ${span(storage.free_bytes / recorded)} at this rate` : "");
+  archive();
   put(at("kept"), kept(storage));
   put(at("synced"), synced(storage.sync));
   at("synced").className = storage.sync.failed > 0 ? "bad" : "";
