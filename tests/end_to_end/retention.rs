@@ -75,7 +75,7 @@ fn a_live_session_is_kept_to_a_cap_and_followed_all_the_time() {
     assert!(!log.contains("No space left"), "{log}");
     assert!(!log.contains("packets are being lost"), "{log}");
     assert!(largest > CAP / 2 && largest <= CAP + (2 << 20), "{largest}");
-    // Whatever it missed, the viewer has the end.
+    // The viewer has the end, even if it has missed something.
     let followed = viewer.finish();
     assert_eq!(events::of(last, &followed).len(), 400);
     let seen = read_directory(&relay.trace_directory("endless"));

@@ -112,7 +112,7 @@ function line(svg, of) {
   svg.firstElementChild.setAttribute("points", text);
 }
 
-// What waits for the archive, as its archiver has noted; nothing without one.
+// Chunks that wait for the archive, as its archiver has noted; nothing without one.
 function archive() {
   const it = report.archive;
   at("archive").hidden = !it;

@@ -51,8 +51,8 @@ fn a_full_disk_costs_packets_and_no_more() {
     stage.assert_empty();
 }
 
-/// Whatever the size of the disk, its files have whole packets only, and recording goes on
-/// when there is room again.
+/// Files have whole packets only, with a disk of any size, and recording goes on when there is
+/// room again.
 #[test]
 fn a_disk_may_be_full_at_any_byte() {
     for room in (0..300).step_by(3) {
