@@ -5,7 +5,7 @@ use crate::browser::Browser;
 use crate::lttng::{Buffers, Mode, Producer, Setup};
 use crate::process::{Process, eventually};
 use crate::relay::{Relay, skipped};
-use crate::{UNHURRIED, end, ports, sandbox, skip, status, turn};
+use crate::{BRIEF, end, ports, sandbox, skip, status, turn};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -53,7 +53,7 @@ fn the_command_that_the_page_copies_reads_the_session() {
     browser.wait_for_text("#ready", "ready, up");
     let producer = Producer::start();
     let session = producer.session(&relay, "seen", Setup::new(Mode::Live, Buffers::PerUser));
-    let application = producer.launch(UNHURRIED);
+    producer.launch(BRIEF).finish();
     browser.wait_for_text("#rows td:nth-child(2)", "seen");
     browser.wait_for_text("#rows td:nth-child(1)", &sandbox::host());
     browser.click("#rows td:nth-child(2) button");
@@ -65,13 +65,16 @@ fn the_command_that_the_page_copies_reads_the_session() {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("exec {copied}")]);
     let mut viewer = Process::spawn(&mut command, home.path(), "viewer");
+    // A viewer that attaches is told what comes after; the browser may have taken longer than any
+    // application that began before it.
+    relay.wait_for_line(&["viewer attached", "seen"]);
+    producer.launch(BRIEF).finish();
     eventually("events", PATIENCE, || {
         viewer.output().contains("baton:tick")
     });
     browser.wait_for_text("#viewers", "1");
     browser.wait_for_text("#d-viewers", "127.0.0.1");
     assert_eq!(findings(&relay, address), [""; 0]);
-    application.finish();
     session.destroy();
     viewer.wait_for_success(PATIENCE);
     end([producer], relay);
