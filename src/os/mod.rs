@@ -42,6 +42,7 @@ pub mod storage;
 pub mod tcp_timeouts;
 pub mod tls;
 pub mod usage;
+mod watchdog;
 pub mod workers;
 pub mod writers;
 
