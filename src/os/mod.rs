@@ -23,6 +23,7 @@ pub mod inherited;
 pub mod listeners;
 pub mod log_places;
 pub mod log_queue;
+mod lookout;
 mod names;
 pub mod network;
 pub mod open_files;
