@@ -40,7 +40,7 @@ impl<T: Clone + Send + 'static> Lookout<T> {
         }
     }
 
-    /// What is seen now; or what was seen last, if it takes too long.
+    /// Looks, and returns what it sees; or what was seen last, if that takes too long.
     pub fn tell(&self) -> T {
         let mut state = self.shared.state();
         if !state.is_looking {
