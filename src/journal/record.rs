@@ -236,6 +236,8 @@ pub enum Record<'a> {
         files: Vec<&'a [u8]>,
         directories: Vec<&'a [u8]>,
     },
+    /// The accepted connection has TLS.
+    Tls,
     /// Storage was asked to replace a list of what was recorded.
     Replace {
         ticket: u64,

@@ -130,7 +130,7 @@ fn try_create(
         origin,
         address,
         directory: directory.clone(),
-        places: origin.iter().map(|_| directory.clone()).collect(),
+        trace_places: BTreeSet::new(),
         created_s,
         minor,
         trace_format: command.trace_format,

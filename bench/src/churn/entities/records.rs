@@ -295,7 +295,7 @@ impl Record for Session {
             origin: Some(origin(id)),
             address: AddressKey::default(),
             directory: directory(),
-            places: BTreeSet::new(),
+            trace_places: BTreeSet::new(),
             created_s: 0,
             minor: 15,
             trace_format: TraceFormat::Ctf1,
