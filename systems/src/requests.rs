@@ -31,6 +31,13 @@ pub enum Request {
         /// The bytes to add.
         bytes: Vec<u8>,
     },
+    /// Replaces a file of the relay's own, at once and durably ([`Files::replace`]).
+    Replace {
+        /// The file.
+        path: RelativePath,
+        /// All its bytes.
+        bytes: Vec<u8>,
+    },
     /// Removes a closed chunk: the files in its list, its directories, and the list.
     RemoveListed {
         /// Path of the list.
@@ -87,7 +94,9 @@ impl Request {
     pub fn place(&self) -> RelativePath {
         match self {
             Self::Remove { within, .. } | Self::Sync { within, .. } => within.clone(),
-            Self::Append { path, .. } | Self::RemoveListed { list: path, .. } => path.clone(),
+            Self::Append { path, .. }
+            | Self::Replace { path, .. }
+            | Self::RemoveListed { list: path, .. } => path.clone(),
             Self::Survey { .. } => lists::directory(),
             Self::Space => RelativePath::root(),
         }
@@ -105,6 +114,7 @@ impl Request {
                     .try_for_each(|path| on.remove_empty(path))?;
             }
             Self::Append { path, bytes } => on.append(path, bytes)?,
+            Self::Replace { path, bytes } => on.replace(path, bytes)?,
             Self::Space => {
                 let free_bytes = on.free_bytes()?;
                 return Ok(Outcome::Space { free_bytes });

@@ -366,7 +366,7 @@ impl Record for Chunk {
             close: None,
             directories: BTreeSet::new(),
             files: BTreeMap::new(),
-            list: None,
+            ordinal: None,
             removal: Removal::default(),
         }
     }
