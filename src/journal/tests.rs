@@ -31,6 +31,7 @@ fn header() -> Header {
             connections_max: 400,
             files_max: 401,
             memory_bytes_max: 1 << 29,
+            write_buffer_bytes_max: 1 << 26,
             address_share_percent: 25,
             ports: Ports {
                 control: 1,
@@ -320,7 +321,6 @@ fn records<'a>(numbers: [u64; 3], bytes: &'a [u8], text: &'a str) -> Vec<Record<
                 length: two,
                 edges: three,
             },
-            failure: None,
         },
         Record::SendFile {
             connection,
@@ -333,6 +333,18 @@ fn records<'a>(numbers: [u64; 3], bytes: &'a [u8], text: &'a str) -> Vec<Record<
             file,
             offset: one,
             bytes,
+        },
+        Record::Commit {
+            ticket: one,
+            lane: two,
+            ends: vec![
+                (file, Some((file, three, Content::made(bytes)))),
+                (file, None),
+            ],
+        },
+        Record::Committed {
+            ticket: one,
+            failed: vec![(file, failure(text))],
         },
         Record::End,
     ]

@@ -147,6 +147,10 @@ impl Relay {
         self.process.signal(name);
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.process.is_running()
     }

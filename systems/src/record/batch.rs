@@ -1,0 +1,371 @@
+//! Group commit: what is written for a session gathers in a batch, and one commit tells whether
+//! it is in the files.
+//!
+//! Nobody waits for a write, and no write has an error path of its own: a packet is kept, a
+//! record can be read, and metadata is there when the answer to its commit says so.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use baton_components::batch::{Batch, Confirmed, Kept};
+use baton_components::connection::Connection;
+use baton_components::keys::{BatchKey, ConnectionKey, FileKey, SessionKey, TraceFileKey};
+use baton_components::limits::{COMMIT_BYTES, COMMIT_DELAY, WRITE_BUFFER_PARTS};
+use baton_components::time::Now;
+use baton_components::waits::Waiter;
+use bevy_ecs::system::{Res, ResMut};
+
+use super::{Recorder, losses, ring, waiting_metadata};
+use crate::agenda::Agenda;
+use crate::entities::Entities;
+use crate::facts::{MetadataGrew, PacketComplete, PacketKept};
+use crate::ports::{StorageError, StoragePort};
+use crate::requests::{FileEnd, IndexEnd, Lane, Outcome, Request};
+
+/// Notes that so many bytes of a file were written: the batch of its session confirms them.
+/// Gives what it confirms of the file.
+pub fn note(entities: &mut Entities, key: TraceFileKey, bytes: u64) -> Option<&mut Confirmed> {
+    let file = entities.trace_files.get(key)?;
+    let (stream, chunk) = (file.stream, file.chunk);
+    let session = entities.streams.get(stream)?.session.key();
+    let batch = gathering(entities, session)?;
+    entities.unconfirmed_bytes += bytes;
+    let record = entities.batches.get_mut(batch)?;
+    record.bytes += bytes;
+    entities.sessions[&record.session].unconfirmed_bytes += bytes;
+    if !record.files.contains_key(&key) {
+        record.files.insert(key, Confirmed::default());
+        entities.link(batch, key, |batch: &mut Batch, held| {
+            batch.holds.push(Kept::File(held));
+        });
+        entities.link(batch, stream, |batch: &mut Batch, held| {
+            batch.holds.push(Kept::Stream(held));
+        });
+        if entities.chunks.contains(chunk) {
+            entities.link(batch, chunk, |batch: &mut Batch, held| {
+                batch.holds.push(Kept::Chunk(held));
+            });
+        }
+    }
+    entities.batches.get_mut(batch)?.files.get_mut(&key)
+}
+
+/// A packet moves to another file: that file's commit confirms it, if none has.
+pub fn move_packet(
+    entities: &mut Entities,
+    sequence: u64,
+    from: TraceFileKey,
+    to: TraceFileKey,
+) -> Option<()> {
+    let Entities {
+        trace_files,
+        streams,
+        sessions,
+        batches,
+        ..
+    } = &mut *entities;
+    let stream = streams.get(trace_files.get(from)?.stream)?;
+    let session = &sessions[&stream.session];
+    let pending = session.unconfirmed.iter().chain(&session.gathering);
+    let packet = pending.copied().find_map(|batch| {
+        let packets = &mut batches.get_mut(batch)?.files.get_mut(&from)?.packets;
+        let at = packets.iter().position(|it| it.sequence == sequence)?;
+        Some(packets.remove(at))
+    })?;
+    note(entities, to, 0)?.packets.push(packet);
+    Some(())
+}
+
+/// The batch of a session that gathers.
+fn gathering(entities: &mut Entities, key: SessionKey) -> Option<BatchKey> {
+    let session = entities.sessions.get_mut(key)?;
+    if let Some(batch) = session.gathering {
+        return Some(batch);
+    }
+    session.last_batch += 1;
+    let number = session.last_batch;
+    let batch = entities.insert(|links| Batch {
+        session: links.hold(key),
+        number,
+        since: None,
+        is_wanted: false,
+        is_late: false,
+        bytes: 0,
+        files: BTreeMap::new(),
+        holds: Vec::new(),
+    });
+    entities.gathering.push(batch);
+    let session = entities.sessions.get_mut(key)?;
+    session.gathering = Some(batch);
+    Some(batch)
+}
+
+/// Somebody needs what was written for a session: its commit is asked for in this tick.
+pub fn want(entities: &mut Entities, session: SessionKey) {
+    let session = entities.sessions.get(session);
+    let batch = session.and_then(|session| session.gathering);
+    if let Some(batch) = batch.and_then(|batch| entities.batches.get_mut(batch)) {
+        batch.is_wanted = true;
+    }
+}
+
+/// The batch of a session that gathers has something that the disk has refused: the disk is not
+/// asked again at once.
+pub fn delay(entities: &mut Entities, session: SessionKey) {
+    let session = entities.sessions.get(session);
+    let batch = session.and_then(|session| session.gathering);
+    if let Some(batch) = batch.and_then(|batch| entities.batches.get_mut(batch)) {
+        batch.is_late = true;
+    }
+}
+
+/// Whether something was written for a session that the disk has neither taken nor refused.
+pub fn is_any_open(entities: &Entities, session: SessionKey) -> bool {
+    let Some(session) = entities.sessions.get(session) else {
+        return false;
+    };
+    let mut batches = session.unconfirmed.iter().chain(&session.gathering);
+    batches.any(|batch| {
+        let batch = entities.batches.get(*batch);
+        batch.is_some_and(|batch| !batch.is_late)
+    })
+}
+
+/// The number of the newest batch of a session that is not confirmed. None: all that was
+/// written is in the files, or is lost and counted.
+fn newest(entities: &Entities, session: SessionKey) -> Option<u64> {
+    let session = entities.sessions.get(session)?;
+    let is_pending = session.gathering.is_some() || !session.unconfirmed.is_empty();
+    is_pending.then_some(session.last_batch)
+}
+
+/// The number of the oldest of them.
+fn oldest(entities: &Entities, session: SessionKey) -> Option<u64> {
+    let session = entities.sessions.get(session)?;
+    let oldest = session.unconfirmed.front().or(session.gathering.as_ref())?;
+    Some(entities.batches.get(*oldest)?.number)
+}
+
+/// Whether a connection waits for what was written for its session before it began to wait.
+/// Its answer makes the connection ready.
+pub fn must_wait(entities: &mut Entities, connection: ConnectionKey, session: SessionKey) -> bool {
+    let (newest, oldest) = (newest(entities, session), oldest(entities, session));
+    let Some(record) = entities.connections.get_mut(connection) else {
+        return false;
+    };
+    let awaited = record.awaits_batch.or(newest);
+    let waits = awaited.is_some_and(|awaited| oldest.is_some_and(|oldest| oldest <= awaited));
+    record.awaits_batch = awaited.filter(|_| waits);
+    if waits {
+        want(entities, session);
+        wait(entities, connection, session);
+    }
+    waits
+}
+
+/// Whether a connection waits for room in the write buffer of its session, or of all.
+pub fn lacks_room(
+    entities: &mut Entities,
+    connection: ConnectionKey,
+    session: SessionKey,
+    buffer_bytes: u64,
+) -> bool {
+    let bytes = entities.sessions.get(session);
+    let bytes = bytes.map_or(0, |session| session.unconfirmed_bytes);
+    // A session may always write a little: it is not kept waiting by others alone.
+    let is_full = bytes > 0
+        && (bytes >= buffer_bytes / WRITE_BUFFER_PARTS
+            || entities.unconfirmed_bytes >= buffer_bytes);
+    if let Some(record) = entities.connections.get_mut(connection) {
+        record.awaits_batch = is_full.then_some(0);
+    }
+    if is_full {
+        want(entities, session);
+        wait(entities, connection, session);
+    }
+    is_full
+}
+
+fn wait(entities: &mut Entities, connection: ConnectionKey, session: SessionKey) {
+    if let Some(session) = entities.sessions.get_mut(session)
+        && !session.waiting.contains(&connection)
+    {
+        session.waiting.push(connection);
+    }
+}
+
+/// Asks for the commits that are due: after a short wait for more, or when there is much, or
+/// when somebody needs it.
+pub fn commit(
+    mut entities: ResMut<Entities>,
+    mut storage: ResMut<StoragePort>,
+    mut agenda: ResMut<Agenda>,
+    now: Res<Now>,
+) {
+    agenda.commit_by.take_if(|by| *by <= now.monotonic);
+    for key in std::mem::take(&mut entities.gathering) {
+        let Entities {
+            batches, sessions, ..
+        } = &mut *entities;
+        let Some(batch) = batches.get_mut(key) else {
+            continue;
+        };
+        let since = *batch.since.get_or_insert(now.monotonic);
+        let is_wanted = batch.is_wanted || !sessions[&batch.session].viewers.is_empty();
+        let is_due = (is_wanted && !batch.is_late)
+            || agenda.is_stopping
+            || batch.bytes >= COMMIT_BYTES
+            || now.monotonic >= since + COMMIT_DELAY;
+        if is_due {
+            ask(&mut entities, &mut storage, &mut agenda, key);
+        } else {
+            entities.gathering.push(key);
+            agenda.expect_commit(now.monotonic);
+        }
+    }
+}
+
+fn ask(entities: &mut Entities, storage: &mut StoragePort, agenda: &mut Agenda, key: BatchKey) {
+    let Entities {
+        batches,
+        sessions,
+        trace_files,
+        ..
+    } = entities;
+    let Some(batch) = batches.get_mut(key) else {
+        return;
+    };
+    let mut ends = Vec::new();
+    for (file, confirmed) in &mut batch.files {
+        let Some(file) = trace_files.get_mut(*file) else {
+            continue;
+        };
+        confirmed.size = file.size;
+        let index = file.index.as_mut();
+        let index = index.filter(|index| !index.fresh.is_empty());
+        let index = index.map(|index| {
+            let bytes = std::mem::take(&mut index.fresh);
+            let offset = index.written;
+            index.written += bytes.len() as u64;
+            confirmed.index_size = index.written;
+            IndexEnd {
+                file: index.file.key(),
+                offset,
+                bytes,
+            }
+        });
+        let data = file.data.key();
+        ends.push(FileEnd { data, index });
+    }
+    let session = &mut sessions[&batch.session];
+    session.gathering = None;
+    session.unconfirmed.push_back(key);
+    let lane = Lane(session.id);
+    let ticket = agenda.waits.add(Waiter::Batch(key));
+    storage.ask(ticket, Request::Commit { lane, ends });
+}
+
+/// Storage has answered a commit: what it confirms is a fact, and the rest is lost.
+pub fn answered(recorder: &mut Recorder, key: BatchKey, outcome: Result<Outcome, StorageError>) {
+    let Some(batch) = recorder.entities.batches.get_mut(key) else {
+        // The wait owns it.
+        return;
+    };
+    let files = std::mem::take(&mut batch.files);
+    let (session, bytes) = (batch.session.key(), batch.bytes);
+    recorder.entities.unconfirmed_bytes -= bytes;
+    let Some(record) = recorder.entities.sessions.get_mut(session) else {
+        return;
+    };
+    record.unconfirmed_bytes -= bytes;
+    record.unconfirmed.retain(|other| *other != key);
+    let waiting = std::mem::take(&mut record.waiting);
+    let mut files: Vec<_> = files.into_iter().collect();
+    // Facts of a stream are in the order of its files.
+    let trace_files = &recorder.entities.trace_files;
+    files.sort_by_key(|(key, _)| trace_files.get(*key).map(|file| file.ordinal));
+    for (file, confirmed) in files {
+        match failure(&recorder.entities, file, &outcome) {
+            None => confirm(recorder, file, &confirmed),
+            Some(error) => losses::roll_back(recorder, file, confirmed, &error),
+        }
+    }
+    for connection in waiting {
+        let record = recorder.entities.connections.get(connection);
+        if let Some(endpoint) = record.map(Connection::endpoint) {
+            recorder.agenda.turns(endpoint).ready(connection);
+        }
+    }
+    recorder.entities.disown::<Batch>(key);
+}
+
+/// Why a file is not what it was to be.
+fn failure(
+    entities: &Entities,
+    key: TraceFileKey,
+    outcome: &Result<Outcome, StorageError>,
+) -> Option<StorageError> {
+    let data: FileKey = entities.trace_files.get(key)?.data.key();
+    match outcome {
+        Ok(Outcome::Committed { failed }) => {
+            let failed = failed.iter().find(|(file, _)| *file == data);
+            failed.map(|(_, error)| error.clone())
+        }
+        Ok(_) => None,
+        Err(error) => Some(error.clone()),
+    }
+}
+
+/// What was written to a file is in it.
+fn confirm(recorder: &mut Recorder, key: TraceFileKey, confirmed: &Confirmed) {
+    let Some(file) = recorder.entities.trace_files.get_mut(key) else {
+        return;
+    };
+    let (stream, ordinal) = (file.stream, file.ordinal);
+    let (size, records) = (file.committed, file.committed_records());
+    // A rotation may have taken packets out of it since.
+    file.committed = size.max(confirmed.size).min(file.size);
+    file.failures = 0;
+    if let Some(index) = &mut file.index {
+        index.committed = index.committed.max(confirmed.index_size);
+    }
+    let grown = file.committed.saturating_sub(size);
+    if let Some(delay) = hold_back(&recorder.entities, key)
+        && let Some(file) = recorder.entities.trace_files.get_mut(key)
+        && file.committed_records() > records
+    {
+        file.hold_back(records, recorder.now.monotonic, delay);
+    }
+    for packet in &confirmed.packets {
+        losses::report_recovery(recorder, stream);
+        recorder.facts.kept.push(PacketKept {
+            stream,
+            file: ordinal,
+            sequence: packet.sequence,
+            bytes: packet.bytes,
+        });
+    }
+    for written in &confirmed.records {
+        ring::note_complete(&mut recorder.entities, stream, key, &written.record);
+        recorder.facts.packets.push(PacketComplete(stream));
+    }
+    let is_metadata = recorder.entities.streams.get(stream);
+    if grown > 0 && is_metadata.is_some_and(|stream| stream.is_metadata()) {
+        let Recorder {
+            entities, storage, ..
+        } = &mut *recorder;
+        waiting_metadata::confirm(entities, storage, key, grown);
+        recorder.facts.metadata.push(MetadataGrew {
+            stream,
+            file: ordinal,
+            bytes: grown,
+        });
+    }
+}
+
+/// The hold-back of the session of a file; none if there is no delay.
+fn hold_back(entities: &Entities, key: TraceFileKey) -> Option<Duration> {
+    let stream = entities.trace_files.get(key)?.stream;
+    let session = &entities.streams.get(stream)?.session;
+    Some(entities.sessions[session].hold_back).filter(|time| !time.is_zero())
+}
