@@ -28,7 +28,7 @@ pub struct Batch {
     pub is_late: bool,
     /// Bytes that wait to be written, and count for the write buffer.
     pub bytes: u64,
-    /// What is true of each file once the commit has succeeded.
+    /// The state of each file once the commit has succeeded.
     pub files: BTreeMap<TraceFileKey, Confirmed>,
     /// Of the files, and of their streams and chunks.
     pub holds: Vec<Kept>,
@@ -45,7 +45,7 @@ pub enum Kept {
     Chunk(Held<ChunkKey>),
 }
 
-/// What a commit confirms of a file.
+/// The parts of a file that a commit confirms.
 #[derive(Debug, Default)]
 pub struct Confirmed {
     /// Packets whose bytes are in it.

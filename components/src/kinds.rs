@@ -23,7 +23,7 @@ macro_rules! for_each_kind {
             viewer_streams: viewer_stream::ViewerStream, ViewerStreamKey, "viewer stream", "viewer streams";
             /// A packet of which one half, its bytes or its description, has come.
             indexes: index::Index, IndexKey, "index", "indexes";
-            /// What was written for a session and one commit confirms.
+            /// Writes of a session that one commit confirms.
             batches: batch::Batch, BatchKey, "batch", "batches";
             /// One ring buffer of a channel, or the metadata of a trace.
             streams: stream::Stream, StreamKey, "stream", "streams";

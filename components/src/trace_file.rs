@@ -157,7 +157,7 @@ impl IndexFile {
         }
     }
 
-    /// What is not committed is not in the file, and is not written any more.
+    /// Bytes that are not committed are not in the file, and are not written any more.
     pub fn go_back(&mut self) {
         self.written = self.committed;
         self.fresh.clear();

@@ -74,7 +74,7 @@ pub enum Operation {
     Restore(u64),
 }
 
-/// What is written to the files of a lane, in order.
+/// Operations on the files of a lane, in order.
 pub type Operations = Vec<(Target, Operation)>;
 
 /// The end of what was written to a file, for a commit.
@@ -86,7 +86,7 @@ pub struct End {
     pub index: Option<(Target, u64, Vec<u8>)>,
 }
 
-/// What waits to be handed to a worker.
+/// Operations that wait to be handed to a worker.
 #[derive(Debug, Default)]
 pub struct Lanes {
     gathered: FxHashMap<Lane, Gathered>,
@@ -288,4 +288,117 @@ pub fn commit(ends: Vec<End>, counters: &Counters) -> Outcome {
         failed.extend(breakage.map(|error| (data, error)));
     }
     Outcome::Committed { failed }
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_systems::ports::StorageErrorKind;
+    use slotmap::SlotMap;
+
+    use super::*;
+
+    struct Test {
+        lanes: Lanes,
+        keys: SlotMap<FileKey, ()>,
+    }
+
+    const LANE: Lane = Lane(1);
+
+    impl Test {
+        fn new() -> Self {
+            Self {
+                lanes: Lanes::default(),
+                keys: SlotMap::default(),
+            }
+        }
+
+        fn file(&mut self) -> (FileKey, Target) {
+            let file = Arc::new(tempfile::tempfile().unwrap());
+            let health = Arc::default();
+            (self.keys.insert(()), Target { file, health })
+        }
+
+        /// Does all that waits; gives how many operations that were.
+        fn act(&mut self) -> usize {
+            let operations = self.lanes.take_all(LANE);
+            let count = operations.len();
+            act(operations, &self.lanes.pipes, &Counters::default());
+            count
+        }
+    }
+
+    fn content(target: &Target) -> Vec<u8> {
+        let mut bytes = vec![0; target.file.metadata().unwrap().len() as usize];
+        target.file.read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn writes_that_follow_each_other_in_a_file_become_one() {
+        let mut test = Test::new();
+        let (one, other) = (test.file(), test.file());
+        for at in 0..3 {
+            for file in [&one, &other] {
+                let many = test.lanes.write(LANE, file.clone(), 2 * at, b"ab");
+                assert!(many.is_none());
+            }
+        }
+        // The copy has what was written before it.
+        let copy = Operation::Copy {
+            from: one.1.clone(),
+            range: 0..2,
+            offset: 6,
+        };
+        test.lanes.add(LANE, other.clone(), copy, Some(one.0));
+        test.lanes.write(LANE, one.clone(), 6, b"c");
+        assert_eq!(test.act(), 4);
+        assert_eq!(content(&one.1), b"abababc");
+        assert_eq!(content(&other.1), b"abababab");
+    }
+
+    #[test]
+    fn many_bytes_are_handed_over_at_once() {
+        let mut test = Test::new();
+        let file = test.file();
+        let bytes = vec![7; COMMIT_BYTES as usize - 1];
+        assert!(test.lanes.write(LANE, file.clone(), 0, &bytes).is_none());
+        let many = test.lanes.write(LANE, file, COMMIT_BYTES - 1, b"!");
+        assert_eq!(many.map(|it| it.len()), Some(1));
+        assert_eq!(test.act(), 0);
+    }
+
+    #[test]
+    fn a_file_that_has_failed_takes_nothing_before_it_is_restored() {
+        let mut test = Test::new();
+        let (full, other) = (test.file(), test.file());
+        let device = File::options().write(true).open("/dev/full").unwrap();
+        let broken = Target {
+            file: Arc::new(device),
+            health: Arc::clone(&full.1.health),
+        };
+        test.lanes.write(LANE, full.clone(), 0, b"one");
+        test.lanes.write(LANE, other.clone(), 0, b"other");
+        assert_eq!(test.act(), 2);
+        test.lanes.write(LANE, (full.0, broken), 3, b"lost");
+        test.act();
+        test.lanes.write(LANE, full.clone(), 3, b"skipped");
+        test.act();
+        let end = |(data, target): &(FileKey, Target)| End {
+            data: *data,
+            health: Arc::clone(&target.health),
+            index: None,
+        };
+        let outcome = commit(vec![end(&full), end(&other)], &Counters::default());
+        let Outcome::Committed { failed } = outcome else {
+            panic!("{outcome:?}");
+        };
+        let failed: Vec<_> = failed.iter().map(|(file, it)| (*file, it.kind)).collect();
+        assert_eq!(failed, [(full.0, StorageErrorKind::Full)]);
+        assert_eq!(content(&full.1), b"one");
+        let restore = Operation::Restore(3);
+        test.lanes.add(LANE, full.clone(), restore, None);
+        test.lanes.write(LANE, full.clone(), 3, b"two");
+        test.act();
+        assert_eq!(content(&full.1), b"onetwo");
+    }
 }

@@ -265,7 +265,7 @@ impl Transfer for FileStorage {
         };
         let lane = self.files.lane(file);
         let Some(target) = self.files.target(file, &mut self.root) else {
-            // What is received and written is skipped.
+            // It is broken: bytes that are received for it are skipped.
             return 0;
         };
         let from = (socket.stream.as_fd(), length);

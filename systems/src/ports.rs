@@ -185,8 +185,8 @@ pub trait Transfer {
 
 /// Directories and files, all below the relay's output directory.
 ///
-/// Each file is in a lane. What is written to the files of a lane is done in order, after the
-/// calls, and nobody waits for it: [`Request::Commit`] tells whether it was done. After a failure
+/// Each file is in a lane. Operations on the files of a lane are done in order, after the
+/// calls, and nobody waits for them: [`Request::Commit`] tells whether they were done. After a failure
 /// a file is *broken*: nothing is written to it before [`Storage::restore`].
 pub trait Storage: Transfer + Send + Sync {
     /// Makes a directory and its parents; existing ones are no error.

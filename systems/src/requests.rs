@@ -76,7 +76,7 @@ pub enum Request {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lane(pub u64);
 
-/// What is ordered: requests with the same place are done in their order, one at a time.
+/// The place of a request: those with the same place are done in their order, one at a time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// A directory, or a file.
@@ -90,7 +90,7 @@ pub enum Place {
 pub struct FileEnd {
     /// The file.
     pub data: FileKey,
-    /// What is to be written to its index file then.
+    /// The bytes that are to be written to its index file then.
     pub index: Option<IndexEnd>,
 }
 
@@ -119,8 +119,8 @@ pub enum Outcome {
     },
     /// A commit is done.
     Committed {
-        /// Data files of which something was not written, or not to their index files. What the
-        /// commit before has confirmed is in them.
+        /// Data files of which something was not written, or not to their index files. They
+        /// have what the commit before has confirmed.
         failed: Vec<(FileKey, StorageError)>,
     },
     /// Room on the disk.

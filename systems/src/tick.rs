@@ -310,7 +310,7 @@ fn steps(world: &mut World, audited: bool) -> Vec<Step> {
         |work| !work.agenda.ending.is_empty(),
         boxed(hang_up::hang_up),
     );
-    // What was written in this tick is to be confirmed.
+    // Storage is to confirm what was written in this tick.
     step("commit", must_commit, boxed(batch::commit));
     // Records that nobody holds any more are freed.
     step("reclaim", has_condemned, boxed(reclaim::reclaim));

@@ -20,7 +20,7 @@ const SAVED_BYTES: u64 = 1 << 20;
 pub struct RecordedStorage {
     inner: StoragePort,
     journal: Journal,
-    /// What the journal refers to and is not known to be in its file.
+    /// Parts of files that the journal refers to and that are not known to be there.
     unconfirmed: BTreeMap<FileKey, Vec<Part>>,
     /// The files of each commit that is not answered.
     asked: BTreeMap<Ticket, Vec<FileKey>>,

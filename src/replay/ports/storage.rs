@@ -74,8 +74,8 @@ impl ReplayStorage {
         act(&mut self.inner);
     }
 
-    /// Does what a commit is for, and gives the recorded outcome. What is whole there must be
-    /// whole here.
+    /// Does what a commit is for, and gives the recorded outcome. A file that is whole there
+    /// must be whole here.
     fn commit_as(&mut self, lane: Lane, ends: &[FileEnd], recorded: &Outcome) {
         let Outcome::Committed { failed: here } = self.inner.commit(lane, ends) else {
             return;

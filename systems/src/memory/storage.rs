@@ -139,6 +139,16 @@ impl MemoryStorage {
         lock(&self.disk).holds_answers = hold;
     }
 
+    /// Whether a commit will be answered.
+    pub fn has_commits(&self) -> bool {
+        let disk = lock(&self.disk);
+        let mut asked = disk.asked.iter();
+        asked.any(|asked| {
+            let is_commit = matches!(asked.request, Request::Commit { .. });
+            is_commit && asked.process == self.process && !disk.holds(&asked.request)
+        })
+    }
+
     /// Answers no commit of a session while this is set.
     pub fn hold_commits(&self, session: u64, hold: bool) {
         let held = &mut lock(&self.disk).held_lanes;
@@ -172,7 +182,7 @@ impl MemoryStorage {
     }
 }
 
-/// What is written is in the files at once; its failures are told later.
+/// Bytes are in the files at once; failures are told later.
 impl MemoryStorage {
     /// Writes to a file that is not broken, or breaks it.
     fn post(&mut self, key: FileKey, work: impl FnOnce(&mut Self) -> Result<(), StorageError>) {

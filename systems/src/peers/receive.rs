@@ -41,7 +41,7 @@ pub enum Pause {
     Turn,
     /// The replies have to leave first.
     Replies,
-    /// What was written before has to be confirmed first: the answer makes it ready.
+    /// Storage has to confirm first what was written before: the answer makes it ready.
     Disk,
 }
 

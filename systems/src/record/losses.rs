@@ -53,8 +53,8 @@ pub fn roll_back(
     waiting_metadata::refused(recorder, key, error);
 }
 
-/// What later batches would have confirmed of a file: storage writes nothing more to it until
-/// it is restored.
+/// Takes out of later batches what they would have confirmed of a file: storage writes nothing
+/// more to it until it is restored.
 fn take_later(entities: &mut Entities, key: TraceFileKey) -> Vec<Confirmed> {
     let Entities {
         trace_files,

@@ -7,6 +7,7 @@ pub mod batch;
 pub mod burial;
 pub mod chunks;
 pub mod closing;
+mod confirm;
 mod data_files;
 pub mod file_paths;
 mod giving_up;

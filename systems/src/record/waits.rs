@@ -3,7 +3,7 @@
 use baton_components::waits::Waiter;
 use bevy_ecs::system::Res;
 
-use super::{Recorder, batch, burial};
+use super::{Recorder, burial, confirm};
 use crate::agenda::Agenda;
 use crate::entities::Entities;
 use crate::ports::Answer;
@@ -23,7 +23,7 @@ pub fn settle(mut recorder: Recorder) {
             Some(Waiter::Chunk(key)) => {
                 burial::answered(entities, directory, agenda, now, key, outcome.map(drop));
             }
-            Some(Waiter::Batch(key)) => batch::answered(&mut recorder, key, outcome),
+            Some(Waiter::Batch(key)) => confirm::answered(&mut recorder, key, outcome),
             Some(Waiter::Listener | Waiter::Sync) => {
                 facts.answered.push(Answer { ticket, outcome });
             }

@@ -65,7 +65,7 @@ fn a_reply_that_confirms_waits_and_others_do_not() {
     scene.command(&Command::StreamsSent);
     let asked = scene.producer.ask(&mut scene.stage, &data_pending(0));
     assert_eq!(asked, b"", "whether it is there is not known");
-    // What came after it has to wait, too: replies are in order.
+    // Later commands have to wait, too: replies are in order.
     let sent = scene.producer.ask(&mut scene.stage, &Command::StreamsSent);
     assert_eq!(sent, b"");
     assert_eq!(
