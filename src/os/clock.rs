@@ -1,6 +1,6 @@
 //! The system's clocks and its time zone.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use baton_components::time::{CivilTime, Now};
@@ -10,15 +10,16 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::counters::Counters;
+use super::lookout::Lookout;
+use super::usage::Output;
 use super::{recent, usage};
 
-#[derive(Debug)]
 pub struct SystemClock {
     started: Instant,
     started_s: u64,
     zone: TimeZone,
-    /// The directory of whose disk the usage tells.
-    output: Option<PathBuf>,
+    /// The output directory, of which the usage tells.
+    output: Option<Lookout<Output>>,
     /// The last reading (monotonic): the tick has lasted since.
     last: Option<Duration>,
     ticks: Durations,
@@ -38,11 +39,12 @@ impl SystemClock {
         }
     }
 
-    /// Its usage tells of the disk of that directory.
+    /// Its usage tells of that output directory.
     #[must_use]
     pub fn with_output(self, output: &Path) -> Self {
+        let path = output.to_owned();
         Self {
-            output: Some(output.to_owned()),
+            output: Some(Lookout::new(move || Output::at(&path))),
             ..self
         }
     }
@@ -77,8 +79,9 @@ impl Clock for SystemClock {
     }
 
     fn usage(&mut self) -> Usage {
+        let output = self.output.as_ref().map(Lookout::tell);
         usage::read(
-            self.output.as_deref(),
+            output.unwrap_or_default(),
             self.started_s,
             self.ticks.clone(),
             self.counters.read(),

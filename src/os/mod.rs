@@ -24,6 +24,7 @@ mod lanes;
 pub mod listeners;
 pub mod log_places;
 pub mod log_queue;
+mod lookout;
 mod names;
 pub mod network;
 pub mod open_files;
@@ -43,6 +44,7 @@ pub mod storage;
 pub mod tcp_timeouts;
 pub mod tls;
 pub mod usage;
+mod watchdog;
 pub mod workers;
 pub mod writers;
 

@@ -21,6 +21,7 @@ use slotmap::{Key, KeyData};
 use super::busy_poll::BusyPoll;
 use super::log_queue;
 use super::signals::{self, Reload, Stop};
+use super::watchdog::Watchdog;
 
 pub struct Reactor {
     poll: Poll,
@@ -30,6 +31,7 @@ pub struct Reactor {
     signals: Signals,
     stop: Stop,
     reload: Reload,
+    watchdog: Option<Watchdog>,
     guests: Vec<Box<dyn Guest>>,
 }
 
@@ -87,6 +89,7 @@ impl Reactor {
             signals,
             stop,
             reload: Reload::default(),
+            watchdog: Watchdog::of_service(),
             guests: Vec::new(),
         })
     }
@@ -151,13 +154,18 @@ impl Reactor {
         self.busy_poll.answered();
     }
 
-    /// Waits for events, for ever without `patience`; a relay that is to stop does not wait.
+    /// Waits for events, for ever without `patience`; a relay that is to stop does not wait,
+    /// and one with a watchdog not for longer than that.
     /// Events of signals and guests are handled here; the others are in [`Reactor::events`].
     pub fn wait(&mut self, patience: Option<Duration>) {
         let patience = if self.stop.is_asked() {
             Some(Duration::ZERO)
         } else {
             patience
+        };
+        let patience = match &mut self.watchdog {
+            Some(watchdog) => Some(watchdog.feed(patience)),
+            None => patience,
         };
         let waited = self
             .busy_poll

@@ -4,17 +4,35 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use baton_systems::usage::{Counts, Durations, Usage};
+use baton_systems::usage::{Archive, Counts, Durations, Usage};
 use rustix::fs::statvfs;
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::archiver;
 
+/// The output directory as it is found: its disk, and the note of an archiver.
+#[derive(Clone, Debug, Default)]
+pub struct Output {
+    bytes: u64,
+    free_bytes: u64,
+    archive: Option<Archive>,
+}
+
+impl Output {
+    pub fn at(path: &Path) -> Self {
+        let (bytes, free_bytes) = disk(path);
+        Self {
+            bytes,
+            free_bytes,
+            archive: archiver::read(path),
+        }
+    }
+}
+
 /// A reading. Figures that the system does not tell are 0.
-pub fn read(output: Option<&Path>, started_s: u64, ticks: Durations, counts: Counts) -> Usage {
+pub fn read(output: Output, started_s: u64, ticks: Durations, counts: Counts) -> Usage {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let (disk_bytes, disk_free_bytes) = output.map_or((0, 0), disk);
     Usage {
         cpu: Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default(),
         resident_bytes: kilobytes(&status, "VmRSS:") * 1024,
@@ -22,9 +40,9 @@ pub fn read(output: Option<&Path>, started_s: u64, ticks: Durations, counts: Cou
         descriptors: descriptors(),
         descriptors_max: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
         started_s,
-        disk_bytes,
-        disk_free_bytes,
-        archive: output.and_then(archiver::read),
+        disk_bytes: output.bytes,
+        disk_free_bytes: output.free_bytes,
+        archive: output.archive,
         ticks,
         counts,
     }
@@ -67,7 +85,7 @@ mod tests {
         // Other tests of this process may open and close some, too.
         assert!(before > 2);
         let usage = read(
-            Some(Path::new("/")),
+            Output::at(Path::new("/")),
             7,
             Durations::default(),
             Counts::default(),

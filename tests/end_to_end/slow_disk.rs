@@ -13,23 +13,35 @@ use crate::process::{Process, eventually};
 use crate::relay::{Relay, skipped};
 use crate::surroundings::prefixed;
 use crate::viewer::{Viewer, read_directory};
-use crate::{BRIEF, end, skip, turn};
+use crate::{BRIEF, end, ports, skip, status, turn};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// The relay below strace, as its own process: each removal of a name takes a second.
-const SLOW_REMOVAL: [&str; 10] = [
-    "strace",
-    "-D",
-    "-f",
-    "-qq",
-    "-o",
-    "/dev/null",
-    "-e",
-    "trace=unlinkat",
-    "-e",
-    "inject=unlinkat:delay_enter=1000000",
-];
+/// Each removal of a name takes a second.
+const SLOW_REMOVAL: &str = "inject=unlinkat:delay_enter=1000000";
+
+/// Each look at the disk takes minutes, but for the first: the relay starts with some.
+const SLOW_LOOK: &str = "inject=statfs,fstatfs:delay_enter=300000000:when=8+";
+
+/// A relay below strace, as its own process, with these delays. None: there is no strace.
+fn delayed_relay(delays: &str, arguments: &[&str]) -> Option<Relay> {
+    if Command::new("strace").arg("-V").output().is_err() {
+        skip::say("since there is no strace");
+        return None;
+    }
+    let calls = delays
+        .split(':')
+        .next()
+        .map(|it| it.replace("inject", "trace"));
+    let calls = calls.unwrap_or_default();
+    let strace = ["strace", "-D", "-f", "-qq", "-o", "/dev/null"];
+    let strace = [&strace[..], &["-e", &calls, "-e", delays]].concat();
+    let relay = Relay::start_surrounded(|mut command, _| {
+        command.args(arguments);
+        prefixed(&strace, &command)
+    });
+    Some(relay)
+}
 
 #[test]
 fn peers_are_served_while_a_clear_removes_files() {
@@ -37,11 +49,9 @@ fn peers_are_served_while_a_clear_removes_files() {
     if skipped("it removes files while its peers wait") {
         return;
     }
-    if Command::new("strace").arg("-V").output().is_err() {
-        skip::say("since there is no strace");
+    let Some(relay) = delayed_relay(SLOW_REMOVAL, &[]) else {
         return;
-    }
-    let relay = Relay::start_surrounded(|command, _| prefixed(&SLOW_REMOVAL, &command));
+    };
     let producer = Producer::start();
     let session = producer.live_session(&relay, "slow", Buffers::PerUser);
     let directory = relay.trace_directory("slow");
@@ -147,4 +157,22 @@ fn written(directory: &Path) -> u64 {
     sizes
         .filter_map(|file| Some(file.metadata().ok()?.len()))
         .sum()
+}
+
+#[test]
+fn monitors_are_answered_while_the_disk_does_not_say_how_large_it_is() {
+    let _turn = turn::take();
+    if skipped("it has no status port") {
+        return;
+    }
+    let address = ports::local(ports::free_port());
+    let port = format!("tcp://{address}");
+    let Some(relay) = delayed_relay(SLOW_LOOK, &["--status-port", &port]) else {
+        return;
+    };
+    for _ in 0..20 {
+        let page = status::get(address, "/metrics");
+        assert!(status::value(&page, "baton_storage_size_bytes") > 0);
+    }
+    end([], relay);
 }

@@ -408,6 +408,7 @@ pub fn get(address: SocketAddr, path: &str) -> String {
 
 pub fn try_get(address: SocketAddr, path: &str) -> io::Result<String> {
     let mut connection = TcpStream::connect(address)?;
+    connection.set_read_timeout(Some(PATIENCE))?;
     // Of this version an answer is not in chunks.
     let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: */*\r\n\r\n");
     connection.write_all(request.as_bytes())?;

@@ -5,41 +5,77 @@ use crate::relay::{self, Relay};
 use crate::sandbox;
 use baton_systems::client::{connect, request};
 use std::io::{ErrorKind, Read, Write};
+use std::iter;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-#[test]
-fn readiness_and_the_end_are_notified() {
-    let directory = sandbox::home();
-    let path = directory.path().join("notify");
-    let socket = UnixDatagram::bind(&path).expect("a socket");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a deadline");
-    let heard = || {
+/// The socket of a service manager.
+struct Manager {
+    path: PathBuf,
+    socket: UnixDatagram,
+}
+
+impl Manager {
+    fn new(directory: &Path) -> Self {
+        let path = directory.join("notify");
+        let socket = UnixDatagram::bind(&path).expect("a socket");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+        Self { path, socket }
+    }
+
+    /// The next notification.
+    fn hear(&self) -> String {
         let mut bytes = [0; 100];
         // A process that was stopped and continued gets EINTR from its wait.
         let length = loop {
-            match socket.recv(&mut bytes) {
+            match self.socket.recv(&mut bytes) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 received => break received.expect("a notification"),
             }
         };
-        String::from_utf8_lossy(&bytes[..length])
-            .trim_end()
-            .to_owned()
-    };
+        let text = String::from_utf8_lossy(&bytes[..length]);
+        text.trim_end().to_owned()
+    }
+}
+
+#[test]
+fn readiness_and_the_end_are_notified() {
+    let directory = sandbox::home();
+    let manager = Manager::new(directory.path());
     let mut command = relay::command(directory.path());
-    command.env("NOTIFY_SOCKET", &path);
+    command.env("NOTIFY_SOCKET", &manager.path);
     let mut process = Process::spawn(&mut command, directory.path(), "relay");
-    assert_eq!(heard(), "READY=1");
+    assert_eq!(manager.hear(), "READY=1");
     let relay = Relay::running_in(directory);
     assert!(TcpStream::connect(relay.address("live")).is_ok());
     relay.signal("TERM");
-    assert_eq!(heard(), "STOPPING=1");
+    assert_eq!(manager.hear(), "STOPPING=1");
+    process.wait_for_success(PATIENCE);
+}
+
+#[test]
+fn a_watchdog_is_fed_while_nothing_happens() {
+    let directory = sandbox::home();
+    let manager = Manager::new(directory.path());
+    let mut command = relay::command(directory.path());
+    command.env("NOTIFY_SOCKET", &manager.path);
+    command.env("WATCHDOG_USEC", "100000");
+    let mut process = Process::spawn(&mut command, directory.path(), "relay");
+    assert_eq!(manager.hear(), "READY=1");
+    for _ in 0..10 {
+        assert_eq!(manager.hear(), "WATCHDOG=1");
+    }
+    let relay = Relay::running_in(directory);
+    relay.signal("TERM");
+    // It is fed until the relay stops, and while it does.
+    let last = iter::repeat_with(|| manager.hear()).find(|heard| heard != "WATCHDOG=1");
+    assert_eq!(last.as_deref(), Some("STOPPING=1"));
     process.wait_for_success(PATIENCE);
 }
 

@@ -48,8 +48,8 @@ enum Kind {
 
 impl Workload {
     /// All of them, in the order of the tables that performance is judged by. Counts
-    /// are multiplied by `scale`; there are no more connections than half the
-    /// descriptors allow, which is what Baton gives to connections.
+    /// are multiplied by `scale`; there are no more connections than Baton gives to one
+    /// address: three quarters of half the descriptors.
     pub fn all(scale: f64, descriptors: u64) -> Vec<Self> {
         let mut kinds = Vec::new();
         loads(scale, &mut kinds);
@@ -65,7 +65,7 @@ impl Workload {
             let name = format!("commands among {sessions}");
             kinds.push((name, Kind::Commands { sessions }));
         }
-        let room = (descriptors as usize / 2).saturating_sub(OTHER_DESCRIPTORS);
+        let room = (descriptors as usize / 2 * 3 / 4).saturating_sub(OTHER_DESCRIPTORS);
         for (count, streams) in IDLE {
             // A session has two connections.
             let sessions = scaled(count, scale).min((room / 2).max(1));
