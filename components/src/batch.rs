@@ -24,7 +24,8 @@ pub struct Batch {
     pub since: Option<Duration>,
     /// Somebody waits for it: its commit is asked for at the end of this tick.
     pub is_wanted: bool,
-    /// It has something that the disk has refused: it is not asked for before its time.
+    /// It has something that the disk has refused repeatedly: it is not asked for before its
+    /// time.
     pub is_late: bool,
     /// Bytes that wait to be written, and count for the write buffer.
     pub bytes: u64,

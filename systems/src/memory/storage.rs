@@ -200,7 +200,13 @@ impl MemoryStorage {
         broken.map_or(Ok(()), |error| Err(error.clone()))
     }
 
-    fn try_write(&mut self, key: FileKey, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+    /// Writes now, and tells whether that has failed: for tests.
+    pub fn try_write(
+        &mut self,
+        key: FileKey,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), StorageError> {
         let mut disk = lock(&self.disk);
         let operation = Operation::Write;
         let open = disk.opened(operation, self.process, key)?;

@@ -105,8 +105,8 @@ pub fn want(entities: &mut Entities, session: SessionKey) {
     }
 }
 
-/// The batch of a session that gathers has something that the disk has refused: the disk is not
-/// asked again at once.
+/// The batch of a session that gathers has something that the disk has refused repeatedly: it is
+/// not asked again at once.
 pub fn delay(entities: &mut Entities, session: SessionKey) {
     let session = entities.sessions.get(session);
     let batch = session.and_then(|session| session.gathering);
@@ -115,7 +115,8 @@ pub fn delay(entities: &mut Entities, session: SessionKey) {
     }
 }
 
-/// Whether something was written for a session that the disk has neither taken nor refused.
+/// Whether something was written for a session that the disk has neither taken nor refused
+/// repeatedly.
 pub fn is_any_open(entities: &Entities, session: SessionKey) -> bool {
     let Some(session) = entities.sessions.get(session) else {
         return false;

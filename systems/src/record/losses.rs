@@ -144,7 +144,7 @@ fn write_again(
         return;
     };
     file.failures += 1;
-    let is_hopeless = file.failures > RESTORES_MAX;
+    let (is_repeated, is_hopeless) = (file.failures > 1, file.failures > RESTORES_MAX);
     if !records.is_empty() {
         let count = records.len();
         if is_hopeless && (is_over || agenda.is_stopping) {
@@ -162,7 +162,9 @@ fn write_again(
         // The next commit tells whether the file is restored.
         batch::note(entities, key, 0);
     }
-    batch::delay(entities, session);
+    if is_repeated {
+        batch::delay(entities, session);
+    }
 }
 
 /// Counts a lost packet, and logs that once for each run of losses. The protocol has no message

@@ -57,10 +57,7 @@ impl Disk {
                     Operation::Rename => port.rename(&path, &path),
                     Operation::Remove => port.remove_directory(&path),
                     Operation::CreateFile => port.create_file(key, &path, Lane::default()),
-                    Operation::Write => {
-                        port.write(key, 0, &[0]);
-                        Ok(())
-                    }
+                    Operation::Write => stage.storage.clone().try_write(key, 0, &[0]),
                     Operation::Read => port.read(key, 0, &mut []),
                     Operation::Resize => {
                         port.restore(key, 0);
