@@ -27,6 +27,8 @@ pub struct Batch {
     /// It has something that the disk has refused repeatedly: it is not asked for before its
     /// time.
     pub is_late: bool,
+    /// It has something that the disk has refused so often that nobody waits for it.
+    pub is_hopeless: bool,
     /// Bytes that wait to be written, and count for the write buffer.
     pub bytes: u64,
     /// The state of each file once the commit has succeeded.

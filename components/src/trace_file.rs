@@ -33,7 +33,7 @@ pub struct TraceFile {
     pub written: u64,
     /// Bytes of complete packets that are in the file: what viewers may see.
     pub committed: u64,
-    /// Commits in turn that have failed.
+    /// Attempts in turn to bring it back to what is committed that have failed.
     pub failures: u32,
     /// Metadata that is not known to be in the file.
     pub waiting: Option<Box<WaitingMetadata>>,

@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::values::{Came, Civil, ConnectionId, Content, Failure, FileId, Left, RecordedEndpoint};
 
+/// A data file, and its index file with what is written to it at an offset.
+type End = (FileId, Option<(FileId, u64, Content)>);
+
 /// A call at a port, with its answer. Keys are the raw numbers of slot maps: the same
 /// in every run over the same inputs.
 ///
@@ -243,7 +246,7 @@ pub enum Record<'a> {
     Commit {
         ticket: u64,
         lane: u64,
-        ends: Vec<(FileId, Option<(FileId, u64, Content)>)>,
+        ends: Vec<End>,
     },
     /// Storage has answered that: these files have failed.
     Committed {
@@ -392,7 +395,7 @@ impl<'a> Record<'a> {
     }
 }
 
-fn end(end: &FileEnd) -> (FileId, Option<(FileId, u64, Content)>) {
+fn end(end: &FileEnd) -> End {
     let index = end.index.as_ref().map(|index| {
         let content = Content::made(&index.bytes);
         (index.file.into(), index.offset, content)

@@ -151,11 +151,11 @@ impl MemoryStorage {
 
     /// Answers no commit of a session while this is set.
     pub fn hold_commits(&self, session: u64, hold: bool) {
-        let held = &mut lock(&self.disk).held_lanes;
+        let lanes = &mut lock(&self.disk).held_lanes;
         if hold {
-            held.insert(Lane(session));
+            lanes.insert(Lane(session));
         } else {
-            held.remove(&Lane(session));
+            lanes.remove(&Lane(session));
         }
     }
 

@@ -5,6 +5,7 @@
 //! record can be read, and metadata is there when the answer to its commit says so.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use baton_components::batch::{Batch, Confirmed, Kept};
 use baton_components::keys::{BatchKey, ConnectionKey, SessionKey, TraceFileKey};
@@ -29,8 +30,8 @@ pub fn note(entities: &mut Entities, key: TraceFileKey, bytes: u64) -> Option<&m
     let record = entities.batches.get_mut(batch)?;
     record.bytes += bytes;
     entities.sessions[&record.session].unconfirmed_bytes += bytes;
-    if !record.files.contains_key(&key) {
-        record.files.insert(key, Confirmed::default());
+    if let Entry::Vacant(new) = record.files.entry(key) {
+        new.insert(Confirmed::default());
         entities.link(batch, key, |batch: &mut Batch, held| {
             batch.holds.push(Kept::File(held));
         });
@@ -86,6 +87,7 @@ fn gathering(entities: &mut Entities, key: SessionKey) -> Option<BatchKey> {
         since: None,
         is_wanted: false,
         is_late: false,
+        is_hopeless: false,
         bytes: 0,
         files: BTreeMap::new(),
         holds: Vec::new(),
@@ -107,11 +109,12 @@ pub fn want(entities: &mut Entities, session: SessionKey) {
 
 /// The batch of a session that gathers has something that the disk has refused repeatedly: it is
 /// not asked again at once.
-pub fn delay(entities: &mut Entities, session: SessionKey) {
+pub fn delay(entities: &mut Entities, session: SessionKey, is_hopeless: bool) {
     let session = entities.sessions.get(session);
     let batch = session.and_then(|session| session.gathering);
     if let Some(batch) = batch.and_then(|batch| entities.batches.get_mut(batch)) {
         batch.is_late = true;
+        batch.is_hopeless |= is_hopeless;
     }
 }
 
@@ -124,7 +127,7 @@ pub fn is_any_open(entities: &Entities, session: SessionKey) -> bool {
     let mut batches = session.unconfirmed.iter().chain(&session.gathering);
     batches.any(|batch| {
         let batch = entities.batches.get(*batch);
-        batch.is_some_and(|batch| !batch.is_late)
+        batch.is_some_and(|batch| !batch.is_hopeless)
     })
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use baton_components::batch::{Batch, Confirmed};
 use baton_components::connection::Connection;
 use baton_components::keys::{BatchKey, FileKey, TraceFileKey};
+use baton_components::stream::Stream;
 
 use super::{Recorder, losses, ring, waiting_metadata};
 use crate::entities::Entities;
@@ -97,7 +98,7 @@ fn confirm(recorder: &mut Recorder, key: TraceFileKey, confirmed: &Confirmed) {
         recorder.facts.packets.push(PacketComplete(stream));
     }
     let is_metadata = recorder.entities.streams.get(stream);
-    if grown > 0 && is_metadata.is_some_and(|stream| stream.is_metadata()) {
+    if grown > 0 && is_metadata.is_some_and(Stream::is_metadata) {
         let Recorder {
             entities, storage, ..
         } = &mut *recorder;

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use baton_components::batch::{Confirmed, WrittenRecord};
+use baton_components::index::Half;
 use baton_components::keys::{StreamKey, TraceFileKey};
 use baton_components::limits::RESTORES_MAX;
 use baton_components::session::Session;
@@ -46,8 +47,12 @@ pub fn roll_back(
     }
     let arriving = is_arriving(&mut recorder.entities, stream, key, has_begun);
     data_files::restore(&mut recorder.entities, &mut recorder.storage, key);
-    for _ in 0..lost.len() + usize::from(arriving) {
+    let lost = lost.len() + usize::from(arriving);
+    for _ in 0..lost {
         report(recorder, stream, error, cause(error));
+    }
+    if let Some(file) = recorder.entities.trace_files.get_mut(key) {
+        file.failures = if lost > 0 { 1 } else { file.failures + 1 };
     }
     write_again(recorder, key, stream, &records, error);
     waiting_metadata::refused(recorder, key, error);
@@ -90,7 +95,7 @@ fn end_halves(
     let mut ended = Vec::new();
     stream.pending.retain(|(sequence, index)| {
         let half = indexes.get(*index).map(|index| &index.half);
-        let location = half.and_then(|half| half.location());
+        let location = half.and_then(Half::location);
         let is_lost = location.is_some_and(|it| it.file == key && it.offset + it.size > sound);
         if is_lost {
             lost.insert(*sequence);
@@ -140,10 +145,9 @@ fn write_again(
     };
     let session = record.session.key();
     let is_over = record.closed && record.viewers.is_empty();
-    let Some(file) = entities.trace_files.get_mut(key) else {
+    let Some(file) = entities.trace_files.get(key) else {
         return;
     };
-    file.failures += 1;
     let (is_repeated, is_hopeless) = (file.failures > 1, file.failures > RESTORES_MAX);
     if !records.is_empty() {
         let count = records.len();
@@ -163,7 +167,7 @@ fn write_again(
         batch::note(entities, key, 0);
     }
     if is_repeated {
-        batch::delay(entities, session);
+        batch::delay(entities, session, is_hopeless);
     }
 }
 
