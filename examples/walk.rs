@@ -28,7 +28,7 @@ use std::env;
 use std::path::Path;
 use std::process::ExitCode;
 
-use source::{File, bare, is_name, rust_files};
+use source::{File, bare, files, is_name};
 
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         eprintln!("walk: name a tree, a directory in it, and FILE:FUNCTION");
         return ExitCode::FAILURE;
     };
-    let mut walk = Walk::of(&rust_files(Path::new(tree), directory), directory);
+    let mut walk = Walk::of(&files(Path::new(tree), directory, "rs"), directory);
     let mut left_out = BTreeSet::new();
     for word in starts {
         let start = word.strip_prefix('-').unwrap_or(word);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::hold::{Held, Holder};
 use crate::keys::{FileKey, SessionKey, StreamKey, ViewerSessionKey};
 use crate::kinds::Id;
+use crate::limits::TLS_CONNECTION_BYTES;
 use crate::refusals::Refusals;
 use crate::rights::Rights;
 use crate::shares::AddressKey;
@@ -43,14 +44,17 @@ impl Endpoint {
 
 /// The record of an open connection. Made at accept, freed when it was closed.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // Facts that have nothing to do with each other.
 pub struct Connection {
     /// Its address and port, for log lines.
     pub peer: String,
     /// The address that its costs count for.
     pub address: AddressKey,
+    /// Its bytes go through TLS.
+    pub has_tls: bool,
     /// Its rights, if a rule limits them.
     pub rights: Option<Box<Rights>>,
-    /// Bytes that wait in memory for it: its incomplete message, and unsent replies.
+    /// Bytes that it takes in memory: its incomplete message, unsent replies, and those of TLS.
     pub memory_bytes: u64,
     /// Its protocol, which follows from the endpoint that it came to, and the protocol's state.
     pub role: Role,
@@ -195,7 +199,7 @@ pub enum Progress {
     #[default]
     Nothing,
     /// A part of a list was given to the network.
-    Part(Listing),
+    Part(Box<Listing>),
     /// All was given to the network.
     All,
 }
@@ -249,6 +253,7 @@ impl Connection {
         Self {
             peer,
             address,
+            has_tls: false,
             rights: None,
             memory_bytes: 0,
             role,
@@ -259,6 +264,15 @@ impl Connection {
             is_stall_watched: false,
             half_since: None,
             is_half_watched: false,
+        }
+    }
+
+    /// Bytes that it takes in memory while nothing waits.
+    pub fn idle_bytes(&self) -> u64 {
+        if self.has_tls {
+            TLS_CONNECTION_BYTES
+        } else {
+            0
         }
     }
 

@@ -134,6 +134,35 @@ impl FromStr for Id {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunk::Chunk;
+    use crate::connection::Connection;
+    use crate::file::File;
+    use crate::index::Index;
+    use crate::session::Session;
+    use crate::stream::Stream;
+    use crate::trace::Trace;
+    use crate::trace_file::TraceFile;
+    use crate::viewer_session::ViewerSession;
+    use crate::viewer_stream::ViewerStream;
+
+    /// A relay has hundreds of thousands of some of them: what few have is in a box.
+    #[test]
+    fn records_are_small() {
+        for (kind, bytes, bytes_max) in [
+            (Kind::Connection, size_of::<Connection>(), 152),
+            (Kind::ViewerSession, size_of::<ViewerSession>(), 152),
+            (Kind::ViewerStream, size_of::<ViewerStream>(), 80),
+            (Kind::Index, size_of::<Index>(), 96),
+            (Kind::Stream, size_of::<Stream>(), 352),
+            (Kind::Trace, size_of::<Trace>(), 40),
+            (Kind::Session, size_of::<Session>(), 504),
+            (Kind::Chunk, size_of::<Chunk>(), 224),
+            (Kind::TraceFile, size_of::<TraceFile>(), 80),
+            (Kind::File, size_of::<File>(), 16),
+        ] {
+            assert!(bytes <= bytes_max, "{}: {bytes}", kind.name());
+        }
+    }
 
     #[test]
     fn a_printed_id_is_read_again() {

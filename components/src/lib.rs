@@ -16,6 +16,7 @@ pub mod connection;
 pub mod costs;
 pub mod delayed;
 pub mod directory;
+pub mod few;
 pub mod file;
 pub mod hold;
 pub mod index;

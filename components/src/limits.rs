@@ -170,6 +170,10 @@ pub const PACKET_PATIENCE: Duration = Duration::from_hours(1);
 /// command but metadata and rotations, and most replies.
 pub const MEMORY_FREE_BYTES: u64 = 32 << 10;
 
+/// Bytes that each TLS connection counts for in memory beside those that wait: its session of some
+/// 10 KB, and up to three records on their way through it.
+pub const TLS_CONNECTION_BYTES: u64 = 64 << 10;
+
 /// Largest relative path of a session's directory, in bytes. A path has 4095 at most,
 /// and below this one are the directories of an archive and of a trace, and a file.
 pub const SESSION_PATH_BYTES_MAX: usize = 3072;

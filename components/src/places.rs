@@ -16,7 +16,7 @@ pub struct Places {
     known: BTreeMap<RelativePath, Place>,
     /// The same, by their owners.
     owned: BTreeSet<(Owner, RelativePath)>,
-    /// Where an owner's place is that asked for a path, which may have been another's.
+    /// Where an owner's place is that asked for a path and got another.
     asked: BTreeMap<(Owner, RelativePath), RelativePath>,
     /// Places of snapshots whose sessions are over, oldest first. More snapshots of that
     /// session daemon may come.
@@ -51,14 +51,18 @@ pub enum Owner {
     },
     /// Sessions of producers before 2.11. Those of one name and host are treated as the
     /// consumers of one session, since the protocol has no origin there.
-    Named {
-        /// Name of the session.
-        name: Vec<u8>,
-        /// Name of its host.
-        host: Vec<u8>,
-    },
+    Named(Box<Names>),
     /// One session of a producer before 2.11: a trace's directory.
     Session(u64),
+}
+
+/// Names of a session and of its host.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Names {
+    /// Name of the session.
+    pub name: Vec<u8>,
+    /// Name of its host.
+    pub host: Vec<u8>,
 }
 
 impl Places {
@@ -69,7 +73,10 @@ impl Places {
 
     /// The place of an owner that asked for that path.
     pub fn of(&self, owner: &Owner, asked: &RelativePath) -> Option<&RelativePath> {
-        self.asked.get(&(owner.clone(), asked.clone()))
+        let own = self.known.get_key_value(asked);
+        let own = own.filter(|(_, place)| place.owner == *owner && place.asked == *asked);
+        let moved = || self.asked.get(&(owner.clone(), asked.clone()));
+        own.map(|(path, _)| path).or_else(moved)
     }
 
     /// Whether there is a place below a directory.
@@ -100,10 +107,11 @@ impl Places {
     /// Adds a session of that owner, which asked for a path and got one.
     pub fn enter(&mut self, asked: &RelativePath, path: &RelativePath, owner: Owner) {
         let place = self.known.entry(path.clone()).or_insert_with(|| {
-            let is_owned = (owner.clone(), path.clone());
-            let was_asked = (owner.clone(), asked.clone());
-            self.owned.insert(is_owned);
-            self.asked.insert(was_asked, path.clone());
+            self.owned.insert((owner.clone(), path.clone()));
+            if asked != path {
+                let was_asked = (owner.clone(), asked.clone());
+                self.asked.insert(was_asked, path.clone());
+            }
             Place {
                 owner,
                 asked: asked.clone(),

@@ -45,9 +45,9 @@ pub struct Session {
     pub control: ConnectionKey,
     /// Its directory, below the relay's output directory.
     pub directory: RelativePath,
-    /// The directories that it owns, alone or with sessions of the same owner (see
-    /// [`crate::places`]).
-    pub places: BTreeSet<RelativePath>,
+    /// The directories of its traces, which its producer before 2.11 has named: its places
+    /// (see [`Session::places`]).
+    pub trace_places: BTreeSet<RelativePath>,
     /// When it was created, in seconds since 1970: by its producer's clock, or by ours
     /// for producers before 2.11.
     pub created_s: u64,
@@ -127,6 +127,13 @@ pub struct Session {
 }
 
 impl Session {
+    /// The directories that it owns, alone or with sessions of the same owner (see
+    /// [`crate::places`]).
+    pub fn places(&self) -> impl Iterator<Item = &RelativePath> {
+        let own = self.origin.iter().map(|_| &self.directory);
+        own.chain(&self.trace_places)
+    }
+
     /// Whether packets come with indexes: not before 2.4, not in snapshots.
     pub fn has_indexes(&self) -> bool {
         self.minor >= 4 && !self.snapshot

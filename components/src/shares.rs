@@ -49,9 +49,20 @@ pub enum Asset {
     Memory,
 }
 
-const ASSETS: usize = 10;
-
 impl Asset {
+    const ALL: [Self; 10] = [
+        Self::Connections,
+        Self::SilentConnections,
+        Self::Monitors,
+        Self::Sessions,
+        Self::Streams,
+        Self::StreamsOfSession,
+        Self::NamesOfChunk,
+        Self::AwaitedFiles,
+        Self::WaitingMetadata,
+        Self::Memory,
+    ];
+
     fn name(self) -> &'static str {
         match self {
             Self::Connections => "connections",
@@ -70,12 +81,12 @@ impl Asset {
 
 /// An amount of each asset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Amounts([u64; ASSETS]);
+pub struct Amounts([u64; Asset::ALL.len()]);
 
 impl Amounts {
-    const NOTHING: Self = Self([0; ASSETS]);
+    const NOTHING: Self = Self([0; Asset::ALL.len()]);
     /// No limit.
-    pub const ALL: Self = Self([u64::MAX; ASSETS]);
+    pub const ALL: Self = Self([u64::MAX; Asset::ALL.len()]);
 
     /// The same amounts but for one.
     #[must_use]
@@ -161,6 +172,28 @@ impl fmt::Display for Shortage {
             "{address} has {has} of {limit} {asset}, and {left} are left for all"
         )
     }
+}
+
+/// All that each address has, counted anew.
+#[derive(Debug, Default)]
+pub struct Recount(BTreeMap<AddressKey, Amounts>);
+
+impl Recount {
+    /// The address has so much more.
+    pub fn add(&mut self, key: AddressKey, asset: Asset, amount: u64) {
+        let has = self.0.entry(key).or_insert(Amounts::NOTHING);
+        *has.of_mut(asset) += amount;
+    }
+}
+
+/// An asset of which an address has another amount than was counted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{address} is counted with {counted} {}, and has {has}", asset.name())]
+pub struct Miscount {
+    address: String,
+    asset: Asset,
+    counted: u64,
+    has: u64,
 }
 
 impl Default for Shares {
@@ -291,6 +324,27 @@ impl Shares {
         })
     }
 
+    /// Compares all counts with a new one.
+    pub fn compare(&self, mut recount: Recount) -> Vec<Miscount> {
+        // Nothing is counted without an address.
+        recount.0.remove(&AddressKey::default());
+        let mut sum = Amounts::NOTHING;
+        let mut miscounts = Vec::new();
+        for (key, address) in &self.addresses {
+            let has = recount.0.remove(&key).unwrap_or(Amounts::NOTHING);
+            miscounts.extend(differences(&address.name, &address.has, &has));
+            for asset in Asset::ALL {
+                *sum.of_mut(asset) += has.of(asset);
+            }
+        }
+        for has in recount.0.values() {
+            let name = "an address that was forgotten";
+            miscounts.extend(differences(name, &Amounts::NOTHING, has));
+        }
+        miscounts.extend(differences("everybody", &self.taken, &sum));
+        miscounts
+    }
+
     /// Nobody has anything.
     pub fn is_empty(&self) -> bool {
         self.addresses.is_empty() && self.taken == Amounts::NOTHING
@@ -300,6 +354,21 @@ impl Shares {
         let share = u128::from(self.limits.of(asset)) * u128::from(self.share_percent) / 100;
         u128::from(amount) > share
     }
+}
+
+fn differences<'a>(
+    address: &'a str,
+    counted: &'a Amounts,
+    has: &'a Amounts,
+) -> impl Iterator<Item = Miscount> + 'a {
+    let differing = Asset::ALL.into_iter();
+    let differing = differing.filter(|asset| counted.of(*asset) != has.of(*asset));
+    differing.map(|asset| Miscount {
+        address: address.to_owned(),
+        asset,
+        counted: counted.of(asset),
+        has: has.of(asset),
+    })
 }
 
 fn is_scarce(limit: u64, left: u64) -> bool {
@@ -362,6 +431,43 @@ mod tests {
         let key = shares.address_of("10.0.0.1:1");
         shares.add(key, Asset::Memory, u64::MAX / 2);
         assert_eq!(shares.check(key, Asset::Memory, 1), Ok(()));
+    }
+
+    #[test]
+    fn a_recount_finds_each_difference() {
+        let mut shares = shares();
+        let key = shares.address_of("10.0.0.1:1");
+        shares.add(key, Asset::Sessions, 2);
+        shares.add(key, Asset::Streams, 3);
+        let mut right = Recount::default();
+        right.add(key, Asset::Sessions, 2);
+        right.add(key, Asset::Streams, 3);
+        right.add(AddressKey::default(), Asset::Connections, 1);
+        assert_eq!(shares.compare(right), []);
+        let mut wrong = Recount::default();
+        wrong.add(key, Asset::Sessions, 2);
+        wrong.add(key, Asset::Memory, 5);
+        let told: Vec<_> = shares
+            .compare(wrong)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let expected = [
+            "10.0.0.1 is counted with 3 streams, and has 0",
+            "10.0.0.1 is counted with 0 bytes of memory for peers, and has 5",
+            "everybody is counted with 3 streams, and has 0",
+            "everybody is counted with 0 bytes of memory for peers, and has 5",
+        ];
+        assert_eq!(told, expected);
+        let mut stale = Recount::default();
+        stale.add(key, Asset::Sessions, 2);
+        shares.remove(key, Asset::Sessions, 2);
+        shares.remove(key, Asset::Streams, 3);
+        let told = shares.compare(stale)[0].to_string();
+        assert_eq!(
+            told,
+            "an address that was forgotten is counted with 0 sessions, and has 2"
+        );
     }
 
     #[test]

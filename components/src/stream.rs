@@ -9,6 +9,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::delayed::Delayed;
+use crate::few::Few;
 use crate::hold::{Held, Holder};
 use crate::keys::{ChunkKey, IndexKey, SessionKey, TraceFileKey, TraceKey, ViewerStreamKey};
 use crate::kinds::Id;
@@ -87,7 +88,7 @@ pub struct Stream {
 pub type Name = SmallVec<[u8; 16]>;
 
 /// Files of a stream, in the order of their ordinals.
-pub type TraceFiles = VecDeque<Held<TraceFileKey>>;
+pub type TraceFiles = Few<Held<TraceFileKey>>;
 
 /// Whether a stream has packets or describes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,7 +219,7 @@ impl Holder for Stream {
         for chunk in self.chunk.iter().chain(target) {
             visit(chunk.into());
         }
-        for file in &self.files {
+        for file in self.files.iter() {
             visit(file.into());
         }
     }

@@ -261,6 +261,8 @@ pub enum Record<'a> {
         files: Vec<&'a [u8]>,
         directories: Vec<&'a [u8]>,
     },
+    /// The accepted connection has TLS.
+    Tls,
 }
 
 impl<'a> Record<'a> {

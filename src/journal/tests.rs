@@ -265,6 +265,7 @@ fn records<'a>(numbers: [u64; 3], bytes: &'a [u8], text: &'a str) -> Vec<Record<
             endpoint: RecordedEndpoint::Live,
             peer: text,
         },
+        Record::Tls,
         Record::Receive {
             connection,
             outcome: Came::Broken(text.into()),

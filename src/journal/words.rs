@@ -51,6 +51,7 @@ impl Display for Record<'_> {
                 let endpoint = Endpoint::from(*endpoint).name();
                 write!(to, "{peer} connects to the {endpoint} port")
             }
+            Self::Tls => write!(to, "it comes with TLS"),
             Self::Rights { hosts, sessions } => {
                 let list = |names: &Option<Vec<String>>| {
                     let names = names.as_ref().map(|names| names.join(", "));

@@ -327,7 +327,7 @@ options! {
     };
     audit: bool = false => Spec {
         long: "audit",
-        help: "Debugging: check all internal reference counts after every turn of the event loop (tick), and exit at the first mismatch",
+        help: "Debugging: check all counts of references and of shares after every turn of the event loop (tick), and exit at the first mismatch",
         ..OWN
     };
     journal: Option<PathBuf> = None => Spec {

@@ -45,7 +45,9 @@ impl Gate {
     /// Whether a connection may stay, or why not.
     pub fn keeps(&self, peer: &Peer) -> Result<(), String> {
         let endpoint = peer.endpoint;
-        if !self.lets_in(endpoint, peer.address.ip()) {
+        // One that has gone has no address, and ends by itself.
+        let address = peer.socket.stream.peer_addr();
+        if address.is_ok_and(|it| !self.lets_in(endpoint, it.ip())) {
             let option = Self::option(endpoint);
             return Err(format!("its address may connect no longer ({option})"));
         }

@@ -31,6 +31,8 @@ pub struct SocketNetwork {
     listeners: Listeners,
     gate: Gate,
     next_gate: NextGate,
+    /// Connections of before the gate, which it has not reviewed yet.
+    unreviewed: Vec<ConnectionKey>,
     /// The connection that was accepted last, until it gets its key.
     newcomer: Option<Arriving>,
     handshakes: Handshakes,
@@ -77,6 +79,9 @@ impl Idle {
 
 /// Maximum size of one read.
 const ARRIVALS_BYTES: usize = RECEIVE_BYTES_MAX;
+/// Connections that a new gate reviews in one poll: a certificate may take half a millisecond
+/// of cryptography.
+const REVIEWS_PER_POLL: usize = 8;
 /// Kept bytes of a peer are copied to the common buffer, before the bytes that follow, up
 /// to this size. More of them stay where they are, so that a long message is not copied at
 /// each receive.
@@ -92,6 +97,7 @@ impl SocketNetwork {
             listeners: Listeners::default(),
             gate: Gate::default(),
             next_gate: NextGate::default(),
+            unreviewed: Vec::new(),
             newcomer: None,
             handshakes: Handshakes::default(),
             peers: SecondaryMap::new(),
@@ -160,21 +166,26 @@ impl SocketNetwork {
 
     /// Timeout of the poll.
     fn patience(&self, timeout: Option<Duration>) -> Option<Duration> {
-        if self.due.is_empty() {
+        if self.due.is_empty() && self.unreviewed.is_empty() {
             self.listeners.patience(self.handshakes.patience(timeout))
         } else {
             Some(Duration::ZERO)
         }
     }
 
-    /// Takes the new gate, if there is one. Connections that it does not let in end; the
-    /// others stay as they are.
+    /// Takes the new gate, if there is one, and reviews some connections. Those that it does
+    /// not let in end; the others stay as they are.
     fn review(&mut self) {
-        let Some(gate) = self.next_gate.take() else {
-            return;
-        };
-        self.gate = gate;
-        for (key, peer) in &mut self.peers {
+        if let Some(gate) = self.next_gate.take() {
+            self.gate = gate;
+            self.unreviewed = self.peers.keys().collect();
+        }
+        let rest = self.unreviewed.len().saturating_sub(REVIEWS_PER_POLL);
+        for key in self.unreviewed.split_off(rest) {
+            let Some(peer) = self.peers.get_mut(key) else {
+                // It has ended.
+                continue;
+            };
             if let Err(reason) = self.gate.keeps(peer) {
                 peer.break_off(reason);
                 self.due.push(key);
@@ -271,6 +282,7 @@ impl Network for SocketNetwork {
         let newcomer = Newcomer {
             endpoint: arriving.accepted.endpoint,
             peer: arriving.accepted.address.to_string(),
+            has_tls: arriving.tls.is_some(),
             rights,
         };
         self.newcomer = Some(arriving);
@@ -284,7 +296,6 @@ impl Network for SocketNetwork {
         let Accepted {
             mut socket,
             endpoint,
-            address,
             ..
         } = accepted;
         let registered = match &tls {
@@ -296,11 +307,11 @@ impl Network for SocketNetwork {
             // Storage does not find it, and leaves its bytes to be sealed and opened.
             Some(_) => Socket::apart(socket),
         };
-        let mut peer = Peer::new(endpoint, address, socket);
+        let mut peer = Peer::new(endpoint, socket);
         if tls.is_some() {
             self.due.push(key);
         }
-        peer.tls = tls;
+        peer.tls = tls.map(Box::new);
         if let Err(error) = registered {
             tracing::warn!("cannot poll a new connection, it is closed: {error}");
             peer.break_off(error.to_string());
@@ -410,13 +421,20 @@ mod tests {
     use crate::os::busy_poll::{self, BusyPoll};
     use crate::os::signals::Stop;
 
-    /// A network that has accepted a connection, and its peer.
-    fn accepted() -> (SocketNetwork, std::net::TcpStream) {
+    /// A network of so many connections at most, and its address.
+    fn network(peers_max: usize) -> (SocketNetwork, SocketAddr) {
         let reactor = Reactor::new(Stop::default(), BusyPoll::new(busy_poll::DEFAULT)).unwrap();
-        let mut network = SocketNetwork::new(reactor, Idle::default(), 1, TcpTimeouts::default());
+        let timeouts = TcpTimeouts::default();
+        let mut network = SocketNetwork::new(reactor, Idle::default(), peers_max, timeouts);
         let address = network
             .listen(Endpoint::Control, "127.0.0.1:0".parse().unwrap())
             .unwrap();
+        (network, address)
+    }
+
+    /// A network that has accepted a connection, and its peer.
+    fn accepted() -> (SocketNetwork, std::net::TcpStream) {
+        let (mut network, address) = network(1);
         let peer = std::net::TcpStream::connect(address).unwrap();
         network.poll(None, &mut Vec::new(), &mut Vec::new());
         network.accept().unwrap();
@@ -498,6 +516,32 @@ mod tests {
                 network.close(key);
                 assert_eq!(peer.read(&mut [0]).unwrap(), 0);
             }
+        }
+    }
+
+    #[test]
+    fn a_new_gate_reviews_some_connections_at_a_time_and_all_in_the_end() {
+        let count = 2 * REVIEWS_PER_POLL + 1;
+        // With room for one more, so that none waits to be accepted.
+        let (mut network, address) = network(count + 1);
+        let mut keys = slotmap::SlotMap::<ConnectionKey, ()>::with_key();
+        let mut peers = Vec::new();
+        while keys.len() < count {
+            peers.push(std::net::TcpStream::connect(address).unwrap());
+            network.poll(None, &mut Vec::new(), &mut Vec::new());
+            while network.accept().is_some() {
+                network.adopt(keys.insert(()));
+            }
+        }
+        network.next_gate().put(producers("none,192.0.2.0/24"));
+        let is_broken = |peer: &Peer| peer.broken.is_some();
+        for ended in [REVIEWS_PER_POLL, 2 * REVIEWS_PER_POLL, count] {
+            network.poll(None, &mut Vec::new(), &mut Vec::new());
+            let broken = network.peers.values().filter(|peer| is_broken(peer));
+            assert_eq!(broken.count(), ended);
+            network.due.clear();
+            let goes_on = network.patience(None) == Some(Duration::ZERO);
+            assert_eq!(goes_on, ended < count);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The network's side of a connection: its socket, and buffers for both directions.
 
 use std::io::{self, Read};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::sync::Arc;
 
 use baton_components::connection::Endpoint;
@@ -16,9 +16,8 @@ use super::tls::sealed::Sealed;
 #[derive(Debug)]
 pub struct Peer {
     pub endpoint: Endpoint,
-    pub address: SocketAddr,
     pub socket: Arc<Socket>,
-    pub tls: Option<Tls>,
+    pub tls: Option<Box<Tls>>,
     /// The begin of an incomplete message, or bytes that the systems left unread; the first
     /// of it, up to `done`, are done with. They are not moved out of the way: messages that
     /// wait for their turn would be copied once for each of them.
@@ -46,10 +45,9 @@ pub struct Tls {
 const BUFFER_KEPT_BYTES: usize = 1024;
 
 impl Peer {
-    pub fn new(endpoint: Endpoint, address: SocketAddr, socket: Arc<Socket>) -> Self {
+    pub fn new(endpoint: Endpoint, socket: Arc<Socket>) -> Self {
         Self {
             endpoint,
-            address,
             socket,
             tls: None,
             kept: Vec::new(),

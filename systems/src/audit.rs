@@ -1,13 +1,19 @@
-//! The audit: recounts all references from the records, and compares them with the counts.
+//! The audit: recounts all references and shares from the records, and compares them with the
+//! counts.
 //!
 //! The law, for each key: its holders are its owner and the holds that living records
 //! declare on it; no record holds a key that is not in its arena; no condemned record
-//! outlives the tick.
+//! outlives the tick. For each address: its shares are what its records have.
 
 use std::collections::BTreeMap;
 
 use baton_components::arena::Arena;
+use baton_components::connection::Role;
+use baton_components::hold::Held;
+use baton_components::keys::SessionKey;
 use baton_components::kinds::{EntityKey, Id, Kind};
+use baton_components::limits::{HALF_BYTES, VIEWER_STREAM_BYTES};
+use baton_components::shares::{AddressKey, Asset, Miscount, Recount};
 use bevy_ecs::resource::Resource;
 use bevy_ecs::system::{Res, ResMut};
 
@@ -32,9 +38,11 @@ pub enum Breach {
     Missing { id: Id, count: u32 },
     #[error("{count} condemned records of kind {} outlived a tick", kind.name())]
     Outlived { kind: Kind, count: usize },
+    #[error(transparent)]
+    Share(#[from] Miscount),
 }
 
-/// Recounts every hold and compares.
+/// Recounts every hold and share, and compares.
 pub fn audit(entities: Res<Entities>, mut audit: ResMut<Audit>) {
     audit.ticks += 1;
     if audit.breaches.is_empty() {
@@ -73,7 +81,55 @@ fn breaches(entities: &Entities) -> Vec<Breach> {
     let Check { holds, breaches } = check;
     let missing = holds.0.into_iter();
     let missing = missing.map(|(id, count)| Breach::Missing { id, count });
-    breaches.into_iter().chain(missing).collect()
+    let shares = entities.shares.compare(recount(entities));
+    let shares = shares.into_iter().map(Breach::from);
+    breaches.into_iter().chain(missing).chain(shares).collect()
+}
+
+/// Counts what each address has.
+fn recount(entities: &Entities) -> Recount {
+    let mut recount = Recount::default();
+    for (_, connection) in entities.connections.iter() {
+        let address = connection.address;
+        recount.add(address, Asset::Connections, 1);
+        recount.add(address, Asset::Memory, connection.memory_bytes);
+        match &connection.role {
+            Role::Data(data) if data.is_silent => recount.add(address, Asset::SilentConnections, 1),
+            Role::Status(_) => recount.add(address, Asset::Monitors, 1),
+            Role::Data(_) | Role::Control(_) | Role::Viewer(_) => {}
+        }
+    }
+    for (_, viewer_stream) in entities.viewer_streams.iter() {
+        recount.add(viewer_stream.address, Asset::Memory, VIEWER_STREAM_BYTES);
+    }
+    let of = |session: &Held<SessionKey>| -> AddressKey { entities.sessions[session].address };
+    for (_, index) in entities.indexes.iter() {
+        let stream = &entities.streams[&index.stream];
+        recount.add(of(&stream.session), Asset::Memory, HALF_BYTES);
+    }
+    for (_, stream) in entities.streams.iter() {
+        recount.add(of(&stream.session), Asset::Streams, 1);
+    }
+    for (_, session) in entities.sessions.iter() {
+        recount.add(session.address, Asset::Sessions, 1);
+    }
+    for (_, file) in entities.trace_files.iter() {
+        if let Some(stream) = entities
+            .streams
+            .get(file.stream)
+            .filter(|_| file.is_awaited)
+        {
+            recount.add(of(&stream.session), Asset::AwaitedFiles, 1);
+        }
+        if let Some(waiting) = &file.waiting {
+            for message in &waiting.messages {
+                let bytes = message.memory_bytes();
+                recount.add(waiting.address, Asset::WaitingMetadata, bytes);
+                recount.add(waiting.address, Asset::Memory, bytes);
+            }
+        }
+    }
+    recount
 }
 
 /// Number of holds on each record.

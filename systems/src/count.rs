@@ -114,7 +114,7 @@ fn tear(stream: &mut StreamTally, more: &mut Tally, fact: &PacketTorn) {
         sequence: fact.sequence,
         is_counted: fact.is_dropped,
     };
-    let earlier = stream.torn.replace(torn);
+    let earlier = stream.torn.replace(Box::new(torn));
     if earlier.is_some_and(|it| !it.is_counted && it.sequence != torn.sequence) {
         lose(stream, more, Cause::Torn);
     }

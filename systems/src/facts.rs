@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use baton_components::chunk::FileOfStream;
-use baton_components::keys::{ChunkKey, SessionKey, StreamKey, ViewerSessionKey};
+use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey, StreamKey, ViewerSessionKey};
 use baton_components::path::RelativePath;
 use baton_components::tally::Cause;
 use bevy_ecs::resource::Resource;
@@ -76,6 +76,8 @@ impl Facts {
 /// A producer has published streams of its session, together.
 #[derive(Debug)]
 pub struct StreamsPublished {
+    /// The producer's connection: it pays for the work of listeners.
+    pub by: ConnectionKey,
     pub session: SessionKey,
     pub streams: Vec<StreamKey>,
 }

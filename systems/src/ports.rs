@@ -83,6 +83,8 @@ pub struct Newcomer {
     pub endpoint: Endpoint,
     /// Its address, for log lines.
     pub peer: String,
+    /// Its bytes go through TLS, which takes memory.
+    pub has_tls: bool,
     /// Its rights, if a rule limits them.
     pub rights: Option<Box<Rights>>,
 }

@@ -82,10 +82,10 @@ pub fn reclaim(
         entities.release_all(record);
     }
     let mut recorded = Vec::new();
-    while let Some((_, mut record)) = entities.sessions.pop_condemned() {
+    while let Some((_, record)) = entities.sessions.pop_condemned() {
         end_session(&mut directory, &record);
         entities.shares.remove(record.address, Asset::Sessions, 1);
-        recorded.extend(std::mem::take(&mut record.places));
+        recorded.extend(record.places().cloned());
         entities.release_all(record);
     }
     while let Some((key, record)) = entities.chunks.pop_condemned() {
@@ -115,7 +115,7 @@ pub fn reclaim(
 fn end_session(directory: &mut Directory, session: &Session) {
     directory.sessions.remove(&session.id);
     directory.listed.remove(&session.id);
-    for place in &session.places {
+    for place in session.places() {
         directory.places.leave(place);
     }
     let noun = if session.streams_added == 1 {

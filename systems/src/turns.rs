@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 use baton_components::costs::{HEAVY_TURN, LIGHT_TURN, MESSAGE, RECORD, STORAGE_CALL, TICK};
 use baton_components::keys::ConnectionKey;
-use slotmap::SecondaryMap;
+use rustc_hash::FxHashMap;
 
 /// The ready connections of one kind.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub struct Turns {
     light: VecDeque<ConnectionKey>,
     heavy: VecDeque<ConnectionKey>,
     /// Those in either queue: each is in one of them, once.
-    queued: SecondaryMap<ConnectionKey, Queued>,
+    queued: FxHashMap<ConnectionKey, Queued>,
     /// Work that is left of this tick.
     light_left: u64,
     heavy_left: u64,
@@ -57,7 +57,7 @@ impl Turns {
 
     /// There is something to do for a connection.
     pub fn ready(&mut self, key: ConnectionKey) {
-        if let Some(queued) = self.queued.get_mut(key) {
+        if let Some(queued) = self.queued.get_mut(&key) {
             queued.is_ready = true;
         } else {
             self.light.push_back(key);
@@ -67,19 +67,21 @@ impl Turns {
 
     /// The next turn of this tick. [`Turns::end`] follows.
     pub fn next(&mut self) -> Option<Turn> {
-        if self.light_left > 0
+        while self.light_left > 0
             && let Some(key) = self.light.pop_front()
         {
-            self.queued.remove(key);
-            return Some(Turn::new(key, true, LIGHT_TURN));
+            let queued = self.queued.remove(&key);
+            let Some(queued) = queued.filter(|queued| queued.debt > 0) else {
+                return Some(Turn::new(key, true, LIGHT_TURN));
+            };
+            self.heavy.push_back(key);
+            self.queue(key, queued.is_ready, queued.debt);
         }
         while self.heavy_left > 0 && self.heavy_to_come > 0 {
             self.heavy_to_come -= 1;
             let key = self.heavy.pop_front()?;
-            let Some(queued) = self.queued.remove(key) else {
-                // It has ended, and another connection has its slot.
-                continue;
-            };
+            let queued = self.queued.remove(&key);
+            let queued = queued.expect("law: each connection in a queue is listed as such");
             if queued.debt >= HEAVY_TURN {
                 self.heavy.push_back(key);
                 self.queue(key, queued.is_ready, queued.debt - HEAVY_TURN);
@@ -100,9 +102,23 @@ impl Turns {
         *left = left.saturating_sub(turn.spent);
         let debt = turn.spent.saturating_sub(turn.budget);
         let key = turn.connection;
-        if (goes_on || debt > 0) && !self.queued.contains_key(key) {
+        if (goes_on || debt > 0) && !self.queued.contains_key(&key) {
             self.heavy.push_back(key);
             self.queue(key, goes_on, debt);
+        }
+    }
+
+    /// So many records were made or dropped for a connection when its turn was over.
+    pub fn charge(&mut self, key: ConnectionKey, records: u64) {
+        if records == 0 {
+            return;
+        }
+        let work = records.saturating_mul(RECORD);
+        if let Some(queued) = self.queued.get_mut(&key) {
+            queued.debt = queued.debt.saturating_add(work);
+        } else {
+            self.heavy.push_back(key);
+            self.queue(key, false, work);
         }
     }
 
@@ -264,6 +280,31 @@ mod tests {
                 assert_eq!(passed, 11);
                 break;
             }
+        }
+    }
+
+    #[test]
+    fn work_that_is_charged_later_is_paid_off_by_later_turns() {
+        let keys = keys(1);
+        for is_ready_before in [true, false] {
+            let mut turns = Turns::default();
+            if is_ready_before {
+                turns.ready(keys[0]);
+            }
+            turns.charge(keys[0], 3 * HEAVY_TURN / RECORD);
+            turns.charge(keys[0], 0);
+            turns.ready(keys[0]);
+            let mut passed = 0;
+            loop {
+                turns.begin_tick();
+                if turns.next().is_some() {
+                    break;
+                }
+                passed += 1;
+            }
+            // A light one is heavy from the next tick on.
+            assert_eq!(passed, if is_ready_before { 4 } else { 3 });
+            assert!(turns.is_empty());
         }
     }
 

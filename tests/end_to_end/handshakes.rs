@@ -1,55 +1,41 @@
 //! Handshakes at the ports of a relay with TLS that come to no end, or to no good one: nobody gets
 //! in by them, and nobody else notices.
 
-use crate::events::assert_complete;
-use crate::lttng::{Buffers, Mode, Producer, Setup};
+use crate::guarded::{Guarded, PATIENCE, one_session, session_disturbed_by};
 use crate::ports::Ports;
-use crate::relay::skipped;
-use crate::tls::{NEEDS_TLS, PATIENCE, one_session_of};
-use crate::tunnel::{self, Certificates, Tunnel, connect, is_closed, s_client_saying};
-use crate::viewer::{Viewer, read_directory};
-use crate::{BRIEF, end, turn};
+use crate::tunnel::{self, Certificates, connect, is_closed};
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 
 /// Balancers look every few seconds whether a port is open.
 #[test]
 fn a_peer_that_leaves_without_a_byte_has_no_line() {
-    let _turn = turn::take();
-    if skipped(NEEDS_TLS) {
+    let Some(guarded) = Guarded::start(&[], &[]) else {
         return;
-    }
-    let (relay, ports) = Certificates::make(&[]).start_relay(&[]);
+    };
+    let live = guarded.ports.live;
     for _ in 0..10 {
-        drop(connect(ports.live));
+        drop(connect(live));
     }
     // Of a run of failures the first has a line.
-    let mut plain = connect(ports.live);
+    let mut plain = connect(live);
     plain.write_all(&[0; 16]).expect("a connection");
     assert!(is_closed(&mut plain));
-    relay.wait_for_line(&["the peer speaks no TLS"]);
-    end([], relay);
+    guarded.relay.wait_for_line(&["the peer speaks no TLS"]);
+    guarded.end();
 }
 
 /// A session is recorded and seen meanwhile, and misses nothing.
 #[test]
 fn a_thousand_unfinished_handshakes_disturb_nobody() {
-    let _turn = turn::take();
-    if skipped(NEEDS_TLS) {
+    let Some(guarded) = Guarded::start(&["both"], &[]) else {
         return;
-    }
-    let certificates = Certificates::make(&["both"]);
-    let (relay, ports) = certificates.start_relay(&[]);
-    let tunnel = Tunnel::start(&certificates, "both", ports);
-    let producer = Producer::start();
-    let setup = Setup::new(Mode::Live, Buffers::PerUser);
-    let session = producer.session_at(&tunnel.producer_url(), "one", setup);
-    let viewer = Viewer::attach_at(&relay, &tunnel.viewer_url("one"), "one");
-    let application = producer.launch(crate::UNHURRIED);
-    viewer.wait_for_events();
-    let unfinished: Vec<TcpStream> = (0..1_000)
-        .map(|number| {
-            let mut socket = connect(ports.control);
+    };
+    let tunnel = guarded.tunnel("both");
+    let mut unfinished = Vec::new();
+    session_disturbed_by(&guarded.relay, &tunnel, || {
+        unfinished.extend((0..1_000).map(|number| {
+            let mut socket = connect(guarded.ports.control);
             // Nothing, the begin of a record, a record of nonsense, another protocol.
             let sent = [
                 &[][..],
@@ -60,51 +46,30 @@ fn a_thousand_unfinished_handshakes_disturb_nobody() {
             // One that was the oldest may be closed already.
             let _ = socket.write_all(sent[number % sent.len()]);
             socket
-        })
-        .collect();
-    let run = application.finish();
-    session.destroy();
-    assert_complete(&viewer.finish(), &[run]);
-    assert_complete(&read_directory(&relay.trace_directory("one")), &[run]);
+        }));
+    });
     // Others come in, too.
-    let (producers, viewers) = (tunnel.producer_url(), tunnel.viewer_url("two"));
-    one_session_of(&relay, "two", &producers, &viewers);
+    one_session(&guarded.relay, "two", &tunnel, &tunnel);
     drop((tunnel, unfinished));
-    end([producer], relay);
+    guarded.end();
 }
 
 /// A renegotiation is work that a peer can ask for again and again: it is refused.
 #[test]
 fn a_renegotiation_is_refused_and_nobody_else_notices() {
-    let _turn = turn::take();
-    if skipped(NEEDS_TLS) {
+    let Some(guarded) = Guarded::start(&["both"], &["--tls-minimum", "1.2"]) else {
         return;
-    }
-    let certificates = Certificates::make(&["both"]);
-    let (relay, ports) = certificates.start_relay(&["--tls-minimum", "1.2"]);
-    let tunnel = Tunnel::start(&certificates, "both", ports);
-    let producer = Producer::start();
-    let setup = Setup::new(Mode::Live, Buffers::PerUser);
-    let session = producer.session_at(&tunnel.producer_url(), "one", setup);
-    let application = producer.launch(BRIEF);
-    let ca = certificates.file("ca.pem");
-    let known = [certificates.file("both.pem"), certificates.file("both.key")];
-    for _ in 0..20 {
-        let told = s_client_saying(
-            "R\n",
-            ports.live,
-            &[
-                "-tls1_2", "-CAfile", &ca, "-cert", &known[0], "-key", &known[1],
-            ],
-        );
-        assert!(told.contains("RENEGOTIATING"), "{told}");
-        assert!(told.contains("no renegotiation"), "{told}");
-    }
-    let run = application.finish();
-    session.destroy();
-    assert_complete(&read_directory(&relay.trace_directory("one")), &[run]);
+    };
+    let tunnel = guarded.tunnel("both");
+    session_disturbed_by(&guarded.relay, &tunnel, || {
+        for _ in 0..20 {
+            let told = guarded.s_client_saying("R\n", "both", &["-tls1_2"]);
+            assert!(told.contains("RENEGOTIATING"), "{told}");
+            assert!(told.contains("no renegotiation"), "{told}");
+        }
+    });
     drop(tunnel);
-    end([producer], relay);
+    guarded.end();
 }
 
 #[test]
@@ -149,29 +114,19 @@ fn a_handshake_that_was_recorded_lets_nobody_in() {
 /// Records a session through a tunnel, and disturbs it meanwhile. The disturber gets the bytes of
 /// a viewer that came in, and says what the relay's log has about its own.
 fn disturbed_by(disturb: impl Fn(&Certificates, Ports, &[u8]) -> &'static str) {
-    let _turn = turn::take();
-    if skipped(NEEDS_TLS) {
+    let Some(guarded) = Guarded::start(&["both"], &[]) else {
         return;
-    }
-    let certificates = Certificates::make(&["both"]);
-    let (relay, ports) = certificates.start_relay(&[]);
-    let tunnel = Tunnel::start(&certificates, "both", ports);
-    let producer = Producer::start();
-    let setup = Setup::new(Mode::Live, Buffers::PerUser);
-    let session = producer.session_at(&tunnel.producer_url(), "one", setup);
-    let viewer = Viewer::attach_at(&relay, &tunnel.viewer_url("one"), "one");
-    let application = producer.launch(crate::UNHURRIED);
-    viewer.wait_for_events();
-    let honest = tunnel::viewer_cut_after(usize::MAX, &certificates, "both", ports.live);
-    assert!(has_reply(&honest.told), "{honest:x?}");
-    let line = disturb(&certificates, ports, &honest.sent);
-    relay.wait_for_line(&[line]);
-    let run = application.finish();
-    session.destroy();
-    assert_complete(&viewer.finish(), &[run]);
-    assert_complete(&read_directory(&relay.trace_directory("one")), &[run]);
+    };
+    let (certificates, ports) = (&guarded.certificates, guarded.ports);
+    let tunnel = guarded.tunnel("both");
+    session_disturbed_by(&guarded.relay, &tunnel, || {
+        let honest = tunnel::viewer_cut_after(usize::MAX, certificates, "both", ports.live);
+        assert!(has_reply(&honest.told), "{honest:x?}");
+        let line = disturb(certificates, ports, &honest.sent);
+        guarded.relay.wait_for_line(&[line]);
+    });
     drop(tunnel);
-    end([producer], relay);
+    guarded.end();
 }
 
 /// Sends these bytes and the end of the connection; returns what comes until that is closed.

@@ -20,6 +20,7 @@ mod durability;
 mod events;
 mod full_disk;
 mod go_between;
+mod guarded;
 mod handshakes;
 mod journal;
 mod late_streams;

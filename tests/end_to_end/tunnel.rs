@@ -131,11 +131,10 @@ impl Certificates {
     }
 
     /// Starts a relay with more options, that has ports with TLS beside the plain ones.
-    pub fn start_relay(&self, more: &[&str]) -> (Relay, Ports) {
+    pub fn start_relay(&self, more: &[String]) -> (Relay, Ports) {
         let ports = Ports::free();
-        let options = self.relay_options(ports);
-        let mut options: Vec<&str> = options.iter().map(String::as_str).collect();
-        options.extend(more);
+        let options = [&self.relay_options(ports), more].concat();
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
         (Relay::start_with(&options), ports)
     }
 }
@@ -283,12 +282,7 @@ fn openssl(words: &[&str]) {
     assert!(output.status.success(), "{words:?}: {output:?}");
 }
 
-/// Runs openssl's client against a port with TLS; returns what it prints.
-pub fn s_client(port: u16, arguments: &[&str]) -> String {
-    s_client_saying("", port, arguments)
-}
-
-/// The same with something to say.
+/// Runs openssl's client against a port with TLS, with something to say; returns what it prints.
 pub fn s_client_saying(words: &str, port: u16, arguments: &[&str]) -> String {
     let mut command = Command::new("openssl");
     command.args(["s_client", "-connect", &ports::local(port).to_string()]);

@@ -10,7 +10,7 @@ use std::{env, fs, thread};
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::process::eventually;
+use crate::process::{Process, eventually};
 use crate::producer::Producer;
 use crate::relay::{BATON, PATIENCE, Place, printed};
 use crate::skip;
@@ -25,28 +25,54 @@ const EVIL: [(&str, &str); 3] = [
     ("</td><script>", "{{7*7}}${alert(1)}"),
 ];
 
-fn browser(place: &Place) -> Option<Browser> {
-    let browser = Browser::start(place.home());
-    if browser.is_none() {
-        skip::say("since chromedriver is missing, of the package chromium-driver");
+/// A relay, and a browser for its page.
+struct Page {
+    _relay: Process,
+    browser: Browser,
+    place: Place,
+}
+
+impl Page {
+    /// None where there is no browser.
+    fn start() -> Option<Self> {
+        let place = Place::new();
+        let Some(browser) = Browser::start(place.home()) else {
+            skip::say("since chromedriver is missing, of the package chromium-driver");
+            return None;
+        };
+        Some(Self {
+            _relay: place.start(&[]),
+            browser,
+            place,
+        })
     }
-    browser
+
+    /// As [`Self::start`], with the page in the browser.
+    fn open() -> Option<Self> {
+        let page = Self::start()?;
+        page.browser.open(&page.place.url());
+        page.browser.wait_for_text("#ready", "ready, up");
+        Some(page)
+    }
+
+    /// Number of sessions in its table.
+    fn rows(&self) -> Value {
+        self.browser
+            .run("return document.querySelectorAll('#rows tr').length")
+    }
 }
 
 #[test]
 fn sessions_appear_losses_are_red_and_a_click_shows_more() {
-    let place = Place::new();
-    let Some(browser) = browser(&place) else {
+    let Some(page) = Page::open() else {
         return;
     };
-    let _relay = place.start(&[]);
-    browser.open(&place.url());
-    browser.wait_for_text("#ready", "ready, up");
+    let Page { browser, place, .. } = &page;
     assert!(browser.run("return !document.getElementById('none').hidden") == json!(true));
-    let mut quiet = Producer::live(&place, "vm", "quiet");
+    let mut quiet = Producer::live(place, "vm", "quiet");
     quiet.send();
     browser.wait_for_text("#rows tr td:nth-child(2)", "quiet");
-    let mut loud = Producer::live(&place, "vm", "loud");
+    let mut loud = Producer::live(place, "vm", "loud");
     loud.discarded = 728_962;
     loud.send();
     // Sorted by name.
@@ -66,10 +92,7 @@ fn sessions_appear_losses_are_red_and_a_click_shows_more() {
     browser.wait_for_text("#in", "B/s");
 
     browser.click("#only-lost");
-    assert_eq!(
-        browser.run("return document.querySelectorAll('#rows tr').length"),
-        1
-    );
+    assert_eq!(page.rows(), 1);
     browser.click("#only-lost");
     browser.click("#rows tr:first-child td:nth-child(2) button");
     browser.wait_for_text("#d-name", "loud on vm");
@@ -80,20 +103,15 @@ fn sessions_appear_losses_are_red_and_a_click_shows_more() {
         browser.run("return document.getElementById('detail').hidden") == json!(true)
     });
     drop(quiet);
-    eventually("the session to go", PATIENCE, || {
-        browser.run("return document.querySelectorAll('#rows tr').length") == json!(1)
-    });
+    eventually("the session to go", PATIENCE, || page.rows() == 1);
 }
 
 #[test]
 fn what_waits_for_the_archive_is_on_the_page() {
-    let place = Place::new();
-    let Some(browser) = browser(&place) else {
+    let Some(page) = Page::open() else {
         return;
     };
-    let _relay = place.start(&[]);
-    browser.open(&place.url());
-    browser.wait_for_text("#ready", "ready, up");
+    let Page { browser, place, .. } = &page;
     let is_hidden = || browser.run("return document.getElementById('archive').hidden");
     assert_eq!(is_hidden(), json!(true));
     place.note_archive(0, 3, 0);
@@ -110,22 +128,19 @@ fn what_waits_for_the_archive_is_on_the_page() {
 
 #[test]
 fn names_from_the_network_do_nothing_to_a_browser() {
-    let place = Place::new();
-    let Some(browser) = browser(&place) else {
+    let Some(page) = Page::start() else {
         return;
     };
-    let _relay = place.start(&[]);
+    let Page { browser, place, .. } = &page;
     let _producers = EVIL.map(|(host, name)| {
         let host = host.replace('/', "");
-        let mut producer = Producer::live(&place, &host, name);
+        let mut producer = Producer::live(place, &host, name);
         producer.discarded = 1;
         producer.send();
         producer
     });
     browser.open(&place.url());
-    eventually("all sessions", PATIENCE, || {
-        browser.run("return document.querySelectorAll('#rows tr').length") == json!(EVIL.len())
-    });
+    eventually("all sessions", PATIENCE, || page.rows() == EVIL.len());
     for row in 1..=EVIL.len() {
         let selector = format!("#rows tr:nth-child({row}) td:nth-child(2) button");
         browser.click(&selector);
@@ -158,12 +173,11 @@ fn names_from_the_network_do_nothing_to_a_browser() {
 #[test]
 fn the_command_that_is_copied_has_one_meaning() {
     const NAME: &str = "a b'; touch owned; '$(touch owned)`touch owned`\"\\";
-    let place = Place::new();
-    let Some(browser) = browser(&place) else {
+    let Some(page) = Page::start() else {
         return;
     };
-    let _relay = place.start(&[]);
-    let _producer = Producer::live(&place, "vm", NAME);
+    let Page { browser, place, .. } = &page;
+    let _producer = Producer::live(place, "vm", NAME);
     browser.open(&place.url());
     browser.wait_for_text("#rows .copy", "copy command");
     browser.click("#rows .copy");
@@ -195,13 +209,10 @@ fn the_command_that_is_copied_has_one_meaning() {
 
 #[test]
 fn a_hidden_page_asks_nothing() {
-    let place = Place::new();
-    let Some(browser) = browser(&place) else {
+    let Some(page) = Page::open() else {
         return;
     };
-    let _relay = place.start(&[]);
-    browser.open(&place.url());
-    browser.wait_for_text("#ready", "ready");
+    let Page { browser, place, .. } = &page;
     let hide = |hidden: bool| {
         browser.run(&format!(
             "Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}});
@@ -236,13 +247,12 @@ fn a_hidden_page_asks_nothing() {
 
 #[test]
 fn the_page_fits_wide_and_narrow_windows_light_and_dark() {
-    let place = Place::new();
-    let Some(browser) = browser(&place) else {
+    let Some(page) = Page::start() else {
         return;
     };
-    let _relay = place.start(&[]);
+    let Page { browser, place, .. } = &page;
     let mut producers =
-        ["render", "planner", "camera-front"].map(|name| Producer::live(&place, "robot-7", name));
+        ["render", "planner", "camera-front"].map(|name| Producer::live(place, "robot-7", name));
     browser.resize(1280, 720);
     browser.open(&place.url());
     let pictures = env::var_os("BATON_TEST_PICTURES");

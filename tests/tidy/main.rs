@@ -408,7 +408,11 @@ impl Manifest {
 }
 
 fn rust_files(directory: &str) -> Vec<File> {
-    source::rust_files(workspace(), directory)
+    files(directory, "rs")
+}
+
+fn files(directory: &str, ending: &str) -> Vec<File> {
+    source::files(workspace(), directory, ending)
 }
 
 #[test]

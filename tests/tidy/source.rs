@@ -1,5 +1,5 @@
-//! Rust files as text: without comments, strings and tests, and where functions begin and
-//! end. Nothing is parsed; `cargo fmt` has made the form of the code certain.
+//! Files as text, those of Rust without comments, strings and tests, and where functions begin
+//! and end. Nothing is parsed; `cargo fmt` has made the form of the code certain.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -205,18 +205,18 @@ fn block_bytes(text: &str) -> usize {
     text.len()
 }
 
-/// The Rust files at or below a directory of the workspace, in the order of their
-/// names. Not those that were built, nor hidden ones.
-pub fn rust_files(root: &Path, directory: &str) -> Vec<File> {
+/// The files with that ending at or below a directory of the workspace, in the order of
+/// their names. Not those that were built, nor hidden ones.
+pub fn files(root: &Path, directory: &str, ending: &str) -> Vec<File> {
     let mut paths = Vec::new();
-    collect(root, Path::new(directory), &mut paths);
+    collect(root, Path::new(directory), ending, &mut paths);
     paths.sort();
     assert!(!paths.is_empty(), "no file below {directory}");
     let files = paths.into_iter();
     files.map(|path| File::read(root, path)).collect()
 }
 
-fn collect(root: &Path, directory: &Path, paths: &mut Vec<PathBuf>) {
+fn collect(root: &Path, directory: &Path, ending: &str, paths: &mut Vec<PathBuf>) {
     if root.join(directory).is_file() {
         paths.push(directory.to_owned());
         return;
@@ -231,9 +231,9 @@ fn collect(root: &Path, directory: &Path, paths: &mut Vec<PathBuf>) {
         if kind.is_dir() {
             let hidden = name.to_string_lossy().starts_with('.');
             if !hidden && name != "target" {
-                collect(root, &path, paths);
+                collect(root, &path, ending, paths);
             }
-        } else if path.extension().is_some_and(|it| it == "rs") {
+        } else if path.extension().is_some_and(|it| it == ending) {
             paths.push(path);
         }
     }

@@ -97,6 +97,9 @@ impl Network for RecordedNetwork {
             endpoint: newcomer.endpoint.into(),
             peer: &newcomer.peer,
         });
+        if newcomer.has_tls {
+            self.journal.book().record(&Record::Tls);
+        }
         if let Some(rights) = &newcomer.rights {
             self.journal.book().record(&Record::Rights {
                 hosts: texts(rights.hosts.as_deref()),

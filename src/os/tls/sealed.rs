@@ -26,6 +26,8 @@ pub struct Sealed {
 /// Reads of one receive. A record may be almost all padding: what a peer costs is what has to be
 /// opened, and the budget of a turn counts plain bytes.
 const READS_PER_RECEIVE: usize = 4;
+/// Size of a sealed record, at most.
+const RECORD_BYTES_MAX: usize = 17 * 1024;
 /// An empty outbox that is larger than this is freed.
 const OUTBOX_KEPT_BYTES: usize = 1024;
 
@@ -80,18 +82,12 @@ impl Sealed {
             }
             reads += 1;
             let mut from = socket;
-            fresh = match from.read(buffer) {
-                Ok(0) => {
-                    let what = if self.session.is_handshaking() {
-                        "the peer has closed the connection in the handshake: its port may have \
-                         no TLS, or it lets nobody in from here"
-                    } else {
-                        "the connection was cut, without the notice of its end"
-                    };
-                    return Received::Broken(format!("TLS: {what}"));
-                }
+            // More would be held until the next receive; less may be no whole record.
+            let most = buffer.len().min(bytes.len() - *end + RECORD_BYTES_MAX);
+            fresh = match from.read(&mut buffer[..most]) {
+                Ok(0) => return Received::Broken(format!("TLS: {}", self.cut())),
                 Ok(count) => {
-                    is_drained = count < buffer.len() && !read_closed;
+                    is_drained = count < most && !read_closed;
                     0..count
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -100,6 +96,16 @@ impl Sealed {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => 0..0,
                 Err(error) => return Received::Broken(said(&error)),
             };
+        }
+    }
+
+    /// The meaning of a socket that has ended before its session.
+    fn cut(&self) -> &'static str {
+        if self.session.is_handshaking() {
+            "the peer has closed the connection in the handshake: its port may have no TLS, or it \
+             lets nobody in from here"
+        } else {
+            "the connection was cut, without the notice of its end"
         }
     }
 

@@ -57,10 +57,13 @@ impl Network for ReplayNetwork {
             Record::Accept { endpoint, peer } => Some(Newcomer {
                 endpoint: (*endpoint).into(),
                 peer: (*peer).to_owned(),
+                has_tls: false,
                 rights: None,
             }),
             _ => None,
         })?;
+        let has_tls = script.ask_whether(|record| matches!(record, Record::Tls).then_some(()));
+        newcomer.has_tls = has_tls.is_some();
         newcomer.rights = script.ask_whether(|record| match record {
             Record::Rights { hosts, sessions } => Some(Box::new(Rights {
                 hosts: patterns(hosts.as_deref()),

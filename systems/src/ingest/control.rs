@@ -278,13 +278,14 @@ fn execute_decoded(
             reply::code(replies, code::OK);
             Ok(())
         }
-        (command, Some(session)) => execute_in_session(ingest, session, command, replies),
+        (command, Some(session)) => execute_in_session(ingest, key, session, command, replies),
         (_, None) => Err(Reason::NoSession.abort()),
     }
 }
 
 fn execute_in_session(
     ingest: &mut Ingest,
+    key: ConnectionKey,
     own: SessionKey,
     command: Command,
     replies: &mut Vec<u8>,
@@ -301,7 +302,7 @@ fn execute_in_session(
         Command::TraceChunkExists(command) => chunk::exists(ingest, own, command, replies),
         Command::ResetMetadata(command) => metadata::reset(ingest, own, command, replies),
         Command::StreamsSent => {
-            stream::sent(ingest, own, replies);
+            stream::sent(ingest, key, own, replies);
             Ok(())
         }
         Command::QuiescentControl(command) => {

@@ -131,7 +131,7 @@ fn try_create(
         address,
         control: connection,
         directory: directory.clone(),
-        places: origin.iter().map(|_| directory.clone()).collect(),
+        trace_places: BTreeSet::new(),
         created_s,
         minor,
         trace_format: command.trace_format,

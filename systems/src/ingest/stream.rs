@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use baton_components::directory::Lot;
-use baton_components::keys::SessionKey;
+use baton_components::keys::{ConnectionKey, SessionKey};
 use baton_components::path::{NAME_BYTES_MAX, PathError, RelativePath, check_name, shortened};
 use baton_components::stream::{FileLimit, StreamKind};
 use baton_components::wire::producer::{AddStream, CloseStream, NONE, code, reply};
@@ -139,8 +139,8 @@ fn hold_back(ingest: &mut Ingest, own: SessionKey, path: &RelativePath) {
 }
 
 /// Publishes all streams added since the last time, together.
-pub fn sent(ingest: &mut Ingest, own: SessionKey, replies: &mut Vec<u8>) {
-    ingest.record.publish(own);
+pub fn sent(ingest: &mut Ingest, by: ConnectionKey, own: SessionKey, replies: &mut Vec<u8>) {
+    ingest.record.publish(own, by);
     reply::code(replies, code::OK);
 }
 

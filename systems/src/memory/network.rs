@@ -60,6 +60,8 @@ impl MemoryNetwork {
             let newcomer = Newcomer {
                 endpoint,
                 peer: peer.to_owned(),
+                // Certificates have rules.
+                has_tls: rights.is_some(),
                 rights: rights.map(Box::new),
             };
             wires.waiting.push_back((newcomer, Arc::clone(&link)));

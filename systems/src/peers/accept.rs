@@ -28,23 +28,28 @@ pub fn accept(network: &mut NetworkPort, entities: &mut Entities, agenda: &mut A
         let address = shares.address_of(&newcomer.peer);
         let mut connection = Connection::new(newcomer.peer, address, endpoint);
         connection.rights = newcomer.rights;
+        connection.has_tls = newcomer.has_tls;
+        connection.memory_bytes = connection.idle_bytes();
         let mut patience = HANDSHAKE_PATIENCE;
-        let mut checked = shares.check(address, Asset::Connections, 1);
-        let mut counted = &[Asset::Connections][..];
+        let mut counted = vec![(Asset::Connections, 1)];
         match &mut connection.role {
             Role::Data(data) => {
                 data.is_expected = shares.expects_data(address);
-                counted = &[Asset::Connections, Asset::SilentConnections];
+                counted.push((Asset::SilentConnections, 1));
             }
             Role::Status(_) => {
                 patience = STATUS_PATIENCE;
-                checked = checked.and_then(|()| shares.check(address, Asset::Monitors, 1));
-                counted = &[Asset::Connections, Asset::Monitors];
+                counted.push((Asset::Monitors, 1));
             }
             Role::Control(_) | Role::Viewer(_) => {}
         }
-        for asset in counted {
-            shares.add(address, *asset, 1);
+        if connection.has_tls {
+            counted.push((Asset::Memory, connection.memory_bytes));
+        }
+        let mut checks = counted.iter();
+        let checked = checks.try_for_each(|(asset, more)| shares.check(address, *asset, *more));
+        for (asset, more) in &counted {
+            shares.add(address, *asset, *more);
         }
         let key = entities.insert(|_| connection);
         network.adopt(key);
@@ -57,8 +62,8 @@ pub fn accept(network: &mut NetworkPort, entities: &mut Entities, agenda: &mut A
             Err(shortage) => {
                 waiting::refuse(entities, agenda, &now, key, &shortage);
                 // It lives until the end of this tick, and keeps no other out meanwhile.
-                for asset in counted {
-                    entities.shares.remove(address, *asset, 1);
+                for (asset, more) in counted {
+                    entities.shares.remove(address, asset, more);
                 }
                 if let Some(connection) = entities.connections.get_mut(key) {
                     connection.address = AddressKey::default();

@@ -49,10 +49,11 @@ pub fn note_memory(
     now: &Now,
     key: ConnectionKey,
 ) {
-    let bytes = (network.input(key).len() + network.unsent(key)) as u64;
+    let waiting = (network.input(key).len() + network.unsent(key)) as u64;
     let Some(connection) = entities.connections.get_mut(key) else {
         return;
     };
+    let bytes = connection.idle_bytes() + waiting;
     let before = connection.memory_bytes;
     if bytes == before {
         return;
@@ -60,7 +61,7 @@ pub fn note_memory(
     connection.memory_bytes = bytes;
     let shares = &mut entities.shares;
     shares.remove(connection.address, Asset::Memory, before);
-    let is_more = bytes > before.max(MEMORY_FREE_BYTES);
+    let is_more = bytes > before.max(connection.idle_bytes() + MEMORY_FREE_BYTES);
     let checked = if is_more {
         shares.check(connection.address, Asset::Memory, bytes)
     } else {

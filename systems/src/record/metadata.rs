@@ -47,8 +47,8 @@ pub fn reset(recorder: &mut Recorder, key: StreamKey) -> Result<(), RecordError>
     ring::finish(entities, storage, old);
     data_files::begin(entities, storage, key)?;
     entities.unlink(key, |stream: &mut Stream| {
-        let at = stream.files.iter().rposition(|file| *file == old)?;
-        stream.files.remove(at)
+        let after = stream.files.iter().rev().position(|file| *file == old)?;
+        stream.files.remove(stream.files.len() - 1 - after)
     });
     Ok(())
 }

@@ -94,8 +94,9 @@ impl Recorder<'_> {
         streams::begin(self, session, stream)
     }
 
-    /// Publishes all streams that were added to a session since the last time, together.
-    pub fn publish(&mut self, session: SessionKey) {
+    /// Publishes all streams that were added to a session since the last time, together. `by`:
+    /// the connection that asks for it.
+    pub fn publish(&mut self, session: SessionKey, by: ConnectionKey) {
         let Some(record) = self.entities.sessions.get_mut(session) else {
             // A session that is over has no stream that could be published.
             return;
@@ -108,7 +109,11 @@ impl Recorder<'_> {
                 stream.unheard = true;
             }
         }
-        let published = StreamsPublished { session, streams };
+        let published = StreamsPublished {
+            by,
+            session,
+            streams,
+        };
         self.facts.published.push(published);
     }
 

@@ -7,7 +7,7 @@
 use baton_components::chunk;
 use baton_components::directory::Directory;
 use baton_components::path::{NAME_BYTES_MAX, RelativePath, shortened};
-use baton_components::places::Owner;
+use baton_components::places::{Names, Owner};
 use baton_components::session::Session;
 
 use crate::ports::{StorageError, StorageErrorKind, StoragePort};
@@ -79,10 +79,10 @@ pub fn occupy_trace(
     while let Some(name) = names.next() {
         path = numbered(&path, name, 1);
         let own = Owner::Session(session.id);
-        let namesakes = Owner::Named {
+        let namesakes = Owner::Named(Box::new(Names {
             name: session.name.clone(),
             host: session.host.clone(),
-        };
+        }));
         let is_home = home.as_ref() == Some(&path);
         let is_place = is_home || names.peek().is_none();
         let is_free = match directory.places.owner(&path) {
@@ -93,7 +93,7 @@ pub fn occupy_trace(
         if !is_free {
             return Err(foreign(&path));
         }
-        if is_place && session.places.insert(path.clone()) {
+        if is_place && session.trace_places.insert(path.clone()) {
             let owner = if is_home { namesakes } else { own };
             directory.places.enter(&path, &path, owner);
             storage.begin_recording(&path);

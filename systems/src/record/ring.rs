@@ -148,7 +148,9 @@ fn forget_unreachable(entities: &mut Entities, key: StreamKey) {
     let unreachable = (stream.files.len() - before).saturating_sub(kept);
     let removed: Vec<TraceFileKey> = stream
         .files
-        .range(before..before + unreachable)
+        .iter()
+        .skip(before)
+        .take(unreachable)
         .map(Held::key)
         .collect();
     for file in removed {
@@ -156,8 +158,7 @@ fn forget_unreachable(entities: &mut Entities, key: StreamKey) {
     }
     if unreachable > 0 {
         entities.unlink(key, |stream: &mut Stream| {
-            let files = stream.files.drain(before..before + unreachable);
-            files.collect::<Vec<_>>()
+            stream.files.drain(before..before + unreachable)
         });
     }
 }
@@ -246,13 +247,13 @@ pub fn forget_passed(entities: &mut Entities, key: StreamKey) {
         first_kept.is_none_or(|first| entities.trace_files[*file].ordinal < first)
     };
     let passed = stream.files.iter().take_while(is_passed).count();
-    let records = stream.files.range(..passed);
+    let records = stream.files.iter().take(passed);
     let records = records.map(|it| entities.trace_files[it].committed_records());
     let records: u64 = records.sum();
     if passed > 0 {
         entities.unlink(key, |stream: &mut Stream| {
             stream.tally.readable = stream.tally.readable.saturating_sub(records);
-            stream.files.drain(..passed).collect::<Vec<_>>()
+            stream.files.drain(..passed)
         });
     }
 }

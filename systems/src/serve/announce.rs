@@ -37,9 +37,15 @@ pub enum Seek {
 }
 
 /// Makes viewer streams for streams that were just published, so that viewers can read a
-/// stream that closes before they ask for it.
+/// stream that closes before they ask for it. The producer's next turns pay for that.
 pub(super) fn hear(entities: &mut Entities, agenda: &mut Agenda, now: &Now, facts: &Facts) {
-    for StreamsPublished { session, streams } in &facts.published {
+    for StreamsPublished {
+        by,
+        session,
+        streams,
+    } in &facts.published
+    {
+        let changes = entities.changes;
         let record = entities.sessions.get(*session);
         let viewers = record.map(|session| session.viewers.clone());
         for viewer in viewers.into_iter().flatten() {
@@ -52,6 +58,7 @@ pub(super) fn hear(entities: &mut Entities, agenda: &mut Agenda, now: &Now, fact
                 }
             }
         }
+        agenda.control.charge(*by, entities.changes - changes);
     }
 }
 
@@ -167,7 +174,7 @@ fn position<'a>(
 ) -> (Option<&'a Held<TraceFileKey>>, u64) {
     let is_of_before = |file: &Held<TraceFileKey>| files[file].ordinal < stream.chunk_ordinal;
     let before = stream.files.partition_point(is_of_before);
-    let mut current = stream.files.range(before..);
+    let mut current = stream.files.iter().skip(before);
     match seek {
         Seek::Beginning => (current.next(), 0),
         Seek::Last => {

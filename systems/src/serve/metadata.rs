@@ -49,9 +49,8 @@ pub fn unread(entities: &Entities, key: ViewerStreamKey) -> Option<Unread> {
     let ordinal = here.map(|file| files[file].ordinal);
     let is_passed =
         |file: &Held<TraceFileKey>| ordinal.is_some_and(|ordinal| files[file].ordinal <= ordinal);
-    let later = stream
-        .files
-        .range(stream.files.partition_point(is_passed)..);
+    let passed = stream.files.partition_point(is_passed);
+    let later = stream.files.iter().skip(passed);
     let mut readable = here
         .into_iter()
         .chain(later)

@@ -195,7 +195,7 @@ fn begin(
         let head = listing::begin(status, &listing);
         turn.spend_message(head.len(), 0);
         http::write_slice(is_chunked, &head, false, replies);
-        return Progress::Part(listing);
+        return Progress::Part(Box::new(listing));
     }
     let answer = match asked.path.as_str() {
         "/metrics" => {

@@ -3,14 +3,16 @@
 use baton_components::connection::Endpoint;
 use baton_components::limits::{
     AWAITED_FILES_PER_STREAM, HALF_BYTES, HANDSHAKE_PATIENCE, MEMORY_FREE_BYTES, MESSAGE_PATIENCE,
-    PACKET_PATIENCE, VIEWER_STREAM_BYTES, WAITING_METADATA_BYTES_MAX,
+    PACKET_PATIENCE, TLS_CONNECTION_BYTES, VIEWER_STREAM_BYTES, WAITING_METADATA_BYTES_MAX,
     WAITING_METADATA_BYTES_TOTAL_MAX, WAITING_METADATA_RETRY,
 };
+use baton_components::rights::Rights;
 use baton_components::shares::{Amounts, Asset, Shares};
 use baton_components::wire::producer::{
     AddStream, Command, CreateSession, Origin, SendMetadata, code,
 };
 use baton_components::wire::viewer::{Request, SEEK_BEGINNING};
+use baton_systems::audit::Audit;
 use baton_systems::client;
 use baton_systems::entities::Entities;
 use baton_systems::memory::Peer;
@@ -157,6 +159,32 @@ fn a_greedy_address_keeps_no_other_out() {
         producer.leave(&mut stage);
         stage.assert_empty();
     }
+}
+
+/// TLS takes memory before a byte has come.
+#[test]
+fn a_greedy_address_with_tls_keeps_no_other_out() {
+    let mut stage = stage_with(Asset::Memory, 40 * TLS_CONNECTION_BYTES);
+    let dial = |stage: &mut Stage, address: &str, count: usize| -> Vec<Peer> {
+        let peers = (0..count).map(|port| {
+            let peer = format!("{address}:{port}");
+            let certified = Some(Rights::default());
+            stage.network.connect_with(Endpoint::Live, &peer, certified)
+        });
+        let peers = peers.collect();
+        stage.settle();
+        peers
+    };
+    let crowd = dial(&mut stage, GREEDY, 100);
+    assert_eq!(open(&crowd), 30);
+    let others = dial(&mut stage, OTHER, 5);
+    assert_eq!(open(&others), 5);
+    let plain = connect(&mut stage, Endpoint::Live, GREEDY, 20);
+    assert_eq!(open(&plain), 20);
+    for peers in [&crowd, &others, &plain] {
+        leave(&mut stage, peers);
+    }
+    stage.assert_empty();
 }
 
 /// Without an option nothing is scarce, and on one machine there may be any number.
@@ -502,4 +530,21 @@ fn a_session_has_so_many_streams_and_a_chunk_so_many_names() {
         producer.leave(&mut stage);
         stage.assert_empty();
     }
+}
+
+#[test]
+fn the_audit_finds_a_share_that_no_record_has() {
+    let mut stage = Stage::new();
+    let peers = connect(&mut stage, Endpoint::Control, GREEDY, 1);
+    let mut entities = stage.relay.prepare::<ResMut<Entities>>();
+    let shares = &mut stage.relay.lend(&mut entities).shares;
+    let address = shares.address_of(GREEDY);
+    shares.add(address, Asset::Memory, 7);
+    stage.relay.tick();
+    let breaches = &stage.relay.read::<Audit>().breaches;
+    let told: Vec<String> = breaches.iter().map(ToString::to_string).collect();
+    let expected = [GREEDY, "everybody"]
+        .map(|who| format!("{who} is counted with 7 bytes of memory for peers, and has 0"));
+    assert_eq!(told, expected);
+    assert_eq!(open(&peers), 1);
 }

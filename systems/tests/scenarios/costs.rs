@@ -99,38 +99,48 @@ fn attach(session: u64) -> Request {
     Request::Attach { session, seek }
 }
 
-/// Session 1, with a viewer.
-fn watched_session(stage: &mut Stage) -> (Producer, Viewer) {
-    let producer = create_session(stage, "session", 1);
-    let viewer = Viewer::connect(stage, 15);
-    viewer.ask(stage, attach(1));
-    (producer, viewer)
+/// A relay with session 1.
+fn one_session() -> (Stage, Producer) {
+    let mut stage = Stage::without_audit();
+    let producer = create_session(&mut stage, "session", 1);
+    (stage, producer)
+}
+
+/// A relay with session 1, which has a viewer, and published streams in so many traces.
+fn session_of_traces(count: usize, channels: &[&str]) -> (Stage, Producer, Viewer) {
+    let (mut stage, producer) = one_session();
+    let viewer = Viewer::connect(&mut stage, 15);
+    viewer.ask(&mut stage, attach(1));
+    add_to_traces(&mut stage, &producer, count, channels);
+    producer.expect_ok(&mut stage, &Command::StreamsSent);
+    (stage, producer, viewer)
+}
+
+fn add_to_traces(stage: &mut Stage, producer: &Producer, count: usize, channels: &[&str]) {
+    let paths: Vec<String> = (0..count).map(|at| format!("ust/pid/{at}")).collect();
+    let streams = paths.iter().flat_map(|path| {
+        let channels = channels.iter();
+        channels.map(move |channel| add_stream(path, channel))
+    });
+    send_all(stage, producer, streams);
+}
+
+fn new_streams(stage: &mut Stage, viewer: &Viewer) -> Vec<u8> {
+    viewer.ask(stage, Request::NewStreams { session: 1 })
 }
 
 #[test]
 fn of_a_session_with_many_streams() {
     assert_constant(SIZES, |count| {
-        let mut stage = Stage::without_audit();
-        let (producer, viewer) = watched_session(&mut stage);
         // Streams that cannot be announced, since the metadata of their traces is missing, and
         // others that are not published.
-        let paths: Vec<String> = (0..count).map(|at| format!("ust/pid/{at}")).collect();
-        send_all(
-            &mut stage,
-            &producer,
-            paths.iter().map(|path| add_stream(path, "chan")),
-        );
-        producer.expect_ok(&mut stage, &Command::StreamsSent);
-        viewer.ask(&mut stage, Request::NewStreams { session: 1 });
+        let (mut stage, producer, viewer) = session_of_traces(count, &["chan"]);
+        new_streams(&mut stage, &viewer);
         let (metadata, data) = producer.add_trace(&mut stage, "ust/uid");
-        viewer.ask(&mut stage, Request::NewStreams { session: 1 });
+        new_streams(&mut stage, &viewer);
         let viewer_id = |stage: &Stage, handle| stage.stream(handle).unwrap().viewer_id;
         let (read, read_metadata) = (viewer_id(&stage, data), viewer_id(&stage, metadata));
-        send_all(
-            &mut stage,
-            &producer,
-            paths.iter().map(|path| add_stream(path, "other")),
-        );
+        add_to_traces(&mut stage, &producer, count, &["other"]);
         let other = create_session(&mut stage, "other", 2);
         other.add_trace(&mut stage, "ust/uid");
         viewer.ask(&mut stage, attach(2));
@@ -197,17 +207,8 @@ fn of_a_session_with_many_streams() {
 #[test]
 fn of_announcing_a_trace() {
     assert_constant(SIZES, |count| {
-        let mut stage = Stage::without_audit();
-        let (producer, viewer) = watched_session(&mut stage);
-        let paths: Vec<String> = (0..count).map(|at| format!("ust/pid/{at}")).collect();
-        send_all(
-            &mut stage,
-            &producer,
-            paths.iter().map(|path| add_stream(path, "chan")),
-        );
-        producer.expect_ok(&mut stage, &Command::StreamsSent);
-        let ask = |stage: &mut Stage| viewer.ask(stage, Request::NewStreams { session: 1 });
-        ask(&mut stage);
+        let (mut stage, producer, viewer) = session_of_traces(count, &["chan"]);
+        new_streams(&mut stage, &viewer);
         producer.add_stream(&mut stage, "ust/uid", "metadata");
         producer.add_stream(&mut stage, "ust/uid", "chan");
 
@@ -215,7 +216,7 @@ fn of_announcing_a_trace() {
         world.command("STREAMS_SENT", |stage| {
             producer.expect_ok(stage, &Command::StreamsSent);
         });
-        world.command("GET_NEW_STREAMS", ask);
+        world.command("GET_NEW_STREAMS", |stage| new_streams(stage, &viewer));
         world.costs
     });
 }
@@ -224,20 +225,9 @@ fn of_announcing_a_trace() {
 #[test]
 fn of_announcing_many_traces() {
     assert_constant(SIZES, |count| {
-        let mut stage = Stage::without_audit();
-        let (producer, viewer) = watched_session(&mut stage);
-        let paths: Vec<String> = (0..count).map(|at| format!("ust/pid/{at}")).collect();
-        let streams = paths.iter().flat_map(|path| {
-            let of_trace = ["metadata", "chan"];
-            of_trace.map(|channel| add_stream(path, channel))
-        });
-        send_all(&mut stage, &producer, streams);
-        producer.expect_ok(&mut stage, &Command::StreamsSent);
-
+        let (mut stage, _producer, viewer) = session_of_traces(count, &["metadata", "chan"]);
         let mut world = Measured::new(&mut stage);
-        world.command("GET_NEW_STREAMS", |stage| {
-            viewer.ask(stage, Request::NewStreams { session: 1 })
-        });
+        world.command("GET_NEW_STREAMS", |stage| new_streams(stage, &viewer));
         each(world.costs, count)
     });
 }
@@ -251,8 +241,7 @@ fn each(costs: Costs, count: usize) -> Costs {
 #[test]
 fn of_a_stream_with_many_files() {
     assert_constant(SIZES, |count| {
-        let mut stage = Stage::without_audit();
-        let producer = create_session(&mut stage, "session", 1);
+        let (mut stage, producer) = one_session();
         let metadata = producer.add_stream(&mut stage, "ust", "metadata");
         let data = producer.make(&mut stage, &in_files("chan"));
         producer.expect_ok(&mut stage, &Command::StreamsSent);
@@ -309,8 +298,7 @@ fn in_files(channel: &str) -> Command<'_> {
 #[test]
 fn of_a_stream_with_many_namesakes() {
     assert_constant(SIZES, |count| {
-        let mut stage = Stage::without_audit();
-        let producer = create_session(&mut stage, "session", 1);
+        let (mut stage, producer) = one_session();
         let same = || add_stream("ust", "chan");
         send_all(&mut stage, &producer, (0..count).map(|_| same()));
         let mut world = Measured::new(&mut stage);
@@ -359,8 +347,7 @@ fn of_a_session_whose_name_is_taken() {
 #[test]
 fn of_a_chunk_whose_name_is_taken() {
     assert_constant(SIZES_OF_NAMES, |count| {
-        let mut stage = Stage::without_audit();
-        let producer = create_session(&mut stage, "session", 1);
+        let (mut stage, producer) = one_session();
         for name in [".tmp_old_chunk", ".tmp_new_chunk"] {
             take_names(&stage, &format!("{}/{name}", stage::DIRECTORY), count);
         }
@@ -379,8 +366,7 @@ fn of_a_chunk_whose_name_is_taken() {
 #[test]
 fn of_many_chunks_in_one_tick() {
     assert_constant(SIZES, |count| {
-        let mut stage = Stage::without_audit();
-        let producer = create_session(&mut stage, "session", 1);
+        let (mut stage, producer) = one_session();
         let count = count.min(2_000);
         let mut world = Measured::new(&mut stage);
         world.command("CREATE_TRACE_CHUNK and CLOSE_TRACE_CHUNK", |stage| {
@@ -401,8 +387,7 @@ fn of_many_chunks_in_one_tick() {
 #[test]
 fn of_a_deep_path() {
     let calls = |depth: usize| {
-        let mut stage = Stage::without_audit();
-        let producer = create_session(&mut stage, "session", 1);
+        let (mut stage, producer) = one_session();
         let path = vec!["d"; depth].join("/");
         let mut world = Measured::new(&mut stage);
         world.command("ADD_STREAM", |stage| {
@@ -418,8 +403,7 @@ fn of_a_deep_path() {
 #[test]
 fn of_padding_that_moves() {
     let calls = |padding: u32| {
-        let mut stage = Stage::without_audit();
-        let producer = create_session(&mut stage, "session", 1);
+        let (mut stage, producer) = one_session();
         let data = producer.add_stream(&mut stage, "ust", "chan");
         let header = PacketHeader {
             stream: data,

@@ -27,6 +27,22 @@ fn producer(stage: &mut Stage, number: u64) -> (Producer, u64) {
     (producer, data)
 }
 
+/// A producer of session 1, which has so many streams that cannot be announced, since their
+/// metadata is missing.
+fn producer_of_many(stage: &mut Stage, streams: u64) -> (Producer, u64) {
+    let (producer, data) = producer(stage, 0);
+    for number in 1..streams {
+        producer.add_stream(stage, "ust", &format!("chan_{number}"));
+    }
+    (producer, data)
+}
+
+/// Attaches session 1.
+const ATTACH: Request = Request::Attach {
+    session: 1,
+    seek: SEEK_BEGINNING,
+};
+
 /// Repeats a command.
 fn repeated(command: &Command, count: usize) -> Vec<u8> {
     client::command(15, command).repeat(count)
@@ -228,19 +244,12 @@ fn a_flood_of_long_lists_keeps_nobody_waiting() {
 fn a_flood_of_attaches_keeps_nobody_waiting() {
     const STREAMS: u64 = 100;
     let mut stage = Stage::new();
-    let (light, data) = producer(&mut stage, 0);
-    // Without metadata nothing is announced: the replies are short.
-    for number in 1..STREAMS {
-        light.add_stream(&mut stage, "ust", &format!("chan_{number}"));
-    }
+    // The replies are short.
+    let (light, data) = producer_of_many(&mut stage, STREAMS);
     light.expect_ok(&mut stage, &Command::StreamsSent);
     let greedy = Viewer::connect(&mut stage, 15);
-    let attach = Request::Attach {
-        session: 1,
-        seek: SEEK_BEGINNING,
-    };
     let detach = Request::Detach { session: 1 };
-    let pair = [client::request(attach), client::request(detach)].concat();
+    let pair = [client::request(ATTACH), client::request(detach)].concat();
     greedy.peer.write(&pair.repeat(1000));
     for sequence in 0..20 {
         let index = Command::SendIndex(index(data, sequence));
@@ -263,18 +272,11 @@ fn a_flood_of_attaches_keeps_nobody_waiting() {
 fn a_costly_command_is_followed_by_turns_of_others() {
     const STREAMS: u64 = 1000;
     let mut stage = Stage::without_audit();
-    let (light, _) = producer(&mut stage, 0);
-    for number in 1..STREAMS {
-        light.add_stream(&mut stage, "ust", &format!("chan_{number}"));
-    }
+    let (light, _) = producer_of_many(&mut stage, STREAMS);
     light.expect_ok(&mut stage, &Command::StreamsSent);
     let greedy = Viewer::connect(&mut stage, 15);
-    let attach = Request::Attach {
-        session: 1,
-        seek: SEEK_BEGINNING,
-    };
     let bytes = [
-        client::request(attach),
+        client::request(ATTACH),
         client::request(Request::ListSessions),
     ];
     greedy.peer.write(&bytes.concat());
@@ -287,6 +289,39 @@ fn a_costly_command_is_followed_by_turns_of_others() {
     }
     stage.settle();
     assert!(!greedy.peer.take_received().is_empty());
+}
+
+/// Viewer streams that are made when streams are published are paid for by their producer.
+#[test]
+fn publishing_to_many_viewers_is_followed_by_turns_of_others() {
+    const STREAMS: u64 = 100;
+    const VIEWERS: u64 = 50;
+    let mut stage = Stage::without_audit();
+    let (greedy, _) = producer_of_many(&mut stage, STREAMS);
+    let (light, data) = producer(&mut stage, 1);
+    let viewers: Vec<_> = (0..VIEWERS)
+        .map(|_| {
+            let viewer = Viewer::connect(&mut stage, 15);
+            viewer.ask(&mut stage, ATTACH);
+            viewer
+        })
+        .collect();
+    let ok = code::OK.to_be_bytes();
+    greedy.control.write(&repeated(&Command::StreamsSent, 1));
+    stage.tick();
+    assert_eq!(greedy.control.take_received(), ok);
+    greedy.control.write(&repeated(&Command::StreamsSent, 1));
+    let turns = STREAMS * VIEWERS * RECORD / HEAVY_TURN;
+    for sequence in 0..turns {
+        let index = Command::SendIndex(index(data, sequence));
+        light.control.write(&repeated(&index, 1));
+        stage.tick();
+        assert!(greedy.control.take_received().is_empty(), "it has debts");
+        assert_eq!(light.control.take_received(), ok, "after one tick");
+    }
+    stage.settle();
+    assert_eq!(greedy.control.take_received(), ok);
+    drop(viewers);
 }
 
 /// Bytes that wait in the input of one connection, at most.

@@ -49,7 +49,7 @@ fn tally(stage: &Stage) -> (u64, u64, Vec<(Cause, u64)>) {
     let totals = stage.relay.read::<Entities>().totals.tally;
     assert_eq!(session, totals);
     if let Some(stream) = stage.stream(DATA) {
-        let stream = stream.tally;
+        let stream = &stream.tally;
         assert_eq!(stream.packets, session.packets);
         assert_eq!(stream.bytes, session.bytes);
         assert_eq!(stream.events_discarded, session.events_discarded);

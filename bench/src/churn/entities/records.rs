@@ -296,7 +296,7 @@ impl Record for Session {
             address: AddressKey::default(),
             control: ConnectionKey::default(),
             directory: directory(),
-            places: BTreeSet::new(),
+            trace_places: BTreeSet::new(),
             created_s: 0,
             minor: 15,
             trace_format: TraceFormat::Ctf1,

@@ -72,7 +72,7 @@ impl RotateStreams {
             expected: "13, 16 or 20, and 16 for each stream it announces",
         })?;
         let is_set = reader.flag("new_chunk_id.is_set")?;
-        // Whatever was in the producer's memory.
+        // Stale bytes of the producer's memory.
         reader.bytes("padding", layout.padding_size())?;
         let value = reader.u64("new_chunk_id.value")?;
         // The size was compared with the count: no more than was received.

@@ -1,6 +1,6 @@
 //! Every single operation of the disk fails once, in the life of a busy session.
 //!
-//! Whatever fails: the law of holds is kept at every tick, nothing is left at the end,
+//! After each failure the law of holds is kept at every tick, nothing is left at the end,
 //! no file is open, and what is on disk is whole packets with indexes that lead to them.
 
 use baton_components::limits::DRAIN_GRACE;

@@ -190,7 +190,7 @@ fn rotate_refused() -> Vec<Row> {
 fn rotate_layouts() -> Vec<Row> {
     let payload = |count: u32, padding: usize, positions: &[(u64, u64)]| {
         let mut bytes = [&count.to_be_bytes()[..], &[1]].concat();
-        // Whatever was in the producer's memory.
+        // Stale bytes of the producer's memory.
         bytes.resize(5 + padding, 0xa5);
         bytes.extend_from_slice(&1_u64.to_be_bytes());
         for (stream, position) in positions {
