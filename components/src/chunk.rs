@@ -45,8 +45,8 @@ pub struct Chunk {
     pub directories: BTreeSet<RelativePath>,
     /// Files that its streams created, relative to its directory.
     pub files: BTreeMap<RelativePath, FileOfStream>,
-    /// Its number in the lists of what the relay made, if there are any.
-    pub list: Option<u64>,
+    /// Its number among the chunks that got a file, in that order.
+    pub ordinal: Option<u64>,
     /// How far its files and directories are removed, if it is to be deleted. Those that are
     /// removed are not in the lists above any more.
     pub removal: Removal,
@@ -122,7 +122,7 @@ impl Chunk {
             close: None,
             directories: BTreeSet::new(),
             files: BTreeMap::new(),
-            list: None,
+            ordinal: None,
             removal: Removal::default(),
         }
     }

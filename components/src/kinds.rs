@@ -149,15 +149,15 @@ mod tests {
     #[test]
     fn records_are_small() {
         for (kind, bytes, bytes_max) in [
-            (Kind::Connection, size_of::<Connection>(), 152),
+            (Kind::Connection, size_of::<Connection>(), 160),
             (Kind::ViewerSession, size_of::<ViewerSession>(), 152),
             (Kind::ViewerStream, size_of::<ViewerStream>(), 80),
             (Kind::Index, size_of::<Index>(), 96),
             (Kind::Stream, size_of::<Stream>(), 352),
             (Kind::Trace, size_of::<Trace>(), 40),
-            (Kind::Session, size_of::<Session>(), 504),
+            (Kind::Session, size_of::<Session>(), 520),
             (Kind::Chunk, size_of::<Chunk>(), 224),
-            (Kind::TraceFile, size_of::<TraceFile>(), 80),
+            (Kind::TraceFile, size_of::<TraceFile>(), 96),
             (Kind::File, size_of::<File>(), 16),
         ] {
             assert!(bytes <= bytes_max, "{}: {bytes}", kind.name());

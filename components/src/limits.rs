@@ -212,6 +212,13 @@ pub const SURVEY_PERIOD: Duration = Duration::from_mins(10);
 /// Chunks that a survey looks at before it answers: an answer is taken in one tick.
 pub const SURVEY_CHUNKS: usize = 512;
 
+/// Entries that a list of what was made of a chunk may have before it is written anew without
+/// the files that are gone.
+pub const LIST_ENTRIES_MIN: u64 = 1000;
+
+/// The same for each file that is there: a list is written anew when most of it is of others.
+pub const LIST_ENTRIES_PER_FILE: u64 = 8;
+
 /// Maximum number of chunks and files that a tick begins to remove. A file costs it two
 /// renames.
 pub const REMOVALS_PER_TICK: usize = 16;

@@ -6,6 +6,7 @@
 pub mod environment;
 
 mod contradictions;
+mod in_memory;
 mod ini;
 
 use std::fmt::{self, Write as _};
@@ -19,8 +20,10 @@ use baton_components::connection::Endpoint;
 use baton_systems::settings::SyncWhen;
 
 use self::environment::variable;
+use self::in_memory::InMemoryError;
 use self::ini::{Entry, Oddity};
 use crate::options::amounts::min_free;
+use crate::options::output::Output;
 use crate::options::ports::StatusPort;
 use crate::options::value::{AddressShare, OptionError, PoolSize, Value, absolute, switch};
 use crate::options::{CONFIG, Face, Given, HELP, OPTIONS, Options, Spec, VERSION};
@@ -28,6 +31,7 @@ use crate::os::pool::Pool;
 use crate::os::said;
 use crate::os::tcp_timeouts::TcpTimeouts;
 use crate::os::tls::credentials;
+use crate::os::usage;
 use crate::url::{Url, UrlError, default_port, default_url};
 
 /// A relay, ready to be started.
@@ -42,8 +46,8 @@ pub struct Config {
     /// At least one for each endpoint, in the order of [`Endpoint::ALL`].
     pub listeners: Vec<Listener>,
     pub status: StatusListeners,
-    /// Absolute, as all paths here.
-    pub output: PathBuf,
+    /// Its path is absolute, as all paths here.
+    pub output: Output,
     pub log: Log,
     pub detach: Detach,
     pub working_directory: Option<PathBuf>,
@@ -148,6 +152,8 @@ pub enum ConfigError {
         "--durable-replies needs a period in which data is synced: --sync SECONDS, such as --sync 5"
     )]
     NoPeriod,
+    #[error(transparent)]
+    InMemory(#[from] InMemoryError),
     #[error("no home directory is known to write traces to; choose a directory with --output")]
     NoHome,
 }
@@ -159,6 +165,7 @@ const SYSTEM_FILE: &str = "/etc/lttng/lttng.conf";
 const DISALLOW_CLEAR: &str = "LTTNG_RELAYD_DISALLOW_CLEAR";
 const WORKING_DIRECTORY: &str = "LTTNG_RELAYD_WORKING_DIRECTORY";
 const OUTPUT: &str = "LTTNG_RELAYD_OUTPUT";
+const OUTPUT_OPTION: &str = "output";
 
 impl Config {
     /// Reads all sources; `given` is the command line. Problems that do not stop the relay
@@ -187,15 +194,20 @@ impl Config {
         let dynamic = options.dynamic_ports;
         let output = match (&options.output.0, variable(OUTPUT)) {
             (Some(output), _) => output.clone(),
-            (None, Some(output)) => absolute(OUTPUT, output.into())?,
-            (None, None) => environment::home()
-                .ok_or(ConfigError::NoHome)?
-                .join("lttng-traces"),
+            (None, Some(output)) => Output::parse(OUTPUT, &output)?,
+            (None, None) => {
+                let home = environment::home().ok_or(ConfigError::NoHome)?;
+                Output::Directory(absolute("--output", home.join("lttng-traces"))?)
+            }
         };
         let descriptors = descriptors(options.fd_pool_size)?;
         settle(&mut options, face, Pool::of(descriptors))?;
-        let output = absolute("--output", output)?;
-        warnings.extend(contradictions::on_disk_of(&output, &options.settings));
+        match &output {
+            Output::Directory(path) => {
+                warnings.extend(contradictions::on_disk_of(path, &options.settings));
+            }
+            Output::Memory(bytes) => in_memory::settle(&mut options, *bytes)?,
+        }
         let detach = match (options.background, options.daemonize) {
             (true, _) => Detach::Background,
             (false, true) => Detach::Daemon,
@@ -252,6 +264,14 @@ fn settle(options: &mut Options, face: Face, pool: Pool) -> Result<(), ConfigErr
 }
 
 impl Config {
+    /// The size of the disk, or of the memory in its place; 0 if it is not known.
+    pub fn disk_bytes(&self) -> u64 {
+        match &self.output {
+            Output::Directory(path) => usage::disk(path).0,
+            Output::Memory(bytes) => *bytes,
+        }
+    }
+
     /// Two endpoints that cannot both listen, since they have the same port.
     pub fn clash(&self) -> Option<(Endpoint, Endpoint, SocketAddr)> {
         // The relay runs without the default one of monitors.
@@ -286,7 +306,7 @@ impl fmt::Display for Config {
             )?;
         }
         let options = &self.options;
-        writeln!(text, "output {}", self.output.display())?;
+        writeln!(text, "output {}", self.output)?;
         writeln!(text, "grouped-by {}", options.grouping.show())?;
         writeln!(text, "clear-allowed {}", options.settings.clear_allowed)?;
         let mode = format!("{:?}", self.detach).to_lowercase();
@@ -370,6 +390,10 @@ fn gather(given: &[Given], face: Face, warnings: &mut Vec<String>) -> Result<Opt
 fn pinned(given: &Given) -> Result<Given, OptionError> {
     let is_path = ["FILE", "DIR"].map(Some).contains(&given.spec().value);
     let value = match &given.value {
+        Some(value) if given.name == OUTPUT_OPTION => {
+            let output = Output::parse("--output", value)?;
+            Some(output.as_os_string())
+        }
         Some(value) if is_path => {
             let of = format!("--{}", given.name);
             Some(absolute(&of, value.into())?.into_os_string())

@@ -2,24 +2,27 @@
 //! on a terminal.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use baton_components::connection::Endpoint;
+use baton_components::shown::Size;
 
 use super::listening::Listening;
 use crate::config::{Config, Listener};
 use crate::options::Options;
+use crate::options::output::Output;
 use crate::os::log_queue::{Place, say_to_starter};
 use crate::os::recording;
 use crate::url::default_port;
 
 /// Logs warnings about other relays in the output directory, running or killed.
-pub fn warn_of_others(config: &Config, has_company: bool) {
-    let output = config.output.display();
+pub fn warn_of_others(directory: &Path, has_company: bool) {
+    let output = directory.display();
     if has_company {
         tracing::warn!("another relay writes to {output} too: each has its own sessions there");
     }
     // The signs of a directory that cannot be read are unknown.
-    let killed = recording::signs_of_killed(&config.output).unwrap_or_default();
+    let killed = recording::signs_of_killed(directory).unwrap_or_default();
     if !killed.is_empty() {
         tracing::warn!(
             "an earlier relay was killed here and may have left torn packets: baton repair {output}"
@@ -47,8 +50,18 @@ pub fn greet(config: &Config, listening: &Listening) {
     if let Some(status) = listening.of(Endpoint::Status) {
         say_to_starter(format_args!("baton: how it is: {}", how_to_ask(status)));
     }
-    let output = config.output.display();
-    say_to_starter(format_args!("baton: traces are written to {output}"));
+    match &config.output {
+        Output::Directory(path) => {
+            let path = path.display();
+            say_to_starter(format_args!("baton: traces are written to {path}"));
+        }
+        Output::Memory(bytes) => {
+            let size = Size(*bytes);
+            say_to_starter(format_args!(
+                "baton: traces are kept in memory, the newest {size}, and are gone with the relay"
+            ));
+        }
+    }
     let has_ca = config.options.tls_client_ca.is_some();
     let to_try = to_try([control, data, live], has_ca);
     say_to_starter(format_args!("baton: try: {to_try}"));

@@ -7,7 +7,7 @@ mod listening;
 mod signs;
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{env, io, thread};
@@ -15,7 +15,7 @@ use std::{env, io, thread};
 use baton_components::connection::Endpoint;
 use baton_components::limits::{SHUTDOWN_DISK_PATIENCE, SHUTDOWN_GRACE};
 use baton_systems::audit::Audit;
-use baton_systems::ports::{ChancePort, ClockPort, NetworkPort, StoragePort};
+use baton_systems::ports::{ChancePort, ClockPort, NetworkPort, Storage, StoragePort};
 use baton_systems::settings::Settings;
 use baton_systems::tick::Relay;
 
@@ -33,6 +33,7 @@ use crate::os::counters::Counters;
 use crate::os::inherited;
 use crate::os::log_places::{LogFile, Syslog};
 use crate::os::log_queue::{self, Place, say};
+use crate::os::memory::FilesInMemory;
 use crate::os::network::{Idle, SocketNetwork};
 use crate::os::own_file::OwnFile;
 use crate::os::pool::Pool;
@@ -42,7 +43,6 @@ use crate::os::said;
 use crate::os::signals::Stop;
 use crate::os::storage::FileStorage;
 use crate::os::tls::credentials::Mistake;
-use crate::os::usage;
 use crate::os::workers::Workers;
 use crate::{journal, log};
 
@@ -86,6 +86,8 @@ pub enum Error {
     },
     #[error(transparent)]
     Tls(#[from] Mistake),
+    #[error("cannot make a file in memory for traces: {}", said(.0))]
+    Memory(io::Error),
     #[error("cannot use the sockets that systemd opened: {}", said(.0))]
     Inherited(io::Error),
     #[error("cannot write the journal {}: {}", path.display(), said(reason))]
@@ -122,19 +124,17 @@ pub fn run(config: &Config, warnings: &[String]) -> Result<(), Error> {
     // After the fork, since the child has another process id.
     let parent = rustix::process::getppid();
     let inherited = inherited::listeners().map_err(Error::Inherited)?;
-    let output = |reason| Error::Output {
-        path: config.output.clone(),
-        reason,
-    };
     let log = log_place(config).inspect_err(|_| log::say_all(warnings))?;
     let greets_as_daemon = config.face == Face::Baton && config.detach == Detach::Daemon;
     let place = greets_as_daemon.then(|| greeting::where_log_is(&log));
     let readiness = if config.detach == Detach::Foreground {
         None
     } else {
-        Root::open(&config.output)
-            .map_err(output)
-            .inspect_err(|_| log::say_all(warnings))?;
+        if let Some(path) = config.output.directory() {
+            Root::open(path)
+                .map_err(no_output(path))
+                .inspect_err(|_| log::say_all(warnings))?;
+        }
         match detach::split(config.detach).map_err(Error::Detach)? {
             Split::Parent(child) => return child.outcome().map_err(Error::Daemon),
             Split::Child(readiness) => Some(readiness),
@@ -179,10 +179,9 @@ pub fn check(config: &Config) -> Result<(), Error> {
             address,
         });
     }
-    Root::check(&config.output).map_err(|reason| Error::Output {
-        path: config.output.clone(),
-        reason,
-    })?;
+    if let Some(path) = config.output.directory() {
+        Root::check(path).map_err(no_output(path))?;
+    }
     if let Some(directory) = &config.working_directory {
         is_directory(directory).map_err(|reason| Error::WorkingDirectory {
             path: directory.clone(),
@@ -211,6 +210,13 @@ pub fn check(config: &Config) -> Result<(), Error> {
     })
 }
 
+fn no_output(path: &Path) -> impl Fn(io::Error) -> Error {
+    |reason| Error::Output {
+        path: path.to_owned(),
+        reason,
+    }
+}
+
 fn is_directory(path: &Path) -> io::Result<()> {
     if std::fs::metadata(path)?.is_dir() {
         Ok(())
@@ -234,15 +240,8 @@ impl Started {
         if let Some(directory) = &config.working_directory {
             enter(directory)?;
         }
-        let storage_error = |reason| Error::Output {
-            path: config.output.clone(),
-            reason,
-        };
         let pool = Pool::of(config.descriptors);
         let counters = Counters::default();
-        let storage = FileStorage::open(&config.output, pool.files)
-            .map_err(storage_error)?
-            .with_counters(counters.clone());
         let (stop, idle) = (Stop::default(), Idle::default());
         let busy_poll = BusyPoll::new(config.options.busy_poll.0);
         let reactor = Reactor::new(stop.clone(), busy_poll).map_err(Error::Poll)?;
@@ -250,21 +249,20 @@ impl Started {
         let mut network = SocketNetwork::new(reactor, idle.clone(), peers_max, timeouts)
             .with_counters(counters.clone());
         let admission = Admission::open(&mut network, config, counters.clone())?;
-        let storage = storage.with_sockets(network.sockets());
-        let storage = storage.with_workers(Workers::new(network.reactor().waker()));
+        let storage = storage(config, &pool, &mut network, &counters)?;
         let listening = Listening::open(&mut network, config, inherited)?;
         let settings = settings(config, &listening);
         let journal = journal(config, &settings)?;
         let mut files = signs::show(&mut network, config, &listening.main())?;
         files.extend(signs::write_pid(config.options.pid_file.as_deref())?);
-        greeting::warn_of_others(config, storage.has_company);
         if config.face == Face::Baton {
             greeting::greet(config, &listening);
             greeting::warn_of_strangers(config, &listening.plain());
         }
-        let clock = SystemClock::new()
-            .with_output(&config.output)
-            .with_counters(counters);
+        let mut clock = SystemClock::new().with_counters(counters);
+        if let Some(path) = config.output.directory() {
+            clock = clock.with_output(path);
+        }
         let mut ports = ports(network, storage, clock)?;
         if let Some(journal) = &journal {
             ports = journal::ports::record(journal, ports);
@@ -306,15 +304,34 @@ impl Started {
     }
 }
 
+/// The storage that traces go to.
+fn storage(
+    config: &Config,
+    pool: &Pool,
+    network: &mut SocketNetwork,
+    counters: &Counters,
+) -> Result<Box<dyn Storage>, Error> {
+    let workers = Workers::new(network.reactor().waker());
+    let (sockets, counters) = (network.sockets(), counters.clone());
+    let Some(path) = config.output.directory() else {
+        let files = FilesInMemory::new(sockets, counters, workers);
+        return Ok(Box::new(files.map_err(Error::Memory)?));
+    };
+    let files = FileStorage::open(path, pool.files).map_err(no_output(path))?;
+    greeting::warn_of_others(path, files.has_company);
+    let files = files.with_counters(counters).with_sockets(sockets);
+    Ok(Box::new(files.with_workers(workers)))
+}
+
 fn ports(
     network: SocketNetwork,
-    storage: FileStorage,
+    storage: Box<dyn Storage>,
     clock: SystemClock,
 ) -> Result<(NetworkPort, StoragePort, ClockPort, ChancePort), Error> {
     let chance = KernelChance::new().map_err(Error::Chance)?;
     Ok((
         NetworkPort(Box::new(network)),
-        StoragePort::new(Box::new(storage)),
+        StoragePort::new(storage),
         ClockPort(Box::new(clock)),
         ChancePort(Box::new(chance)),
     ))
@@ -322,10 +339,9 @@ fn ports(
 
 /// The options, for the ports and the disk that there are.
 fn settings(config: &Config, listening: &Listening) -> Settings {
-    let (disk_bytes, _) = usage::disk(&config.output);
     Settings {
         ports: listening.ports(),
-        ..config.options.settings.on(disk_bytes)
+        ..config.options.settings.on(config.disk_bytes())
     }
 }
 
@@ -370,7 +386,7 @@ fn journal(config: &Config, settings: &Settings) -> Result<Option<Journal>, Erro
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let header = Header {
         program: env!("CARGO_PKG_VERSION").to_owned(),
-        output: config.output.as_os_str().as_bytes().to_owned(),
+        output: config.output.as_os_string().into_vec(),
         started_unix_s: now.map_or(0, |passed| passed.as_secs()),
         payload: config.options.journal_payload,
         lttng_relayd: config.face == Face::LttngRelayd,

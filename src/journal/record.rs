@@ -263,6 +263,14 @@ pub enum Record<'a> {
     },
     /// The accepted connection has TLS.
     Tls,
+    /// Storage was asked to replace a list of what was recorded.
+    Replace {
+        ticket: u64,
+        #[serde(serialize_with = "as_bytes")]
+        path: &'a [u8],
+        #[serde(serialize_with = "as_bytes")]
+        bytes: &'a [u8],
+    },
 }
 
 impl<'a> Record<'a> {
@@ -281,6 +289,11 @@ impl<'a> Record<'a> {
                 directories: bytes(directories),
             },
             Request::Append { path, bytes } => Self::Append {
+                ticket: ticket.0,
+                path: path.as_bytes(),
+                bytes,
+            },
+            Request::Replace { path, bytes } => Self::Replace {
                 ticket: ticket.0,
                 path: path.as_bytes(),
                 bytes,

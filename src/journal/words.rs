@@ -229,6 +229,15 @@ impl Record<'_> {
                     "request {ticket}: {count} bytes are to be added to {path}"
                 )
             }
+            Self::Replace {
+                ticket,
+                path,
+                bytes,
+            } => {
+                let count = bytes.len();
+                let path = text(path);
+                write!(to, "request {ticket}: {path} is to have {count} bytes")
+            }
             Self::RemoveListed { ticket, list, .. } => {
                 let list = text(list);
                 write!(

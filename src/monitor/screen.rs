@@ -131,6 +131,9 @@ pub fn strip(target: &Target, report: &Report, trend: Option<&Trend>) -> Vec<Lin
 
 fn disk(report: &Report, trend: Option<&Trend>) -> String {
     let storage = &report.storage;
+    if storage.size_bytes == 0 {
+        return "no disk, traces are in memory".to_owned();
+    }
     let free = words::bytes(storage.free_bytes);
     let size = words::bytes(storage.size_bytes);
     let full_in_s = trend.and_then(|it| it.full_in_s(storage.free_bytes));

@@ -22,16 +22,21 @@ const TIME_UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("m", 60), ("
 /// Below it not even the files that are being written would fit.
 const BYTES_MIN: u64 = 1 << 20;
 
+/// Reads an amount: bytes with a unit, a percentage, or 0.
+pub fn amount(text: &str) -> Option<Amount> {
+    let percent = text.strip_suffix('%').and_then(number);
+    match (percent, in_units(text, &BYTE_UNITS)) {
+        (Some(percent @ 1..=100), _) => Some(Amount::Percent(percent as u32)),
+        (None, Some(0)) => Some(Amount::Unlimited),
+        (None, Some(bytes @ BYTES_MIN..)) => Some(Amount::Bytes(bytes)),
+        _ => None,
+    }
+}
+
 impl Value for Amount {
     fn read(&mut self, spec: &Spec, value: Option<&OsStr>, _: Face) -> Result<(), OptionError> {
         let text = value.unwrap_or_default().to_string_lossy();
-        let percent = text.strip_suffix('%').and_then(number);
-        let amount = match (percent, in_units(&text, &BYTE_UNITS)) {
-            (Some(percent @ 1..=100), _) => Some(Self::Percent(percent as u32)),
-            (None, Some(0)) => Some(Self::Unlimited),
-            (None, Some(bytes @ BYTES_MIN..)) => Some(Self::Bytes(bytes)),
-            _ => None,
-        };
+        let amount = amount(&text);
         let expected = "bytes, such as 500M or 2T, at least 1M; a part of the disk, such as 5%; or 0 for no limit";
         *self = amount.ok_or_else(|| OptionError::expected(spec, &text, expected))?;
         Ok(())

@@ -7,6 +7,7 @@
 //! `settings.field`.
 
 pub mod amounts;
+pub mod output;
 pub mod ports;
 pub mod sync;
 pub mod value;
@@ -16,9 +17,10 @@ use std::path::PathBuf;
 
 use baton_systems::settings::{Grouping, MinFree, Settings};
 
+use self::output::TracesPlace;
 use self::ports::{Ports, StatusPort};
 use self::sync::Sync;
-use self::value::{AddressShare, Bytes, Micros, OptionError, PoolSize, TracesDirectory, Value};
+use self::value::{AddressShare, Bytes, Micros, OptionError, PoolSize, Value};
 use crate::addresses::Allowed;
 use crate::journal::block::Payload;
 use crate::os::busy_poll;
@@ -135,9 +137,9 @@ options! {
         help: "Print help",
         ..SHARED
     };
-    output: TracesDirectory = TracesDirectory::default() => Spec {
+    output: TracesPlace = TracesPlace::default() => Spec {
         long: "output", short: Some('o'), value: Some("DIR"), refused: true,
-        help: "Where traces are written [default: $LTTNG_HOME/lttng-traces, else ~/lttng-traces]",
+        help: "Where traces are written; memory:SIZE, such as memory:256M: nowhere, the newest are kept in memory for live viewers [default: $LTTNG_HOME/lttng-traces, else ~/lttng-traces]",
         ..SHARED
     };
     verbosity: u8 = 0 => Spec {

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use baton_components::limits::METRICS_SESSIONS_MAX;
@@ -57,6 +57,11 @@ pub enum OptionError {
     /// Of an option without an argument, in a file.
     #[error("Invalid configuration value \"{value}\" for option {option}")]
     Switch { option: &'static str, value: String },
+    #[error(
+        "Wrong value in {of} parameter: memory:{size}; expected a directory, or bytes of memory, \
+         such as memory:256M, at least memory:4M"
+    )]
+    Memory { of: String, size: String },
     #[error("the path of {of} is empty: name one, or leave it out")]
     NoPath { of: String },
     #[error("the path of {of} cannot be made absolute: {}", said(reason))]
@@ -147,24 +152,6 @@ impl Value for Option<PathBuf> {
     fn show(&self) -> String {
         self.as_ref()
             .map_or("-".to_owned(), |path| path.display().to_string())
-    }
-}
-
-/// A directory. Under the original's name its path must be absolute.
-#[derive(Clone, Debug, Default)]
-pub struct TracesDirectory(pub Option<PathBuf>);
-
-impl Value for TracesDirectory {
-    fn read(&mut self, spec: &Spec, value: Option<&OsStr>, face: Face) -> Result<(), OptionError> {
-        let path = Path::new(value.unwrap_or_default());
-        if face == Face::LttngRelayd && !path.is_absolute() {
-            return Err(OptionError::RelativeOutput);
-        }
-        self.0.read(spec, value, face)
-    }
-
-    fn show(&self) -> String {
-        self.0.show()
     }
 }
 

@@ -49,6 +49,13 @@ impl Files for FilesByName {
             .map_err(|reason| self.error("append to", path, &reason))
     }
 
+    fn replace(&mut self, path: &RelativePath, bytes: &[u8]) -> Result<(), StorageError> {
+        let written = self.root.write_beside(path, bytes);
+        written
+            .and_then(|written| Ok(self.root.replace(&written, path)?))
+            .map_err(|reason| self.error("replace", path, &reason))
+    }
+
     fn contents(&mut self, path: &RelativePath) -> Result<Vec<u8>, StorageError> {
         let mut bytes = Vec::new();
         let opened = self.root.open_file(path).map_err(io::Error::from);

@@ -25,6 +25,7 @@ pub mod listeners;
 pub mod log_places;
 pub mod log_queue;
 mod lookout;
+pub mod memory;
 mod names;
 pub mod network;
 pub mod open_files;

@@ -4,7 +4,7 @@
 //! So neither `..` nor a symbolic link in the directory leads out of it.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -249,6 +249,27 @@ impl Root {
     /// Opens a file to append to it; it is made if it is missing.
     pub fn append_to(&mut self, path: &RelativePath) -> Result<File, Errno> {
         self.file(path, OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND)
+    }
+
+    /// Writes a synced file beside a path, and gives its path.
+    pub fn write_beside(&mut self, path: &RelativePath, bytes: &[u8]) -> io::Result<RelativePath> {
+        let above = path.parent().ok_or(Errno::ISDIR)?;
+        let beside = above.child([path.name(), b"~"].concat());
+        let beside = beside.map_err(|_| Errno::INVAL)?;
+        self.make_directory(&above)?;
+        // One that was killed may have left it.
+        self.unlink(&beside, AtFlags::empty())?;
+        let mut file = self.create_file(&beside)?;
+        file.write_all(bytes)?;
+        rustix::fs::fdatasync(&file)?;
+        Ok(beside)
+    }
+
+    /// Gives a file the name of another one.
+    pub fn replace(&mut self, by: &RelativePath, path: &RelativePath) -> Result<(), Errno> {
+        let (old_parent, old) = self.parent_of(by)?;
+        let (new_parent, new) = self.parent_of(path)?;
+        rustix::fs::renameat(old_parent, old, new_parent, new)
     }
 
     /// The metadata of a path; of a symbolic link, its own.

@@ -1,11 +1,14 @@
 //! The table of sockets by the keys of their connections. The network receives and sends
 //! through them, and storage moves bytes between them and files.
 
+use std::fs::File;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use baton_components::keys::ConnectionKey;
 use mio::net::TcpStream;
+use rustix::io::Errno;
 use slotmap::SecondaryMap;
 
 /// The table: the network changes it, and others read it.
@@ -53,8 +56,26 @@ impl Socket {
         })
     }
 
+    /// Sends bytes of a file with zero-copy (`sendfile`), at most `length`. Returns how many the peer
+    /// has accepted; 0: it is reported writable when it accepts more.
+    pub fn send_file(&self, file: &File, mut offset: u64, length: u64) -> io::Result<u64> {
+        loop {
+            let sent = rustix::fs::sendfile(&self.stream, file, Some(&mut offset), length as usize);
+            match sent {
+                Ok(0) if length > 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(sent) => return Ok(sent as u64),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    self.wait_for_room();
+                    return Ok(0);
+                }
+                Err(reason) => return Err(reason.into()),
+            }
+        }
+    }
+
     /// Notes that the peer accepts no more: the connection is to be reported writable.
-    pub fn wait_for_room(&self) {
+    fn wait_for_room(&self) {
         self.waits_for_room.store(true, Ordering::Relaxed);
     }
 

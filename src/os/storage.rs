@@ -15,7 +15,6 @@ use baton_systems::ports::Answer;
 use baton_systems::ports::{NAMES_LOOKED_AT, Storage, StorageError, Transfer};
 use baton_systems::requests::{FileEnd, Lane, Outcome, Place, Request};
 use rustix::fs::AtFlags;
-use rustix::io::Errno;
 
 use super::counters::Counters;
 use super::files::{FilesByName, absolute, error, remove_empty};
@@ -180,6 +179,7 @@ impl FileStorage {
             }),
             // These need no descriptor that is kept.
             Request::Append { .. }
+            | Request::Replace { .. }
             | Request::RemoveListed { .. }
             | Request::Survey { .. }
             | Request::Space
@@ -235,20 +235,7 @@ impl Transfer for FileStorage {
             return Ok(None);
         };
         let sent = self.with_file(file, "send from", |file| {
-            let mut offset = offset;
-            loop {
-                let to = &socket.stream;
-                match rustix::fs::sendfile(to, file, Some(&mut offset), length as usize) {
-                    Ok(0) if length > 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                    Ok(sent) => return Ok(sent as u64),
-                    Err(Errno::INTR) => {}
-                    Err(Errno::AGAIN) => {
-                        socket.wait_for_room();
-                        return Ok(0);
-                    }
-                    Err(reason) => return Err(reason.into()),
-                }
-            }
+            socket.send_file(file, offset, length)
         });
         sent.map(Some)
     }

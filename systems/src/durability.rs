@@ -2,7 +2,8 @@
 //!
 //! A chunk is synced when it is closed; or, with a period, all that was recorded since the last
 //! time is synced together, and each chunk at its close too. Data files come first, then their
-//! indexes, then metadata, then the directories from the lowest up to the output directory.
+//! indexes, then metadata, then the directories from the lowest up to the output directory; and
+//! when that is done the list of what was made of the chunk, which says where it is.
 //! Storage is asked for that and answers later: no tick waits for it.
 //!
 //! After a sync that failed nothing of this run is called safe: a file system may drop what it
@@ -24,10 +25,12 @@ use rustc_hash::FxHashMap;
 use crate::agenda::Agenda;
 use crate::deadlines::Timer;
 use crate::entities::Entities;
-use crate::facts::{Facts, MetadataGrew, NameFact, PacketKept};
+use crate::facts::{Facts, Made, MetadataGrew, NameFact, PacketKept};
+use crate::lists;
 use crate::ports::{Answer, StorageError, StorageErrorKind, StoragePort};
 use crate::record::file_paths::INDEX_ENDING;
 use crate::requests::Request;
+use crate::retain::Retention;
 use crate::settings::SyncWhen;
 
 /// Files by their session.
@@ -74,6 +77,8 @@ struct Asked {
     files: Files,
     /// Chunks that are still recorded, with their directories at that time.
     chunks: BTreeMap<ChunkKey, RelativePath>,
+    /// Ordinals of chunks whose lists are synced when this is done.
+    lists: Vec<u64>,
     /// Monotonic.
     since: Duration,
 }
@@ -164,20 +169,24 @@ impl Durability {
 pub fn note(
     mut durability: ResMut<Durability>,
     mut entities: ResMut<Entities>,
+    mut storage: ResMut<StoragePort>,
     mut agenda: ResMut<Agenda>,
+    retention: Res<Retention>,
     facts: Res<Facts>,
     now: Res<Now>,
 ) {
     let durability = &mut *durability;
     for Answer { ticket, outcome } in &facts.answered {
-        if let Some(asked) = durability.asked.remove(ticket) {
-            hear(
-                durability,
-                &mut entities,
-                &now,
-                asked,
-                outcome.as_ref().err(),
-            );
+        let Some(asked) = durability.asked.remove(ticket) else {
+            continue;
+        };
+        let error = outcome.as_ref().err();
+        if hear(durability, &mut entities, &now, &asked, error) {
+            let lists = asked.lists.iter();
+            for list in lists.filter_map(|ordinal| retention.list(*ordinal)) {
+                let files = asked.files.clone();
+                ask_for_list(durability, &mut storage, &mut agenda, &now, list, files);
+            }
         }
     }
     if let SyncWhen::Every(period) = durability.when {
@@ -200,7 +209,10 @@ pub fn note(
 fn note_names(durability: &mut Durability, entities: &Entities) {
     for fact in &entities.names.facts {
         match fact {
-            NameFact::Made { chunk, file, path } => {
+            NameFact::Made(made) => {
+                let Made {
+                    chunk, file, path, ..
+                } = &**made;
                 let Some(stream) = entities.streams.get(file.stream) else {
                     continue;
                 };
@@ -232,14 +244,14 @@ fn expect(durability: &mut Durability, agenda: &mut Agenda, at: Duration) {
     agenda.deadlines.at(at, Timer::Sync);
 }
 
-/// Storage has answered.
+/// Storage has answered. Returns whether all is synced that is there.
 fn hear(
     durability: &mut Durability,
     entities: &mut Entities,
     now: &Now,
-    asked: Asked,
+    asked: &Asked,
     error: Option<&StorageError>,
-) {
+) -> bool {
     let syncs = &mut entities.totals.syncs;
     syncs.spent += now.monotonic.saturating_sub(asked.since);
     // A chunk that moved meanwhile is synced once more. Names that are missing where it is still
@@ -260,10 +272,10 @@ fn hear(
         None => syncs.done += 1,
         Some(error) if error.kind == StorageErrorKind::Gone => {
             syncs.done += 1;
-            for file in asked.files.into_values().flatten() {
-                let known = durability.known.get(&file);
+            for file in asked.files.values().flatten() {
+                let known = durability.known.get(file);
                 if known.is_some_and(|known| moved.contains(&known.chunk)) {
-                    durability.taint(file);
+                    durability.taint(*file);
                 }
             }
         }
@@ -276,8 +288,10 @@ fn hear(
                 );
             }
             syncs.failed += 1;
+            return false;
         }
     }
+    true
 }
 
 /// Asks for the syncs that are due: of what is confirmed.
@@ -357,12 +371,14 @@ fn ask_for(
             batch.add(directory.join(name), known.is_metadata, name.name());
         }
     }
+    let mut lists = Vec::new();
     for (key, directory) in &chunks {
         let is_moved = durability.synced_at.get(key) != Some(directory);
         if let Some(chunk) = entities.chunks.get(*key)
             && (durability.renamed.remove(key) || is_moved)
         {
             batch.add_directories(chunk);
+            lists.extend(chunk.ordinal);
             durability.synced_at.insert(*key, directory.clone());
         }
     }
@@ -373,6 +389,7 @@ fn ask_for(
     let asked = Asked {
         files: BTreeMap::from([(session, files)]),
         chunks,
+        lists,
         since: now.monotonic,
     };
     ask(durability, storage, agenda, batch.request(within), asked);
@@ -406,9 +423,33 @@ fn end(
     let asked = Asked {
         files,
         chunks: BTreeMap::new(),
+        lists: chunk.ordinal.into_iter().collect(),
         since: now.monotonic,
     };
     let request = batch.request(chunk.session.clone());
+    ask(durability, storage, agenda, request, asked);
+}
+
+/// Asks for the list of a chunk whose files are synced: these.
+fn ask_for_list(
+    durability: &mut Durability,
+    storage: &mut StoragePort,
+    agenda: &mut Agenda,
+    now: &Now,
+    list: RelativePath,
+    files: Files,
+) {
+    let request = Request::Sync {
+        within: list.clone(),
+        files: vec![list],
+        directories: vec![lists::directory(), RelativePath::root()],
+    };
+    let asked = Asked {
+        files,
+        chunks: BTreeMap::new(),
+        lists: Vec::new(),
+        since: now.monotonic,
+    };
     ask(durability, storage, agenda, request, asked);
 }
 

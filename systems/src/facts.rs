@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use baton_components::chunk::FileOfStream;
+use baton_components::chunk::{Chunk, FileOfStream};
 use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey, StreamKey, ViewerSessionKey};
 use baton_components::path::RelativePath;
 use baton_components::tally::Cause;
@@ -149,23 +149,32 @@ pub struct MetadataGrew {
 /// wherever those are at hand.
 #[derive(Debug)]
 pub enum NameFact {
-    /// A file of a stream was made, data or index, at a path below its chunk's directory.
-    Made {
-        chunk: ChunkKey,
-        file: FileOfStream,
-        path: RelativePath,
-    },
+    /// A file of a stream was made, data or index.
+    Made(Box<Made>),
     /// The files of an ordinal were removed by their stream.
     Removed(FileOfStream),
     /// A chunk is closed, and where it stays; or it is to be deleted.
     Closed(Box<ChunkEnd>),
 }
 
+/// A file that was made. All that the lists need is here: its chunk may be condemned when
+/// listeners run.
+#[derive(Debug)]
+pub struct Made {
+    pub chunk: ChunkKey,
+    /// The ordinal of the chunk.
+    pub ordinal: u64,
+    /// The directory of the chunk's session.
+    pub session: RelativePath,
+    pub file: FileOfStream,
+    /// Below the chunk's directory.
+    pub path: RelativePath,
+}
+
 /// A chunk that has no users any more.
 #[derive(Debug)]
 pub struct ChunkEnd {
-    /// Its number in the lists of what was made.
-    pub number: u64,
+    pub ordinal: u64,
     pub directory: RelativePath,
     pub is_deleted: bool,
 }
@@ -175,6 +184,8 @@ pub struct ChunkEnd {
 pub struct NameFacts {
     pub are_heard: bool,
     pub facts: Vec<NameFact>,
+    /// Chunks that have got an ordinal.
+    chunks: u64,
 }
 
 impl NameFacts {
@@ -182,6 +193,14 @@ impl NameFacts {
         if self.are_heard {
             self.facts.push(fact());
         }
+    }
+
+    /// The ordinal of a chunk, which gets one with its first file.
+    pub fn ordinal(&mut self, chunk: &mut Chunk) -> u64 {
+        *chunk.ordinal.get_or_insert_with(|| {
+            self.chunks += 1;
+            self.chunks
+        })
     }
 }
 

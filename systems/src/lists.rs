@@ -20,6 +20,10 @@ pub trait Files {
     /// Appends to a file, which is made, with its directory, if it is missing.
     fn append(&mut self, path: &RelativePath, bytes: &[u8]) -> Result<(), StorageError>;
 
+    /// Replaces a file, or makes it: afterwards, a loss of power too, it has these bytes or those of
+    /// before.
+    fn replace(&mut self, path: &RelativePath, bytes: &[u8]) -> Result<(), StorageError>;
+
     /// All bytes of a file.
     fn contents(&mut self, path: &RelativePath) -> Result<Vec<u8>, StorageError>;
 
@@ -66,6 +70,8 @@ pub enum Entry {
     Directory(RelativePath),
     /// A file that was made, below the chunk's directory.
     File(RelativePath),
+    /// A directory that was made for files that are gone, below the chunk's.
+    Made(RelativePath),
     /// The chunk is closed, since that time in seconds since 1970.
     Closed(u64),
 }
@@ -76,6 +82,7 @@ impl Entry {
             Self::Session(path) => (b's', path),
             Self::Directory(path) => (b'd', path),
             Self::File(path) => (b'f', path),
+            Self::Made(path) => (b'm', path),
             Self::Closed(at_s) => {
                 into.push(b'c');
                 into.extend_from_slice(at_s.to_string().as_bytes());
@@ -96,6 +103,7 @@ impl Entry {
             b's' => Self::Session(path()?),
             b'd' => Self::Directory(path()?),
             b'f' => Self::File(path().filter(|path| !path.is_root())?),
+            b'm' => Self::Made(path().filter(|path| !path.is_root())?),
             b'c' => Self::Closed(str::from_utf8(rest).ok()?.parse().ok()?),
             _ => return None,
         })
@@ -108,6 +116,8 @@ pub struct List {
     pub session: RelativePath,
     pub directory: RelativePath,
     pub files: BTreeSet<RelativePath>,
+    /// Directories of files that are gone.
+    pub emptied: BTreeSet<RelativePath>,
     pub closed_s: Option<u64>,
 }
 
@@ -120,6 +130,7 @@ impl List {
                 Some(Entry::Session(path)) => list.session = path,
                 Some(Entry::Directory(path)) => list.directory = path,
                 Some(Entry::File(path)) => drop(list.files.insert(path)),
+                Some(Entry::Made(path)) => drop(list.emptied.insert(path)),
                 Some(Entry::Closed(at_s)) => list.closed_s = Some(at_s),
                 None => {}
             }
@@ -131,8 +142,9 @@ impl List {
     /// adds nothing to directories of others.
     fn made(&self) -> BTreeSet<RelativePath> {
         let mut made = BTreeSet::new();
-        for file in &self.files {
-            let mut above = file.parent();
+        let of_files = self.files.iter().filter_map(RelativePath::parent);
+        for directory in of_files.chain(self.emptied.iter().cloned()) {
+            let mut above = Some(directory);
             let is_own = |below: &RelativePath| {
                 let there = self.directory.join(below);
                 !below.is_root() && there.is_at_or_below(&self.session)
@@ -313,6 +325,10 @@ fn remove_directories(
             files.remove(&list.directory.join(&RelativePath::own(mark)))?;
         }
     }
+    if with_session && let Ok(archives) = list.session.child(ARCHIVES) {
+        // Archives may have gone before, while the session was recorded.
+        files.remove_empty(&archives)?;
+    }
     let mut above = Some(list.directory.clone());
     while let Some(directory) = above.filter(|it| it.is_at_or_below(&list.session)) {
         let is_own = directory == list.directory && directory != list.session;
@@ -348,6 +364,8 @@ const ARCHIVING: &str = "archiving";
 /// Directories of a chunk that have its traces.
 const DOMAINS: [&str; 2] = ["ust", "kernel"];
 const METADATA: &[u8] = b"metadata";
+/// Directory of a session that its archives are in.
+const ARCHIVES: &[u8] = b"archives";
 
 #[cfg(test)]
 mod tests {

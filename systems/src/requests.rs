@@ -32,6 +32,13 @@ pub enum Request {
         /// The bytes to add.
         bytes: Vec<u8>,
     },
+    /// Replaces a file of the relay's own, at once and durably ([`Files::replace`]).
+    Replace {
+        /// The file.
+        path: RelativePath,
+        /// All its bytes.
+        bytes: Vec<u8>,
+    },
     /// Removes a closed chunk: the files in its list, its directories, and the list.
     RemoveListed {
         /// Path of the list.
@@ -136,7 +143,9 @@ impl Request {
         Place::Name(match self {
             Self::Commit { lane, .. } => return Place::Lane(*lane),
             Self::Remove { within, .. } | Self::Sync { within, .. } => within.clone(),
-            Self::Append { path, .. } | Self::RemoveListed { list: path, .. } => path.clone(),
+            Self::Append { path, .. }
+            | Self::Replace { path, .. }
+            | Self::RemoveListed { list: path, .. } => path.clone(),
             Self::Survey { .. } => lists::directory(),
             Self::Space => RelativePath::root(),
         })
@@ -156,6 +165,7 @@ impl Request {
             Self::Append { path, bytes } => on.append(path, bytes)?,
             // It is of files that are open.
             Self::Commit { .. } => {}
+            Self::Replace { path, bytes } => on.replace(path, bytes)?,
             Self::Space => {
                 let free_bytes = on.free_bytes()?;
                 return Ok(Outcome::Space { free_bytes });

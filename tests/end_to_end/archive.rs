@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::application::Workload;
 use crate::events::assert_complete;
 use crate::lttng::{Buffers, Mode, Producer, Setup};
-use crate::process::{Process, eventually};
+use crate::process::{Process, eventually, retry};
 use crate::relay::{Relay, skipped};
 use crate::server::{Server, Store};
 use crate::skip;
@@ -111,7 +111,7 @@ const MUCH: Workload = Workload {
 
 /// Rotated chunks, snapshots, and a session that is over.
 #[test]
-fn retention_takes_what_is_archived_first() {
+fn retention_takes_what_is_archived_first_and_leaves_nothing_of_it() {
     let _turn = turn::take();
     if skipped("it has no caps") {
         return;
@@ -174,6 +174,14 @@ fn retention_takes_what_is_archived_first() {
             !gone[before.len()..].iter().any(|line| is_of(&line)),
             "{name}: {log}"
         );
+    }
+    // Neither files nor marks nor directories of them are left.
+    for directory in &archived {
+        retry(PATIENCE, || {
+            let left = Command::new("find").arg(directory).output();
+            let left = String::from_utf8_lossy(&left.expect("find runs").stdout).into_owned();
+            left.is_empty().then_some(()).ok_or(left)
+        });
     }
     end([producer], relay);
 }

@@ -29,6 +29,7 @@ mod live_client;
 mod losses;
 mod lttng;
 mod many_viewers;
+mod memory;
 mod missed;
 mod monitors;
 mod nonsense;

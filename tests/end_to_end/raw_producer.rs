@@ -19,6 +19,9 @@ const MINOR: u32 = 10;
 /// How long a relay may take for a reply.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Descriptions whose replies a flood does not wait for.
+const WINDOW: usize = 8;
+
 /// Of one thread, in one stream.
 const WORKLOAD: Workload = Workload {
     threads: 1,
@@ -127,6 +130,26 @@ impl RawProducer {
         let begun = self.client.begin_packet(header, &packet[..sent]);
         begun.expect("a relay that reads");
         sent
+    }
+
+    /// Sends so many bytes in packets of half a mebibyte, all of the same events.
+    pub fn flood(&mut self, bytes: u64) {
+        let packet = packet(0..8_000);
+        for _ in 0..bytes.div_ceil(packet.len() as u64) {
+            let number = self.packets;
+            self.packets += 1;
+            let index = description(self.stream, number, packet.len());
+            self.client.describe(index, WINDOW).expect("a reply");
+            let header = PacketHeader {
+                stream: self.stream,
+                sequence: number,
+                size: packet.len() as u32,
+                padding: 0,
+            };
+            let sent = self.client.begin_packet(header, &packet);
+            sent.expect("a relay that reads");
+        }
+        self.client.catch_up().expect("replies");
     }
 
     /// Sends the description of a packet of so many bytes. Gives the packet's number.

@@ -13,7 +13,7 @@
 #[path = "../../systems/tests/scenarios/stage.rs"]
 mod stage;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command as Program;
@@ -26,14 +26,17 @@ use baton_components::wire::producer::{
     code,
 };
 use baton_systems::client;
+use baton_systems::lists::{self, List};
 use baton_systems::memory::MemoryStorage;
-use baton_systems::settings::{Settings, SyncWhen};
+use baton_systems::settings::{Amount, Settings, SyncWhen};
 
 use stage::{Producer, Stage};
 
 /// Histories in each run of the tests.
 const SEEDS: u64 = 150;
 const PERIOD: Duration = Duration::from_secs(5);
+/// A cap that nothing reaches: with it the relay writes down which files it made.
+const CAP: u64 = 1 << 30;
 
 /// LTTng's packets, abridged; a clock of 1000 cycles a second.
 const METADATA: &str = r#"/* CTF 1.8 */
@@ -100,6 +103,8 @@ struct History {
     archived: BTreeSet<Packet>,
     /// The relay has said that these are safe.
     safe: BTreeSet<Packet>,
+    /// Those of them whose chunks have not moved since: with caps the next relay counts them.
+    counted: BTreeSet<Packet>,
 }
 
 impl History {
@@ -113,6 +118,11 @@ impl History {
         let settings = Settings {
             sync,
             durable_replies: sync != SyncWhen::Chunk,
+            max_size: if draw.bool() {
+                Amount::Bytes(CAP)
+            } else {
+                Amount::Unlimited
+            },
             ..Settings::default()
         };
         let storage = MemoryStorage::new();
@@ -148,6 +158,7 @@ impl History {
             current: BTreeSet::new(),
             archived: BTreeSet::new(),
             safe: BTreeSet::new(),
+            counted: BTreeSet::new(),
         };
         history.send_metadata();
         history
@@ -217,6 +228,7 @@ impl History {
         self.producer.close_chunk(stage, self.chunk, close);
         self.chunk = next;
         let left = std::mem::take(&mut self.current);
+        self.counted.retain(|packet| !left.contains(packet));
         if close == Some(ARCHIVE) {
             self.archived.extend(left);
         } else {
@@ -259,9 +271,13 @@ impl History {
         if syncs.pending > 0 || syncs.dirty_files > 0 || syncs.failed > 0 {
             return;
         }
-        self.safe.extend(&self.archived);
+        let mut safe = self.archived.clone();
         if matches!(self.stage.settings().sync, SyncWhen::Every(_)) {
-            self.safe.extend(&self.current);
+            safe.extend(&self.current);
+        }
+        self.safe.extend(&safe);
+        if self.stage.settings().caps().are_set() {
+            self.counted = safe;
         }
     }
 }
@@ -269,11 +285,37 @@ impl History {
 const ARCHIVE: u32 = 0;
 const DELETE: u32 = 2;
 
+type Tree = BTreeMap<RelativePath, Option<Vec<u8>>>;
+
+/// The packets in files that are in the lists of what was made.
+fn listed(tree: &Tree) -> BTreeSet<Packet> {
+    let mut found = BTreeSet::new();
+    for (path, content) in tree {
+        let Some(bytes) = content.as_ref().filter(|_| is_list(path)) else {
+            continue;
+        };
+        let list = List::decode(bytes);
+        let is_data = |file: &&RelativePath| {
+            let name = file.name();
+            name.starts_with(b"ch_") && !name.ends_with(b".idx")
+        };
+        for file in list.files.iter().filter(is_data) {
+            let content = tree.get(&list.directory.join(file));
+            let bytes = content.and_then(Option::as_deref).unwrap_or_default();
+            found.extend(bytes.chunks(PACKET_BYTES).filter_map(read));
+        }
+    }
+    found
+}
+
+fn is_list(path: &RelativePath) -> bool {
+    path.parent() == Some(lists::directory())
+}
+
 /// Writes what is left to a real disk.
-fn write(storage: &MemoryStorage, draw: &mut fastrand::Rng, to: &Path) {
-    let tree = storage.after_power_loss(&mut |below| draw.u64(0..below));
+fn write(tree: &Tree, to: &Path) {
     let at = |path: &RelativePath| to.join(std::ffi::OsStr::from_bytes(path.as_bytes()));
-    for (path, content) in &tree {
+    for (path, content) in tree {
         match content {
             None => fs::create_dir(at(path)).unwrap(),
             Some(bytes) => fs::write(at(path), bytes).unwrap(),
@@ -340,7 +382,15 @@ fn check(seed: u64) -> usize {
     history.play();
     for _ in 0..2 {
         let directory = tempfile::tempdir_in(place()).unwrap();
-        write(&history.stage.storage, &mut history.draw, directory.path());
+        let (storage, draw) = (&history.stage.storage, &mut history.draw);
+        let tree = storage.after_power_loss(&mut |below| draw.u64(0..below));
+        let listed = listed(&tree);
+        let unlisted: Vec<_> = history.counted.difference(&listed).collect();
+        assert!(
+            unlisted.is_empty(),
+            "seed {seed}: {unlisted:?} are in no list"
+        );
+        write(&tree, directory.path());
         let said = repair(directory.path());
         let mut found = BTreeSet::new();
         let read = packets(directory.path(), &mut found);

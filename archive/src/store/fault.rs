@@ -125,7 +125,7 @@ pub fn of_reply(
 }
 
 /// Codes of errors that pass, whatever their status.
-const PASSING: [&str; 8] = [
+const PASSING: [&str; 9] = [
     "BadDigest",
     "IncompleteBody",
     "InternalError",
@@ -134,6 +134,7 @@ const PASSING: [&str; 8] = [
     "SlowDown",
     "OperationAborted",
     "InvalidDigest",
+    "QuotaExceeded",
 ];
 
 fn advice(code: &str, access_key: &str, region: &str) -> Option<String> {
@@ -157,6 +158,9 @@ fn advice(code: &str, access_key: &str, region: &str) -> Option<String> {
             format!("the bucket is not in the region {region}: set --region")
         }
         "RequestTimeTooSkewed" => "the clock of this machine differs from the server's".to_owned(),
+        "QuotaExceeded" | "XMinioStorageFull" | "status 507" => {
+            "it is full: make room there, or raise the quota of the bucket".to_owned()
+        }
         "ExpiredToken" | "TokenRefreshRequired" => "the session token has expired".to_owned(),
         _ => return None,
     })

@@ -1,6 +1,9 @@
 //! Mistakes of people: one clear line each, and nothing is lost.
 
-use crate::program::{archive, archive_command, command, fetch, run};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::program::{archive, archive_command, command, fetch, list, run};
+use crate::proxy::{Fault, Proxy};
 use crate::server::{Server, Store, free_port};
 use crate::tree::{Output, assert_same, hidden};
 
@@ -55,6 +58,84 @@ fn wrong_keys_are_named() {
         &store,
         &["baton archive: ", " refuses to ", "the access key nobody"],
     );
+}
+
+#[test]
+fn a_wrong_region_is_named() {
+    for (status, code) in [
+        (301, "PermanentRedirect"),
+        (400, "AuthorizationHeaderMalformed"),
+        (400, "IllegalLocationConstraintException"),
+    ] {
+        let body = format!("<Error><Code>{code}</Code></Error>").into_bytes();
+        let proxy = Proxy::start("127.0.0.1:1", move |_| Fault::Answer(status, body.clone()));
+        let store = Store {
+            url: "s3://traces".to_owned(),
+            endpoint: format!("http://127.0.0.1:{}", proxy.port),
+            region: "moon-1".to_owned(),
+            access_key: "key".to_owned(),
+            secret: "not-a-secret".to_owned(),
+            path_style: true,
+        };
+        assert_said(
+            &store,
+            &["the bucket is not in the region moon-1: set --region"],
+        );
+    }
+}
+
+/// A server that takes so many objects, and then answers so.
+fn full(server: &Store, room: u32, status: u16, code: &str) -> Proxy {
+    let body = match code {
+        "" => Vec::new(),
+        code => format!("<Error><Code>{code}</Code></Error>").into_bytes(),
+    };
+    let stored = AtomicU32::new(0);
+    Proxy::start(server.address(), move |seen| {
+        let is_object = seen.method == "PUT";
+        let is_full = is_object && stored.fetch_add(1, Ordering::SeqCst) >= room;
+        Fault::Answer(status, body.clone()).when(is_full)
+    })
+}
+
+#[test]
+fn a_full_server_is_named_and_nothing_is_lost() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    for (at, (status, code)) in [
+        (507, "XMinioStorageFull"),
+        (403, "QuotaExceeded"),
+        (507, ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let direct = server.store().below(&format!("full-{at}"));
+        let output = Output::of(&["2.13-live-uid"]);
+        let before = output.files();
+        for room in 0..4 {
+            let proxy = full(&direct, room, status, code);
+            let mut words = archive_command(&direct.through(proxy.port), output.path());
+            words.args(["--retry-time=0s", "--then=delete"]);
+            let errors = run(words).refused();
+            assert_eq!(errors.lines().count(), 1, "{errors}");
+            for word in [
+                " is not archived: ",
+                " fails to store ",
+                "it is full: make room",
+            ] {
+                assert!(errors.contains(word), "{word}: {errors}");
+            }
+            assert_same(&output.files(), &before);
+            assert_eq!(list(&direct).len(), 0);
+        }
+        // There is room again.
+        archive(&direct, output.path()).done();
+        let back = Output::empty();
+        fetch(&direct, back.path()).done();
+        assert_same(&back.files(), &before);
+    }
 }
 
 #[test]

@@ -5,8 +5,11 @@ use crate::config::Config;
 use crate::os::recording;
 
 pub fn examine(config: &Config, findings: &mut Vec<Finding>) {
-    let output = config.output.display();
-    let killed = recording::signs_of_killed(&config.output).unwrap_or_default();
+    let Some(directory) = config.output.directory() else {
+        return;
+    };
+    let output = directory.display();
+    let killed = recording::signs_of_killed(directory).unwrap_or_default();
     if !killed.is_empty() {
         findings.push(Finding::wrong(
             "killed",
@@ -15,7 +18,7 @@ pub fn examine(config: &Config, findings: &mut Vec<Finding>) {
             format!("baton repair {output}"),
         ));
     }
-    let relays = recording::relays(&config.output);
+    let relays = recording::relays(directory);
     if let [one, other, ..] = relays[..] {
         findings.push(Finding::wrong(
             "second-relay",

@@ -32,7 +32,7 @@ const AHEAD_MAX_NS: i128 = 2_000_000_000;
 const BEHIND_MAX_NS: i128 = 60_000_000_000;
 
 pub fn examine(target: &Target, config: &Config, findings: &mut Vec<Finding>) {
-    let output = &config.output;
+    let output = config.output.directory();
     let mut trend = Trend::default();
     let ask = |findings: &mut Vec<Finding>| match Report::of(target) {
         Ok(report) => Some(report),
@@ -60,14 +60,18 @@ pub fn examine(target: &Target, config: &Config, findings: &mut Vec<Finding>) {
             "look at the relay's log, and at the disk: df",
         ));
     }
-    space(&report, &trend, output, findings);
+    if let Some(output) = output {
+        space(&report, &trend, output, findings);
+    }
     archive(&report, findings);
     syncs(&report, findings);
     descriptors(&report, findings);
     for session in report.sessions.iter().take(SESSIONS_MAX) {
         losses(target, &report, session, findings);
         readable(session, findings);
-        clock(session, output, findings);
+        if let Some(output) = output {
+            clock(session, output, findings);
+        }
     }
     data_ports(target, &report, &data_port(config), findings);
 }
@@ -75,6 +79,10 @@ pub fn examine(target: &Target, config: &Config, findings: &mut Vec<Finding>) {
 fn space(report: &Report, trend: &Trend, output: &Path, findings: &mut Vec<Finding>) {
     let storage = &report.storage;
     let (free, size) = (storage.free_bytes, storage.size_bytes);
+    if size == 0 {
+        // It has no disk.
+        return;
+    }
     let full_in_s = trend.full_in_s(free).filter(|it| *it < FULL_IN_MIN_S);
     let is_scarce = free < size / 100 * FREE_MIN_PERCENT;
     if full_in_s.is_none() && !is_scarce {

@@ -8,6 +8,8 @@ use baton_systems::ports::StorageErrorKind;
 use baton_systems::requests::Outcome;
 use slotmap::SlotMap;
 
+use rustix::io::Errno;
+
 use super::*;
 
 struct Test {

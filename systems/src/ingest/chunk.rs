@@ -122,7 +122,7 @@ fn describe(
         close: None,
         directories: BTreeSet::new(),
         files: BTreeMap::new(),
-        list: None,
+        ordinal: None,
         removal: Removal::default(),
     };
     match command.override_name {

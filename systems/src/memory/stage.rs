@@ -67,12 +67,12 @@ impl Stage {
 
     /// A relay whose holds are not recounted, for many records.
     pub fn without_audit() -> Self {
-        Self::build(
-            MemoryStorage::new(),
-            Settings::default(),
-            |ports| ports,
-            false,
-        )
+        Self::without_audit_with(Settings::default())
+    }
+
+    /// The same with those settings.
+    pub fn without_audit_with(settings: Settings) -> Self {
+        Self::build(MemoryStorage::new(), settings, |ports| ports, false)
     }
 
     fn build(

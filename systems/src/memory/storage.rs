@@ -487,6 +487,23 @@ impl Files for MemoryStorage {
         Ok(())
     }
 
+    fn replace(&mut self, path: &RelativePath, bytes: &[u8]) -> Result<(), StorageError> {
+        let above = path.parent().unwrap_or_default();
+        let beside = above.child([path.name(), b"~"].concat());
+        let beside = beside.expect("law: the name of a path is one");
+        self.remove_file(&beside)?;
+        self.append(&beside, bytes)?;
+        self.sync(&beside)?;
+        let mut disk = lock(&self.disk);
+        if let Some(Entry::File(before)) = disk.names.remove(path) {
+            disk.let_go(before);
+        }
+        let renamed = disk.rename(&beside, path);
+        renamed.map_err(|reason| error(Operation::Rename, path, reason))?;
+        disk.note(|| Event::Rename(beside.clone(), path.clone()));
+        Ok(())
+    }
+
     fn contents(&mut self, path: &RelativePath) -> Result<Vec<u8>, StorageError> {
         lock(&self.disk).begin(Operation::Read, path)?;
         self.file(path)

@@ -121,10 +121,10 @@ fn note_failure(
 
 /// Tells listeners that nothing is added to a chunk any more.
 fn note_end(entities: &mut Entities, chunk: &Chunk) {
-    if let Some(number) = chunk.list {
+    if let Some(ordinal) = chunk.ordinal {
         entities.names.push(|| {
             NameFact::Closed(Box::new(ChunkEnd {
-                number,
+                ordinal,
                 directory: chunk.directory(),
                 is_deleted: chunk.close == Some(CloseCommand::Delete),
             }))

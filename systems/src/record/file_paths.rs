@@ -11,7 +11,7 @@ use baton_components::stream::Stream;
 
 use super::places;
 use crate::entities::Entities;
-use crate::facts::NameFact;
+use crate::facts::{Made, NameFact};
 use crate::ports::{StorageError, StorageErrorKind, StoragePort};
 use crate::requests::Lane;
 
@@ -162,14 +162,20 @@ pub fn create(
     let lane = stream.map_or(0, |stream| entities.sessions[&stream.session].id);
     match storage.create_file(key, &path, Lane(lane)) {
         Ok(()) => {
-            if let Some(chunk) = entities.chunks.get_mut(file.chunk) {
+            let Entities { chunks, names, .. } = entities;
+            if let Some(chunk) = chunks.get_mut(file.chunk) {
                 let path = path.below(&chunk_directory);
                 let path = path.expect("law: a chunk's files are below its directory");
                 chunk.files.insert(path.clone(), file.made);
-                entities.names.push(|| NameFact::Made {
-                    chunk: file.chunk,
-                    file: file.made,
-                    path,
+                let ordinal = names.ordinal(chunk);
+                names.push(|| {
+                    NameFact::Made(Box::new(Made {
+                        chunk: file.chunk,
+                        ordinal,
+                        session: chunk.session.clone(),
+                        file: file.made,
+                        path,
+                    }))
                 });
             }
             Ok(key)

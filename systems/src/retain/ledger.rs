@@ -12,8 +12,12 @@ use std::time::Duration;
 
 use baton_components::chunk::FileOfStream;
 use baton_components::keys::ChunkKey;
+use baton_components::limits::{LIST_ENTRIES_MIN, LIST_ENTRIES_PER_FILE};
 use baton_components::path::RelativePath;
+use baton_components::steps;
 use rustc_hash::FxHashMap;
+
+use crate::lists::Entry;
 
 /// Sizes are rounded up to this many bytes. File systems with larger blocks are rare, and
 /// those with smaller ones count less than is shown.
@@ -74,6 +78,18 @@ pub struct Recorded {
     /// Its directory, as its list on disk has it.
     pub directory: RelativePath,
     pub files: BTreeSet<FileOfStream>,
+    /// Directories that files were made in, below its own.
+    pub directories: BTreeSet<RelativePath>,
+    /// Entries of its list.
+    pub entries: u64,
+}
+
+impl Recorded {
+    /// Most of its list is of files that are gone.
+    pub fn has_long_list(&self) -> bool {
+        let least = self.files.len() as u64 * LIST_ENTRIES_PER_FILE;
+        self.entries > least.max(LIST_ENTRIES_MIN)
+    }
 }
 
 /// A chunk to which nothing is added any more.
@@ -116,6 +132,8 @@ pub struct Account {
     pub closed: BTreeSet<Rank>,
     /// Files that may go.
     pub files: BTreeSet<(Finished, FileOfStream)>,
+    /// Its place among [`Ledger::rotated`], if it is there.
+    place: Option<u64>,
 }
 
 impl Account {
@@ -136,8 +154,8 @@ pub struct Ledger {
     first: BTreeSet<Rank>,
     /// The other closed chunks, oldest first.
     later: BTreeSet<Rank>,
-    /// Sessions that are recorded and have closed chunks.
-    rotated: BTreeSet<RelativePath>,
+    /// Sessions that are recorded and have closed chunks, by their bytes.
+    rotated: BTreeSet<(u64, RelativePath)>,
     /// Finished files of chunks that are recorded, oldest first.
     files: BTreeSet<(Finished, FileOfStream)>,
     finished: u64,
@@ -154,6 +172,7 @@ impl Ledger {
     }
 
     pub fn account(&self, session: &RelativePath) -> Option<&Account> {
+        steps::count();
         self.accounts.get(session)
     }
 
@@ -194,11 +213,26 @@ impl Ledger {
         self.files.first().copied()
     }
 
-    /// Sessions that are recorded and have closed chunks.
-    pub fn rotated(&self) -> impl Iterator<Item = &Account> {
-        self.rotated
-            .iter()
-            .filter_map(|session| self.accounts.get(session))
+    /// The largest of the sessions that are recorded and have closed chunks.
+    pub fn largest_rotated(&self) -> Option<&Account> {
+        let (_, session) = self.rotated.last()?;
+        self.account(session)
+    }
+
+    /// All that the list of a chunk has to say now.
+    pub fn entries(&self, number: ChunkNumber) -> Vec<Entry> {
+        let Some(recorded) = self.recorded(number) else {
+            return Vec::new();
+        };
+        let mut entries = vec![
+            Entry::Session(recorded.session.clone()),
+            Entry::Directory(recorded.directory.clone()),
+        ];
+        entries.extend(recorded.directories.iter().cloned().map(Entry::Made));
+        let pieces = recorded.files.iter().filter_map(|file| self.piece(*file));
+        let names = pieces.flat_map(|piece| &piece.names);
+        entries.extend(names.cloned().map(Entry::File));
+        entries
     }
 
     /// A chunk is begun.
@@ -212,15 +246,15 @@ impl Ledger {
                 self.first.remove(rank);
                 self.later.insert(*rank);
             }
-            if !account.closed.is_empty() {
-                self.rotated.insert(session.clone());
-            }
         }
+        self.place(session);
         let recorded = Recorded {
             chunk,
             session: session.clone(),
             directory: RelativePath::root(),
             files: BTreeSet::new(),
+            directories: BTreeSet::new(),
+            entries: 0,
         };
         self.recorded.insert(number, recorded);
     }
@@ -231,6 +265,9 @@ impl Ledger {
             return;
         };
         recorded.files.insert(file);
+        recorded
+            .directories
+            .extend(name.parent().filter(|it| !it.is_root()));
         let piece = self.pieces.entry(file).or_insert_with(|| Piece {
             chunk,
             names: Vec::new(),
@@ -256,10 +293,29 @@ impl Ledger {
     fn change(&mut self, chunk: ChunkNumber, before: u64, after: u64) {
         let recorded = self.recorded.get(&chunk);
         let account = recorded.and_then(|it| self.accounts.get_mut(&it.session));
-        if let Some(account) = account {
+        if let (Some(account), Some(recorded)) = (account, recorded) {
             account.bytes = account.bytes + after - before;
             self.used = self.used + after - before;
+            let session = recorded.session.clone();
+            self.place(&session);
         }
+    }
+
+    /// Gives a session that has changed its place among [`Ledger::rotated`].
+    fn place(&mut self, session: &RelativePath) {
+        let Some(account) = self.accounts.get_mut(session) else {
+            return;
+        };
+        let is_rotated = !account.is_over() && !account.closed.is_empty();
+        let place = is_rotated.then_some(account.bytes);
+        if place == account.place {
+            return;
+        }
+        if let Some(before) = std::mem::replace(&mut account.place, place) {
+            self.rotated.remove(&(before, session.clone()));
+        }
+        self.rotated
+            .extend(place.map(|place| (place, session.clone())));
     }
 
     /// Nothing is added to a data file any more.
@@ -329,9 +385,9 @@ impl Ledger {
                 for rank in &account.closed {
                     self.later.remove(rank);
                 }
-                self.rotated.remove(&recorded.session);
             }
         }
+        self.place(&recorded.session);
         self.forget_if_empty(&recorded.session);
         Some((recorded, bytes, packets))
     }
@@ -351,10 +407,8 @@ impl Ledger {
                 &mut self.later
             };
             line.insert(rank);
-            if !account.is_over() {
-                self.rotated.insert(chunk.session.clone());
-            }
         }
+        self.place(&chunk.session);
         self.closed.insert(number, chunk);
     }
 
@@ -368,10 +422,8 @@ impl Ledger {
             account.bytes -= chunk.bytes;
             self.used -= chunk.bytes;
             account.closed.remove(&rank);
-            if account.closed.is_empty() {
-                self.rotated.remove(&chunk.session);
-            }
         }
+        self.place(&chunk.session);
         self.forget_if_empty(&chunk.session);
         Some(chunk)
     }

@@ -1,13 +1,13 @@
 //! The listener: facts are entered in the ledger.
 
 use baton_components::chunk::{Chunk, FileOfStream};
-use baton_components::keys::{ChunkKey, StreamKey};
+use baton_components::keys::StreamKey;
 use baton_components::path::RelativePath;
 
-use super::asking::{ask, draw};
+use super::asking::{ask, number_of};
 use super::ledger::{ChunkNumber, Closed};
 use super::{Job, Retain, Retention, policy};
-use crate::facts::{ChunkEnd, MetadataGrew, NameFact, PacketKept, StreamClosed};
+use crate::facts::{ChunkEnd, Made, MetadataGrew, NameFact, PacketKept, StreamClosed};
 use crate::lists::{self, Entry};
 use crate::requests::Request;
 
@@ -15,7 +15,7 @@ pub fn listen(retain: &mut Retain) {
     let names = std::mem::take(&mut retain.entities.names.facts);
     for fact in &names {
         match fact {
-            NameFact::Made { chunk, file, path } => make(retain, *chunk, *file, path),
+            NameFact::Made(made) => make(retain, made),
             NameFact::Removed(file) => {
                 retain.retention.ledger.take_file(*file);
             }
@@ -59,50 +59,40 @@ pub fn listen(retain: &mut Retain) {
     }
 }
 
-/// A file was made: its chunk may be new, or have moved.
-fn make(retain: &mut Retain, key: ChunkKey, file: FileOfStream, path: &RelativePath) {
-    let Some((number, mut entries)) = number_of(retain, key, path) else {
-        // The chunk is closed already.
-        return;
-    };
-    entries.push(Entry::File(path.clone()));
-    retain.retention.ledger.make(number, file, path.clone());
-    note(retain, number, &entries);
-}
-
-/// The number of a chunk, and what its list has to say of it before its next file.
-fn number_of(
-    retain: &mut Retain,
-    key: ChunkKey,
-    file: &RelativePath,
-) -> Option<(ChunkNumber, Vec<Entry>)> {
-    let chunk = retain.entities.chunks.get(key)?;
-    let directory = chunk.directory();
+/// A file was made: its chunk may be new, or have moved, or be condemned by now.
+fn make(retain: &mut Retain, made: &Made) {
+    let number = number_of(retain, made.ordinal);
     let mut entries = Vec::new();
-    let number = if let Some(number) = chunk.list {
-        number
-    } else {
-        let session = session_of(chunk, file);
-        let number = draw(retain);
-        retain.retention.ledger.begin(number, key, &session);
-        entries.push(Entry::Session(session));
-        if let Some(chunk) = retain.entities.chunks.get_mut(key) {
-            chunk.list = Some(number);
-        }
-        number
-    };
-    note_directory(retain, number, &directory, &mut entries);
-    Some((number, entries))
+    let is_new = retain.retention.ledger.recorded(number).is_none();
+    let session = session_of(made);
+    if is_new {
+        let ledger = &mut retain.retention.ledger;
+        ledger.begin(number, made.chunk, &session);
+        entries.push(Entry::Session(session.clone()));
+    }
+    // The directory of a condemned chunk is noted when it is closed.
+    let chunk = retain.entities.chunks.get(made.chunk);
+    if let Some(directory) = chunk.map(Chunk::directory) {
+        note_directory(retain, number, &directory, &mut entries);
+    }
+    entries.push(Entry::File(made.path.clone()));
+    let ledger = &mut retain.retention.ledger;
+    ledger.make(number, made.file, made.path.clone());
+    note(retain, number, &entries);
+    if is_new {
+        // The one before was set aside for it.
+        note_moves(retain, &session);
+    }
 }
 
 /// The directory of a chunk's session. Producers before 2.11 name whole paths:
 /// `HOST/SESSION-TIME/…`.
-fn session_of(chunk: &Chunk, file: &RelativePath) -> RelativePath {
-    if chunk.session.is_root() {
-        let above = file.names().take(2);
+fn session_of(made: &Made) -> RelativePath {
+    if made.session.is_root() {
+        let above = made.path.names().take(2);
         above.fold(RelativePath::root(), |path, name| path.join(&name))
     } else {
-        chunk.session.clone()
+        made.session.clone()
     }
 }
 
@@ -121,14 +111,36 @@ fn note_directory(
     }
 }
 
-/// Adds entries to the list of a chunk.
+/// Adds entries to the list of a chunk, or writes it anew if it has become long.
 fn note(retain: &mut Retain, number: ChunkNumber, entries: &[Entry]) {
+    let path = lists::path(number);
+    let ledger = &mut retain.retention.ledger;
+    let recorded = ledger.recorded_mut(number);
+    let is_long = recorded.is_some_and(|recorded| {
+        recorded.entries += entries.len() as u64;
+        recorded.has_long_list()
+    });
+    let request = if is_long {
+        // These are among them.
+        let all = ledger.entries(number);
+        if let Some(recorded) = ledger.recorded_mut(number) {
+            recorded.entries = all.len() as u64;
+        }
+        let bytes = encode(&all);
+        Request::Replace { path, bytes }
+    } else {
+        let bytes = encode(entries);
+        Request::Append { path, bytes }
+    };
+    ask(retain, request, Job::Note);
+}
+
+fn encode(entries: &[Entry]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for entry in entries {
         entry.encode(&mut bytes);
     }
-    let path = lists::path(number);
-    ask(retain, Request::Append { path, bytes }, Job::Note);
+    bytes
 }
 
 /// A stream writes another file than before.
@@ -180,14 +192,15 @@ fn note_change(retain: &mut Retain, file: FileOfStream) {
 
 /// A chunk is closed. Other chunks of its session may have moved.
 fn close(retain: &mut Retain, end: &ChunkEnd) {
-    let Some((recorded, bytes, packets)) = retain.retention.ledger.end(end.number) else {
+    let number = number_of(retain, end.ordinal);
+    let Some((recorded, bytes, packets)) = retain.retention.ledger.end(number) else {
         return;
     };
     let session = recorded.session;
     if end.is_deleted {
         let request = Request::Remove {
-            within: lists::path(end.number),
-            files: vec![lists::path(end.number)],
+            within: lists::path(number),
+            files: vec![lists::path(number)],
             directories: Vec::new(),
         };
         ask(retain, request, Job::Note);
@@ -195,7 +208,7 @@ fn close(retain: &mut Retain, end: &ChunkEnd) {
         let closed = Entry::Closed(retain.now.unix_s);
         note(
             retain,
-            end.number,
+            number,
             &[Entry::Directory(end.directory.clone()), closed],
         );
         let finished = retain.retention.ledger.stamp(retain.now.monotonic);
@@ -210,7 +223,7 @@ fn close(retain: &mut Retain, end: &ChunkEnd) {
             is_pinned: false,
             files: recorded.files.into_iter().filter(is_there).collect(),
         };
-        retain.retention.ledger.close(end.number, chunk);
+        retain.retention.ledger.close(number, chunk);
     }
     note_moves(retain, &session);
     retain.retention.changed.insert(session);

@@ -35,6 +35,7 @@ use crate::agenda::Agenda;
 use crate::deadlines::Timer;
 use crate::entities::Entities;
 use crate::facts::Facts;
+use crate::lists;
 use crate::ports::{Answer, ChancePort, StorageError, StoragePort};
 use crate::requests::Outcome;
 use crate::settings::Caps;
@@ -49,8 +50,10 @@ pub struct Retention {
     current: FxHashMap<StreamKey, u64>,
     /// Sessions that have changed since the policy looked at them.
     changed: BTreeSet<RelativePath>,
-    /// The next number of a chunk or of a removed file; 0: none was drawn.
-    next_number: u64,
+    /// The numbers of chunks and of removed files follow it; none: it was not drawn.
+    first_number: Option<u64>,
+    /// Files that were removed.
+    removed: u64,
     /// Pending requests to storage.
     asked: BTreeMap<Ticket, Job>,
     /// Removals that wait until no viewer holds the files.
@@ -110,6 +113,11 @@ impl Retention {
     /// Bytes of removed files that still take them.
     pub fn leaving_bytes(&self) -> u64 {
         self.leaving_bytes
+    }
+
+    /// Where the list of a chunk is, if there are lists.
+    pub fn list(&self, ordinal: u64) -> Option<RelativePath> {
+        Some(lists::path(self.first_number?.wrapping_add(ordinal)))
     }
 
     /// Whether a closed chunk is being removed.

@@ -62,7 +62,7 @@ pub fn next_of(caps: &Caps, session: &Account) -> Option<Victim> {
 pub fn next(caps: &Caps, ledger: &Ledger, calendar: &Calendar, now: Duration) -> Option<Victim> {
     if let Some(cap) = caps.size
         && ledger.used() > target(cap)
-        && let Some(what) = oldest(caps, ledger)
+        && let Some(what) = oldest(ledger)
     {
         return Some(Victim {
             what,
@@ -89,15 +89,12 @@ pub fn next(caps: &Caps, ledger: &Ledger, calendar: &Calendar, now: Duration) ->
     })
 }
 
-fn oldest(caps: &Caps, ledger: &Ledger) -> Option<What> {
+fn oldest(ledger: &Ledger) -> Option<What> {
     if let Some((number, _)) = ledger.first_chunk() {
         return Some(What::Chunk(number));
     }
-    let above = |account: &&Account| {
-        let cap = caps.session_size.unwrap_or(0);
-        account.bytes.saturating_sub(cap)
-    };
-    let furthest = ledger.rotated().max_by_key(above);
+    // All sessions have the same cap: the largest is furthest above it.
+    let furthest = ledger.largest_rotated();
     let chunk = furthest.and_then(|account| account.closed.first());
     let chunk = chunk.map(|(.., number)| What::Chunk(*number));
     chunk.or_else(|| ledger.first_file().map(|(_, file)| What::File(file)))

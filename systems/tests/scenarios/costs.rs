@@ -16,6 +16,7 @@ use baton_components::wire::producer::{
 use baton_components::wire::viewer::{Request, SEEK_BEGINNING};
 use baton_systems::client;
 use baton_systems::memory::Operation;
+use baton_systems::settings::{Amount, Settings};
 
 use crate::stage::{self, PACKET_BYTES, Producer, Stage, Viewer, add_stream, create_chunk};
 
@@ -380,6 +381,49 @@ fn of_many_chunks_in_one_tick() {
         let chunks = world.stage.entities().chunks.len();
         assert_eq!(chunks, 1);
         each(world.costs, count)
+    });
+}
+
+/// Sessions that are recorded, each with an archive; and the last of them, with its streams.
+fn rotated_sessions(count: usize, max_size: u64) -> (Stage, Producer, [u64; 2]) {
+    let mut stage = Stage::without_audit_with(Settings {
+        max_size: Amount::Bytes(max_size),
+        ..Settings::default()
+    });
+    let mut last = None;
+    for number in 1..=count as u64 {
+        let producer = create_session(&mut stage, &format!("s{number}"), number);
+        let (metadata, data) = producer.add_trace(&mut stage, "ust");
+        producer.send_metadata(&mut stage, metadata, b"metadata");
+        producer.send_whole_packet(&mut stage, data, 0);
+        producer.expect_ok(&mut stage, &create_chunk(1));
+        let positions = [(metadata, 0), (data, 1)];
+        producer.expect_ok(&mut stage, &stage::rotate(Some(1), &positions));
+        producer.close_chunk(&mut stage, 0, Some(0));
+        last = Some((producer, [metadata, data]));
+    }
+    let (producer, streams) = last.expect("a session");
+    (stage, producer, streams)
+}
+
+/// A packet that is too much for the cap costs what is removed for it.
+#[test]
+fn of_a_cap_with_many_rotated_sessions() {
+    assert_constant([10, 100, 1_000], |count| {
+        let (stage, ..) = rotated_sessions(count, u64::MAX);
+        let used = stage.entities().totals.stock.used_bytes;
+        // The least cap under which nothing goes yet.
+        let cap = used + used / 31 + 1;
+        let (mut stage, producer, [metadata, data]) = rotated_sessions(count, cap);
+        let removed = |stage: &Stage| stage.entities().totals.stock.removed[0].chunks;
+        assert_eq!(removed(&stage), 0);
+        let mut world = Measured::new(&mut stage);
+        world.command("packet above the cap", |stage| {
+            producer.send_metadata(stage, metadata, b"metadata");
+            producer.send_whole_packet(stage, data, 1);
+        });
+        assert!((1..4).contains(&removed(world.stage)));
+        world.costs
     });
 }
 

@@ -10,6 +10,7 @@ use baton_components::wire::producer::{Command, SendIndex};
 use baton_components::wire::viewer::reply::{self, Reply};
 use baton_components::wire::viewer::{NextIndexStatus, Request, RequestKind, SEEK_BEGINNING};
 use baton_systems::client;
+use baton_systems::lists::{self, List};
 use baton_systems::memory::{MemoryStorage, Operation};
 use baton_systems::settings::{Amount, MaxAge, MaxChunks, Settings};
 
@@ -132,6 +133,46 @@ fn a_live_session_keeps_its_newest_packets_and_its_metadata() {
     let removed = stage.entities().totals.stock.removed[0];
     assert_eq!(removed.packets, packets - count);
     end(&mut stage, &producer, &[data, metadata]);
+    stage.assert_empty();
+}
+
+#[test]
+fn the_list_of_a_long_session_is_of_what_is_there() {
+    let mut stage = Stage::with(capped(CAP));
+    let (producer, metadata, data) = begin(&mut stage);
+    let list = |stage: &Stage| {
+        let tree = stage.storage.tree();
+        let is_list = |path: &RelativePath| path.parent() == Some(lists::directory());
+        let mut lists = tree.into_iter().filter(|(path, _)| is_list(path));
+        let (_, list) = lists.next().unwrap();
+        assert!(lists.next().is_none());
+        list.unwrap()
+    };
+    let mut largest = 0;
+    for sequence in 0..700 {
+        send(&mut stage, &producer, data, sequence);
+        largest = largest.max(list(&stage).len());
+    }
+    assert!(largest < 30_000, "{largest} bytes for one session");
+    let list = List::decode(&list(&stage));
+    let mut files = names_below(&stage, &format!("{DIRECTORY}/"));
+    files.retain(|name| !name.ends_with('/'));
+    for name in &files {
+        let path = RelativePath::parse(name.as_bytes()).unwrap();
+        assert!(list.files.contains(&path), "{name} is not listed");
+    }
+    // The next relay knows of it, and leaves nothing.
+    let storage = stage.storage.elsewhere();
+    drop(stage);
+    let mut stage = Stage::on(storage, capped(CAP));
+    stage.settle();
+    record(&mut stage, "other", 100);
+    assert!(
+        names_below(&stage, DIRECTORY).is_empty(),
+        "{:#?}",
+        stage.tree()
+    );
+    drop((producer, metadata, data));
     stage.assert_empty();
 }
 
@@ -293,6 +334,31 @@ fn recordings_of_earlier_runs_are_found_and_go_first() {
     stage.assert_empty();
 }
 
+#[test]
+fn a_chunk_is_found_again_whose_rotation_was_cut_short() {
+    let mut stage = Stage::with(capped(CAP));
+    let (producer, metadata, data) = begin(&mut stage);
+    send(&mut stage, &producer, data, 0);
+    producer.expect_ok(&mut stage, &stage::create_chunk(1));
+    let streams = [(metadata, 0), (data, 1)];
+    producer.expect_ok(&mut stage, &stage::rotate(Some(1), &streams));
+    producer.send_metadata(&mut stage, metadata, b"metadata");
+    let before = used(&stage);
+    let storage = stage.storage.elsewhere();
+    drop(stage);
+    let mut stage = Stage::on(storage, capped(CAP));
+    stage.settle();
+    assert_eq!(used(&stage), before);
+    assert_eq!(used(&stage), on_disk(&stage.storage));
+    record(&mut stage, "other", 100);
+    assert!(
+        names_below(&stage, DIRECTORY).is_empty(),
+        "{:#?}",
+        stage.tree()
+    );
+    stage.assert_empty();
+}
+
 fn put_aside(storage: &MemoryStorage) {
     let path = RelativePath::parse(b"host/mine").unwrap();
     storage.put(&path, &vec![1; 8 << 20]);
@@ -426,6 +492,33 @@ fn a_session_keeps_so_many_archives() {
     assert!(archives[1].contains("-4/"), "{archives:?}");
     assert_eq!(stage.entities().totals.stock.removed[3].chunks, 3);
     end(&mut stage, &producer, &[data, metadata]);
+    stage.assert_empty();
+}
+
+#[test]
+fn files_that_are_made_when_their_chunk_ends_go_with_it() {
+    let mut stage = Stage::with(Settings {
+        max_chunks: MaxChunks(Some(0)),
+        ..Settings::default()
+    });
+    let (producer, metadata, data) = begin(&mut stage);
+    let index = client::description(data, 0, PACKET);
+    producer.expect_ok(&mut stage, &Command::SendIndex(index));
+    let streams = [(metadata, 0), (data, 1)];
+    rotate(&mut stage, &producer, 0, &streams, Some(0));
+    // The last packet makes the index file, and then its chunk has no user any more.
+    producer.send_packet(&mut stage, data, 0, &payload(data, 0));
+    producer.send_metadata(&mut stage, metadata, b"metadata");
+    stage.settle();
+    assert_eq!(stage.entities().totals.stock.removed[3].chunks, 1);
+    let archives = names_below(&stage, &format!("{DIRECTORY}/archives"));
+    assert_eq!(archives, ["/"]);
+    end(&mut stage, &producer, &[data, metadata]);
+    assert!(
+        names_below(&stage, "host/").is_empty(),
+        "{:#?}",
+        stage.tree()
+    );
     stage.assert_empty();
 }
 

@@ -89,6 +89,7 @@ macro_rules! for_kind {
                 type $record = baton_components::file::File;
                 $act
             }
+            Kind::Batch => unreachable!("law: a family has no batch"),
         }
     }};
 }
@@ -372,7 +373,7 @@ impl Record for Chunk {
             close: None,
             directories: BTreeSet::new(),
             files: BTreeMap::new(),
-            list: None,
+            ordinal: None,
             removal: Removal::default(),
         }
     }

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use baton_components::path::RelativePath;
+use baton_components::path::{OWN_PREFIX, RelativePath};
 
 /// A change of the disk, or a sync.
 #[derive(Clone, Debug)]
@@ -52,8 +52,11 @@ pub fn loss(events: &[Event], draw: Draw<'_>) -> Tree {
             let Some(node) = *node else {
                 continue;
             };
-            let at = path.child(name);
-            let at = at.expect("law: the name of a path is one");
+            let own = name.strip_prefix(OWN_PREFIX.as_bytes());
+            let at = match own.map(str::from_utf8) {
+                Some(Ok(rest)) => path.join(&RelativePath::own(rest)),
+                _ => path.child(name).expect("law: the name of a path is one"),
+            };
             match node {
                 Node::Directory(below) => {
                     tree.insert(at.clone(), None);

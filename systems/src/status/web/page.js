@@ -137,9 +137,10 @@ function strip() {
   line(at("out-line"), (it) => it.sent);
   put(at("sessions"), String(report.sessions.length));
   put(at("viewers"), String(report.sessions.reduce((sum, it) => sum + it.viewers.length, 0)));
-  put(at("disk"), `${bytes(storage.free_bytes)} free of ${bytes(storage.size_bytes)}`);
+  const hasDisk = storage.size_bytes > 0;
+  put(at("disk"), hasDisk ? `${bytes(storage.free_bytes)} free of ${bytes(storage.size_bytes)}` : "none, traces are in memory");
   const recorded = growth((it) => it.recorded, MINUTE_MS);
-  put(at("full"), recorded > 0 ? `full in ${span(storage.free_bytes / recorded)} at this rate` : "");
+  put(at("full"), hasDisk && recorded > 0 ? `full in ${span(storage.free_bytes / recorded)} at this rate` : "");
   archive();
   put(at("kept"), kept(storage));
   put(at("synced"), synced(storage.sync));
