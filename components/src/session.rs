@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::hold::{Held, Holder};
-use crate::keys::{ChunkKey, StreamKey, ViewerSessionKey};
+use crate::keys::{BatchKey, ChunkKey, ConnectionKey, StreamKey, ViewerSessionKey};
 use crate::kinds::Id;
 use crate::path::RelativePath;
 use crate::shares::AddressKey;
@@ -41,6 +41,8 @@ pub struct Session {
     /// Address of its producer's control connection: whose share it is counted in, with its
     /// streams.
     pub address: AddressKey,
+    /// Weak: its producer's control connection.
+    pub control: ConnectionKey,
     /// Its directory, below the relay's output directory.
     pub directory: RelativePath,
     /// The directories of its traces, which its producer before 2.11 has named: its places
@@ -105,6 +107,17 @@ pub struct Session {
     pub gaps: u64,
     /// Its complete packets: what viewers may be behind of.
     pub span: Span,
+
+    /// Weak: its batch that gathers.
+    pub gathering: Option<BatchKey>,
+    /// Weak: its batches that storage has not confirmed, in their order.
+    pub unconfirmed: VecDeque<BatchKey>,
+    /// Number of its last batch.
+    pub last_batch: u64,
+    /// Bytes that were written for it and are not confirmed.
+    pub unconfirmed_bytes: u64,
+    /// Weak: connections that wait for its batches.
+    pub waiting: Vec<ConnectionKey>,
 
     /// Weak: closed streams that are kept for later viewers, oldest first (only in a
     /// session that is kept itself).

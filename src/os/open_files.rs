@@ -7,11 +7,14 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
+use baton_systems::requests::Lane;
 use slotmap::SecondaryMap;
 
+use super::lanes::{Health, Target};
 use super::names::{Names, Place};
 use super::root::Root;
 
@@ -33,7 +36,9 @@ pub struct OpenFiles {
 #[derive(Debug)]
 struct Open {
     /// None: suspended.
-    file: Option<File>,
+    file: Option<Arc<File>>,
+    lane: Lane,
+    health: Arc<Health>,
     at: At,
     used: bool,
 }
@@ -66,14 +71,22 @@ impl OpenFiles {
     }
 
     /// Creates a file at a path.
-    pub fn create(&mut self, key: FileKey, path: &RelativePath, root: &mut Root) -> io::Result<()> {
+    pub fn create(
+        &mut self,
+        key: FileKey,
+        path: &RelativePath,
+        lane: Lane,
+        root: &mut Root,
+    ) -> io::Result<()> {
         self.make_room();
         let file = root.create_file(path)?;
         let place = self.names.insert(path, key);
         self.files.insert(
             key,
             Open {
-                file: Some(file),
+                file: Some(Arc::new(file)),
+                lane,
+                health: Arc::default(),
                 at: At::Named(place),
                 used: false,
             },
@@ -87,17 +100,42 @@ impl OpenFiles {
     }
 
     /// The file, with a descriptor.
-    pub fn file(&mut self, key: FileKey, root: &mut Root) -> io::Result<&File> {
+    pub fn file(&mut self, key: FileKey, root: &mut Root) -> io::Result<&Arc<File>> {
         if self.files.get(key).expect(HELD).file.is_none() {
             self.make_room();
             let file = root.open_file(&self.path(key))?;
-            self.files.get_mut(key).expect(HELD).file = Some(file);
+            self.files.get_mut(key).expect(HELD).file = Some(Arc::new(file));
             self.open += 1;
             self.turn.push_back(key);
         }
         let open = self.files.get_mut(key).expect(HELD);
         open.used = true;
         Ok(open.file.as_ref().expect("law: it was opened just now"))
+    }
+
+    /// The file, to be written to by another thread. A file that cannot be opened is broken.
+    pub fn target(&mut self, key: FileKey, root: &mut Root) -> Option<Target> {
+        let health = self.health(key)?;
+        match self.file(key, root) {
+            Ok(file) => {
+                let file = Arc::clone(file);
+                Some(Target { file, health })
+            }
+            Err(reason) => {
+                health.fail("open", &reason);
+                None
+            }
+        }
+    }
+
+    /// Whether the file is broken.
+    pub fn health(&self, key: FileKey) -> Option<Arc<Health>> {
+        Some(Arc::clone(&self.files.get(key)?.health))
+    }
+
+    /// The lane of the file.
+    pub fn lane(&self, key: FileKey) -> Lane {
+        self.files.get(key).map_or_else(Lane::default, |it| it.lane)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -203,7 +241,10 @@ mod tests {
 
         fn create(&mut self, path: &str) -> FileKey {
             let key = self.keys.insert(());
-            self.files.create(key, &at(path), &mut self.root).unwrap();
+            let lane = Lane::default();
+            self.files
+                .create(key, &at(path), lane, &mut self.root)
+                .unwrap();
             key
         }
 

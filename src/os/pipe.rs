@@ -4,12 +4,56 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags};
 
-/// Created at first use; empty between uses.
+/// Created at first use.
 #[derive(Debug, Default)]
 pub struct Pipe(Option<Ends>);
+
+/// Pipes that are empty, for the bytes that wait to be written; its clones are the same pool.
+#[derive(Clone, Debug, Default)]
+pub struct Pipes(Arc<Mutex<Pool>>);
+
+#[derive(Debug, Default)]
+struct Pool {
+    idle: Vec<Pipe>,
+    /// Number of pipes that are in use.
+    used: usize,
+}
+
+/// Maximum number of pipes: with so many in use, bytes are copied.
+const PIPES_MAX: usize = 32;
+
+impl Pipes {
+    /// An empty pipe, if there is one.
+    pub fn take(&self) -> Option<Pipe> {
+        let mut pool = self.pool();
+        if pool.used == PIPES_MAX {
+            return None;
+        }
+        pool.used += 1;
+        Some(pool.idle.pop().unwrap_or_default())
+    }
+
+    /// Takes back a pipe that is empty again.
+    pub fn give_back(&self, pipe: Pipe) {
+        let mut pool = self.pool();
+        pool.used -= 1;
+        pool.idle.push(pipe);
+    }
+
+    /// Closes the pipes that are not in use.
+    pub fn close_idle(&self) {
+        self.pool().idle.clear();
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 #[derive(Debug)]
 struct Ends {
@@ -50,6 +94,11 @@ impl Pipe {
             }
         }
         Ok(())
+    }
+
+    /// Drops the bytes in the pipe.
+    pub fn empty(&mut self) {
+        self.0 = None;
     }
 
     fn drop_rest(&mut self, reason: Errno) -> io::Result<()> {

@@ -32,13 +32,9 @@ pub struct Agenda {
     pub writable: Turns,
     /// Connections to close at the end of this tick.
     pub ending: Vec<ConnectionKey>,
-    /// Files with index records that are not on disk.
-    pub indexed: Vec<TraceFileKey>,
-    /// Deadline of the next commit of these records.
+    /// Deadline of the next commit of batches.
     pub commit_by: Option<Duration>,
-    /// Commit now, since a reply that confirms these records is about to leave.
-    pub commit_now: bool,
-    /// Files with metadata that is not on disk.
+    /// Files with metadata that the disk has refused.
     pub waiting_metadata: Vec<TraceFileKey>,
     /// The timer for metadata has expired: the writes are tried again in the next tick.
     pub is_metadata_due: bool,
@@ -55,8 +51,6 @@ pub struct Agenda {
     pub unburied: Vec<ChunkKey>,
     /// Chunks that were closed and stay, and are to be synced, with the keys that they had.
     pub ended_chunks: Vec<(ChunkKey, Chunk)>,
-    /// Syncs are asked for in the next tick.
-    pub is_sync_due: bool,
     /// The relay is shutting down: failures are not tried again.
     pub is_stopping: bool,
     /// Ended sessions that are kept for later viewers, oldest first.

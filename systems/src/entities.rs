@@ -10,6 +10,7 @@
 use baton_components::arena::Arena;
 use baton_components::for_each_kind;
 use baton_components::hold::{self, Held, Holder, Holds, Links};
+use baton_components::keys::BatchKey;
 use baton_components::kinds::{EntityKey, Id, Kind};
 use baton_components::shares::Shares;
 use baton_components::totals::Totals;
@@ -105,6 +106,10 @@ macro_rules! arenas {
             pub shares: Shares,
             /// Counts for monitors.
             pub totals: Totals,
+            /// Batches that gather.
+            pub gathering: Vec<BatchKey>,
+            /// Bytes that were written for all sessions and are not confirmed.
+            pub unconfirmed_bytes: u64,
             /// Changes of names on disk, for listeners.
             pub names: NameFacts,
         }

@@ -17,6 +17,7 @@ use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
 use baton_components::wire::producer::{CreateSession, Origin};
 use baton_systems::ports::Storage as _;
+use baton_systems::requests::Lane;
 
 use crate::stage::{self, Producer, Stage};
 
@@ -26,8 +27,8 @@ fn put_file(stage: &Stage, path: &str, bytes: &[u8]) {
     let mut disk = stage.storage.clone();
     let key = FileKey::default();
     disk.create_directory(&path.parent().unwrap()).unwrap();
-    disk.create_file(key, &path).unwrap();
-    disk.write(key, 0, bytes).unwrap();
+    disk.create_file(key, &path, Lane::default()).unwrap();
+    disk.write(key, 0, bytes);
     disk.close(key);
 }
 

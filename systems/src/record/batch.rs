@@ -1,0 +1,266 @@
+//! Group commit: what is written for a session gathers in a batch, and one commit tells whether
+//! it is in the files.
+//!
+//! Nobody waits for a write, and no write has an error path of its own: a packet is kept, a
+//! record can be read, and metadata is there when the answer to its commit says so.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use baton_components::batch::{Batch, Confirmed, Kept};
+use baton_components::keys::{BatchKey, ConnectionKey, SessionKey, TraceFileKey};
+use baton_components::limits::{COMMIT_BYTES, COMMIT_DELAY, WRITE_BUFFER_PARTS};
+use baton_components::time::Now;
+use baton_components::waits::Waiter;
+use bevy_ecs::system::{Res, ResMut};
+
+use crate::agenda::Agenda;
+use crate::entities::Entities;
+use crate::ports::StoragePort;
+use crate::requests::{FileEnd, IndexEnd, Lane, Request};
+
+/// Notes that so many bytes of a file were written: the batch of its session confirms them.
+/// Gives what it confirms of the file.
+pub fn note(entities: &mut Entities, key: TraceFileKey, bytes: u64) -> Option<&mut Confirmed> {
+    let file = entities.trace_files.get(key)?;
+    let (stream, chunk) = (file.stream, file.chunk);
+    let session = entities.streams.get(stream)?.session.key();
+    let batch = gathering(entities, session)?;
+    entities.unconfirmed_bytes += bytes;
+    let record = entities.batches.get_mut(batch)?;
+    record.bytes += bytes;
+    entities.sessions[&record.session].unconfirmed_bytes += bytes;
+    if let Entry::Vacant(new) = record.files.entry(key) {
+        new.insert(Confirmed::default());
+        entities.link(batch, key, |batch: &mut Batch, held| {
+            batch.holds.push(Kept::File(held));
+        });
+        entities.link(batch, stream, |batch: &mut Batch, held| {
+            batch.holds.push(Kept::Stream(held));
+        });
+        if entities.chunks.contains(chunk) {
+            entities.link(batch, chunk, |batch: &mut Batch, held| {
+                batch.holds.push(Kept::Chunk(held));
+            });
+        }
+    }
+    entities.batches.get_mut(batch)?.files.get_mut(&key)
+}
+
+/// A packet moves to another file: that file's commit confirms it, if none has.
+pub fn move_packet(
+    entities: &mut Entities,
+    sequence: u64,
+    from: TraceFileKey,
+    to: TraceFileKey,
+) -> Option<()> {
+    let Entities {
+        trace_files,
+        streams,
+        sessions,
+        batches,
+        ..
+    } = &mut *entities;
+    let stream = streams.get(trace_files.get(from)?.stream)?;
+    let session = &sessions[&stream.session];
+    let pending = session.unconfirmed.iter().chain(&session.gathering);
+    let packet = pending.copied().find_map(|batch| {
+        let packets = &mut batches.get_mut(batch)?.files.get_mut(&from)?.packets;
+        let at = packets.iter().position(|it| it.sequence == sequence)?;
+        Some(packets.remove(at))
+    })?;
+    note(entities, to, 0)?.packets.push(packet);
+    Some(())
+}
+
+/// The batch of a session that gathers.
+fn gathering(entities: &mut Entities, key: SessionKey) -> Option<BatchKey> {
+    let session = entities.sessions.get_mut(key)?;
+    if let Some(batch) = session.gathering {
+        return Some(batch);
+    }
+    session.last_batch += 1;
+    let number = session.last_batch;
+    let batch = entities.insert(|links| Batch {
+        session: links.hold(key),
+        number,
+        since: None,
+        is_wanted: false,
+        is_late: false,
+        is_hopeless: false,
+        bytes: 0,
+        files: BTreeMap::new(),
+        holds: Vec::new(),
+    });
+    entities.gathering.push(batch);
+    let session = entities.sessions.get_mut(key)?;
+    session.gathering = Some(batch);
+    Some(batch)
+}
+
+/// Somebody needs what was written for a session: its commit is asked for in this tick.
+pub fn want(entities: &mut Entities, session: SessionKey) {
+    let session = entities.sessions.get(session);
+    let batch = session.and_then(|session| session.gathering);
+    if let Some(batch) = batch.and_then(|batch| entities.batches.get_mut(batch)) {
+        batch.is_wanted = true;
+    }
+}
+
+/// The batch of a session that gathers has something that the disk has refused repeatedly: it is
+/// not asked again at once.
+pub fn delay(entities: &mut Entities, session: SessionKey, is_hopeless: bool) {
+    let session = entities.sessions.get(session);
+    let batch = session.and_then(|session| session.gathering);
+    if let Some(batch) = batch.and_then(|batch| entities.batches.get_mut(batch)) {
+        batch.is_late = true;
+        batch.is_hopeless |= is_hopeless;
+    }
+}
+
+/// Whether something was written for a session that the disk has neither taken nor refused
+/// repeatedly.
+pub fn is_any_open(entities: &Entities, session: SessionKey) -> bool {
+    let Some(session) = entities.sessions.get(session) else {
+        return false;
+    };
+    let mut batches = session.unconfirmed.iter().chain(&session.gathering);
+    batches.any(|batch| {
+        let batch = entities.batches.get(*batch);
+        batch.is_some_and(|batch| !batch.is_hopeless)
+    })
+}
+
+/// The number of the newest batch of a session that is not confirmed. None: all that was
+/// written is in the files, or is lost and counted.
+fn newest(entities: &Entities, session: SessionKey) -> Option<u64> {
+    let session = entities.sessions.get(session)?;
+    let is_pending = session.gathering.is_some() || !session.unconfirmed.is_empty();
+    is_pending.then_some(session.last_batch)
+}
+
+/// The number of the oldest of them.
+fn oldest(entities: &Entities, session: SessionKey) -> Option<u64> {
+    let session = entities.sessions.get(session)?;
+    let oldest = session.unconfirmed.front().or(session.gathering.as_ref())?;
+    Some(entities.batches.get(*oldest)?.number)
+}
+
+/// Whether a connection waits for what was written for its session before it began to wait.
+/// Its answer makes the connection ready.
+pub fn must_wait(entities: &mut Entities, connection: ConnectionKey, session: SessionKey) -> bool {
+    let (newest, oldest) = (newest(entities, session), oldest(entities, session));
+    let Some(record) = entities.connections.get_mut(connection) else {
+        return false;
+    };
+    let awaited = record.awaits_batch.or(newest);
+    let waits = awaited.is_some_and(|awaited| oldest.is_some_and(|oldest| oldest <= awaited));
+    record.awaits_batch = awaited.filter(|_| waits);
+    if waits {
+        want(entities, session);
+        wait(entities, connection, session);
+    }
+    waits
+}
+
+/// Whether a connection waits for room in the write buffer of its session, or of all.
+pub fn lacks_room(
+    entities: &mut Entities,
+    connection: ConnectionKey,
+    session: SessionKey,
+    buffer_bytes: u64,
+) -> bool {
+    let bytes = entities.sessions.get(session);
+    let bytes = bytes.map_or(0, |session| session.unconfirmed_bytes);
+    // A session may always write a little: it is not kept waiting by others alone.
+    let is_full = bytes > 0
+        && (bytes >= buffer_bytes / WRITE_BUFFER_PARTS
+            || entities.unconfirmed_bytes >= buffer_bytes);
+    if let Some(record) = entities.connections.get_mut(connection) {
+        record.awaits_batch = is_full.then_some(0);
+    }
+    if is_full {
+        want(entities, session);
+        wait(entities, connection, session);
+    }
+    is_full
+}
+
+fn wait(entities: &mut Entities, connection: ConnectionKey, session: SessionKey) {
+    if let Some(session) = entities.sessions.get_mut(session)
+        && !session.waiting.contains(&connection)
+    {
+        session.waiting.push(connection);
+    }
+}
+
+/// Asks for the commits that are due: after a short wait for more, or when there is much, or
+/// when somebody needs it.
+pub fn commit(
+    mut entities: ResMut<Entities>,
+    mut storage: ResMut<StoragePort>,
+    mut agenda: ResMut<Agenda>,
+    now: Res<Now>,
+) {
+    agenda.commit_by.take_if(|by| *by <= now.monotonic);
+    for key in std::mem::take(&mut entities.gathering) {
+        let Entities {
+            batches, sessions, ..
+        } = &mut *entities;
+        let Some(batch) = batches.get_mut(key) else {
+            continue;
+        };
+        let since = *batch.since.get_or_insert(now.monotonic);
+        let is_wanted = batch.is_wanted || !sessions[&batch.session].viewers.is_empty();
+        let is_due = (is_wanted && !batch.is_late)
+            || agenda.is_stopping
+            || batch.bytes >= COMMIT_BYTES
+            || now.monotonic >= since + COMMIT_DELAY;
+        if is_due {
+            ask(&mut entities, &mut storage, &mut agenda, key);
+        } else {
+            entities.gathering.push(key);
+            agenda.expect_commit(now.monotonic);
+        }
+    }
+}
+
+fn ask(entities: &mut Entities, storage: &mut StoragePort, agenda: &mut Agenda, key: BatchKey) {
+    let Entities {
+        batches,
+        sessions,
+        trace_files,
+        ..
+    } = entities;
+    let Some(batch) = batches.get_mut(key) else {
+        return;
+    };
+    let mut ends = Vec::new();
+    for (file, confirmed) in &mut batch.files {
+        let Some(file) = trace_files.get_mut(*file) else {
+            continue;
+        };
+        confirmed.size = file.size;
+        let index = file.index.as_mut();
+        let index = index.filter(|index| !index.fresh.is_empty());
+        let index = index.map(|index| {
+            let bytes = std::mem::take(&mut index.fresh);
+            let offset = index.written;
+            index.written += bytes.len() as u64;
+            confirmed.index_size = index.written;
+            IndexEnd {
+                file: index.file.key(),
+                offset,
+                bytes,
+            }
+        });
+        let data = file.data.key();
+        ends.push(FileEnd { data, index });
+    }
+    let session = &mut sessions[&batch.session];
+    session.gathering = None;
+    session.unconfirmed.push_back(key);
+    let lane = Lane(session.id);
+    let ticket = agenda.waits.add(Waiter::Batch(key));
+    storage.ask(ticket, Request::Commit { lane, ends });
+}
