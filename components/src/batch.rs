@@ -20,8 +20,8 @@ pub struct Batch {
     pub session: Held<SessionKey>,
     /// Counted in the session, from 1: answers come in this order.
     pub number: u64,
-    /// When the relay first saw that it gathers (monotonic).
-    pub since: Option<Duration>,
+    /// The time of the tick in which it began (monotonic); its end sets it.
+    pub since: Duration,
     /// Somebody waits for it: its commit is asked for at the end of this tick.
     pub is_wanted: bool,
     /// It has something that the disk has refused repeatedly: it is not asked for before its

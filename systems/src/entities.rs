@@ -10,7 +10,6 @@
 use baton_components::arena::Arena;
 use baton_components::for_each_kind;
 use baton_components::hold::{self, Held, Holder, Holds, Links};
-use baton_components::keys::BatchKey;
 use baton_components::kinds::{EntityKey, Id, Kind};
 use baton_components::shares::Shares;
 use baton_components::totals::Totals;
@@ -18,6 +17,7 @@ use bevy_ecs::resource::Resource;
 
 use crate::described::Described;
 use crate::facts::NameFacts;
+use crate::record::batch::Gathering;
 
 /// A kind of record, with its arena.
 pub trait Entity: Holder + Send + Sync + Sized + 'static {
@@ -107,7 +107,7 @@ macro_rules! arenas {
             /// Counts for monitors.
             pub totals: Totals,
             /// Batches that gather.
-            pub gathering: Vec<BatchKey>,
+            pub gathering: Gathering,
             /// Bytes that were written for all sessions and are not confirmed.
             pub unconfirmed_bytes: u64,
             /// Changes of names on disk, for listeners.

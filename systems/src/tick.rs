@@ -194,7 +194,11 @@ impl<'w> Work<'w> {
 }
 
 fn must_commit(work: &Work) -> bool {
-    !work.world.resource::<Entities>().gathering.is_empty()
+    let gathering = &work.world.resource::<Entities>().gathering;
+    let agenda = work.agenda;
+    gathering.is_urgent()
+        || agenda.commit_by.is_some_and(|by| by <= work.now())
+        || (agenda.is_stopping && !gathering.is_empty())
 }
 
 fn has_facts(work: &Work) -> bool {

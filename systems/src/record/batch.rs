@@ -4,8 +4,9 @@
 //! Nobody waits for a write, and no write has an error path of its own: a packet is kept, a
 //! record can be read, and metadata is there when the answer to its commit says so.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use baton_components::batch::{Batch, Confirmed, Kept};
 use baton_components::keys::{BatchKey, ConnectionKey, SessionKey, TraceFileKey};
@@ -19,6 +20,29 @@ use crate::entities::Entities;
 use crate::ports::StoragePort;
 use crate::requests::{FileEnd, IndexEnd, Lane, Request};
 
+/// Batches whose commit was not asked for. Each tick looks at those that are new, wanted or due.
+#[derive(Debug, Default)]
+pub struct Gathering {
+    /// Those that began in this tick.
+    begun: Vec<BatchKey>,
+    /// Somebody needs them, or there is much in them.
+    wanted: Vec<BatchKey>,
+    /// In the order in which they began. Some were asked for since.
+    waiting: VecDeque<BatchKey>,
+}
+
+impl Gathering {
+    /// Whether there are batches that wait for no timer.
+    pub fn is_urgent(&self) -> bool {
+        !self.begun.is_empty() || !self.wanted.is_empty()
+    }
+
+    /// Whether no batch gathers.
+    pub fn is_empty(&self) -> bool {
+        !self.is_urgent() && self.waiting.is_empty()
+    }
+}
+
 /// Notes that so many bytes of a file were written: the batch of its session confirms them.
 /// Gives what it confirms of the file.
 pub fn note(entities: &mut Entities, key: TraceFileKey, bytes: u64) -> Option<&mut Confirmed> {
@@ -29,7 +53,13 @@ pub fn note(entities: &mut Entities, key: TraceFileKey, bytes: u64) -> Option<&m
     entities.unconfirmed_bytes += bytes;
     let record = entities.batches.get_mut(batch)?;
     record.bytes += bytes;
-    entities.sessions[&record.session].unconfirmed_bytes += bytes;
+    let is_much = record.bytes >= COMMIT_BYTES;
+    let of = &mut entities.sessions[&record.session];
+    of.unconfirmed_bytes += bytes;
+    if is_much || !of.viewers.is_empty() {
+        want(entities, session);
+    }
+    let record = entities.batches.get_mut(batch)?;
     if let Entry::Vacant(new) = record.files.entry(key) {
         new.insert(Confirmed::default());
         entities.link(batch, key, |batch: &mut Batch, held| {
@@ -84,7 +114,7 @@ fn gathering(entities: &mut Entities, key: SessionKey) -> Option<BatchKey> {
     let batch = entities.insert(|links| Batch {
         session: links.hold(key),
         number,
-        since: None,
+        since: Duration::ZERO,
         is_wanted: false,
         is_late: false,
         is_hopeless: false,
@@ -92,7 +122,7 @@ fn gathering(entities: &mut Entities, key: SessionKey) -> Option<BatchKey> {
         files: BTreeMap::new(),
         holds: Vec::new(),
     });
-    entities.gathering.push(batch);
+    entities.gathering.begun.push(batch);
     let session = entities.sessions.get_mut(key)?;
     session.gathering = Some(batch);
     Some(batch)
@@ -102,8 +132,11 @@ fn gathering(entities: &mut Entities, key: SessionKey) -> Option<BatchKey> {
 pub fn want(entities: &mut Entities, session: SessionKey) {
     let session = entities.sessions.get(session);
     let batch = session.and_then(|session| session.gathering);
-    if let Some(batch) = batch.and_then(|batch| entities.batches.get_mut(batch)) {
-        batch.is_wanted = true;
+    if let Some(key) = batch
+        && let Some(batch) = entities.batches.get_mut(key)
+        && !std::mem::replace(&mut batch.is_wanted, true)
+    {
+        entities.gathering.wanted.push(key);
     }
 }
 
@@ -202,27 +235,38 @@ pub fn commit(
     mut agenda: ResMut<Agenda>,
     now: Res<Now>,
 ) {
-    agenda.commit_by.take_if(|by| *by <= now.monotonic);
-    for key in std::mem::take(&mut entities.gathering) {
-        let Entities {
-            batches, sessions, ..
-        } = &mut *entities;
-        let Some(batch) = batches.get_mut(key) else {
-            continue;
-        };
-        let since = *batch.since.get_or_insert(now.monotonic);
-        let is_wanted = batch.is_wanted || !sessions[&batch.session].viewers.is_empty();
-        let is_due = (is_wanted && !batch.is_late)
-            || agenda.is_stopping
-            || batch.bytes >= COMMIT_BYTES
-            || now.monotonic >= since + COMMIT_DELAY;
-        if is_due {
-            ask(&mut entities, &mut storage, &mut agenda, key);
-        } else {
-            entities.gathering.push(key);
-            agenda.expect_commit(now.monotonic);
+    let now = now.monotonic;
+    agenda.commit_by.take_if(|by| *by <= now);
+    for key in std::mem::take(&mut entities.gathering.begun) {
+        if let Some(batch) = entities.batches.get_mut(key) {
+            batch.since = now;
+            entities.gathering.waiting.push_back(key);
         }
     }
+    for key in std::mem::take(&mut entities.gathering.wanted) {
+        let batch = entities.batches.get(key);
+        // The disk is not asked again before its time for what it has refused.
+        if batch.is_some_and(|batch| !batch.is_late || batch.bytes >= COMMIT_BYTES) {
+            ask(&mut entities, &mut storage, &mut agenda, key);
+        }
+    }
+    while let Some(key) = entities.gathering.waiting.front().copied() {
+        if let Some(since) = since(&entities, key) {
+            if now < since + COMMIT_DELAY && !agenda.is_stopping {
+                agenda.expect_commit(since);
+                break;
+            }
+            ask(&mut entities, &mut storage, &mut agenda, key);
+        }
+        entities.gathering.waiting.pop_front();
+    }
+}
+
+/// When a batch began, if it still gathers.
+fn since(entities: &Entities, key: BatchKey) -> Option<Duration> {
+    let batch = entities.batches.get(key)?;
+    let gathering = entities.sessions[&batch.session].gathering;
+    (gathering == Some(key)).then_some(batch.since)
 }
 
 fn ask(entities: &mut Entities, storage: &mut StoragePort, agenda: &mut Agenda, key: BatchKey) {
