@@ -17,7 +17,7 @@ use bevy_ecs::resource::Resource;
 
 use crate::described::Described;
 use crate::facts::NameFacts;
-use crate::record::batch::Gathering;
+use crate::gathering::Gathering;
 
 /// A kind of record, with its arena.
 pub trait Entity: Holder + Send + Sync + Sized + 'static {

@@ -4,8 +4,8 @@
 //! Nobody waits for a write, and no write has an error path of its own: a packet is kept, a
 //! record can be read, and metadata is there when the answer to its commit says so.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use baton_components::batch::{Batch, Confirmed, Kept};
@@ -19,29 +19,6 @@ use crate::agenda::Agenda;
 use crate::entities::Entities;
 use crate::ports::StoragePort;
 use crate::requests::{FileEnd, IndexEnd, Lane, Request};
-
-/// Batches whose commit was not asked for. Each tick looks at those that are new, wanted or due.
-#[derive(Debug, Default)]
-pub struct Gathering {
-    /// Those that began in this tick.
-    begun: Vec<BatchKey>,
-    /// Somebody needs them, or there is much in them.
-    wanted: Vec<BatchKey>,
-    /// In the order in which they began. Some were asked for since.
-    waiting: VecDeque<BatchKey>,
-}
-
-impl Gathering {
-    /// Whether there are batches that wait for no timer.
-    pub fn is_urgent(&self) -> bool {
-        !self.begun.is_empty() || !self.wanted.is_empty()
-    }
-
-    /// Whether no batch gathers.
-    pub fn is_empty(&self) -> bool {
-        !self.is_urgent() && self.waiting.is_empty()
-    }
-}
 
 /// Notes that so many bytes of a file were written: the batch of its session confirms them.
 /// Gives what it confirms of the file.
