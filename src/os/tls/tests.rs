@@ -424,6 +424,28 @@ fn a_new_gate_ends_those_whose_rights_have_changed() {
 }
 
 #[test]
+fn a_handshake_that_began_before_a_new_gate_ends_by_its_rules() {
+    let trial = Trial::new();
+    trial.issue("late", Holder::Client, -1, 90, 2);
+    let mut echo = Echo::new(&trial, 10);
+    let mut client = echo.client(&trial, Some("late"));
+    client.send(b"x").unwrap();
+    for _ in 0..3 {
+        // The relay has answered; the client's certificate has not come.
+        echo.tick();
+    }
+    assert_eq!(echo.network.open_handshakes(), 1);
+    trial.revoke(&[2]);
+    let files = Files {
+        revoked: Some(trial.path("revocations.pem")),
+        ..trial.files()
+    };
+    echo.take(std::sync::Arc::new(Server::load(&files).unwrap()));
+    assert!(echo.greet(&mut client).is_err());
+    assert!(echo.open.is_empty() && echo.ends.is_empty());
+}
+
+#[test]
 fn rules_are_asked_in_the_handshake() {
     let trial = Trial::new();
     trial.issue("web.a.example", Holder::Client, -1, 90, 2);
