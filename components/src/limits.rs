@@ -86,6 +86,13 @@ pub const WRITE_BUFFER_BYTES_MAX: u64 = 64 << 20;
 /// One session may fill one part of so many: a slow disk leaves room to others.
 pub const WRITE_BUFFER_PARTS: u64 = 8;
 
+/// The part of the descriptors for files that one session may have open for writes that are not
+/// confirmed. A file that is being written is not closed, and reopened for another, before.
+pub const UNCONFIRMED_FILES_PARTS: u64 = 16;
+
+/// So many files it may have in any case.
+pub const UNCONFIRMED_FILES_MIN: u64 = 8;
+
 /// Attempts in turn to bring a file back to what is known to be in it, without anything else
 /// to write to it.
 pub const RESTORES_MAX: u32 = 10;

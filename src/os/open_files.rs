@@ -43,6 +43,14 @@ struct Open {
     used: bool,
 }
 
+impl Open {
+    /// Another thread has something to write to it.
+    fn is_busy(&self) -> bool {
+        let file = self.file.as_ref();
+        file.is_some_and(|file| Arc::strong_count(file) > 1)
+    }
+}
+
 #[derive(Debug)]
 enum At {
     Named(Place),
@@ -184,9 +192,13 @@ impl OpenFiles {
         self.names.rename(from, to);
     }
 
-    /// Suspends files until one more can be opened; files without a name are not suspended.
+    /// Suspends files until one more can be opened; files without a name are not suspended, nor
+    /// those that are being written, whose descriptor would stay.
     fn make_room(&mut self) {
-        while self.open >= self.open_max {
+        for _ in 0..2 * self.turn.len() {
+            if self.open < self.open_max {
+                return;
+            }
             let Some(key) = self.turn.pop_front() else {
                 return;
             };
@@ -199,7 +211,7 @@ impl OpenFiles {
             };
             if !has_name {
                 // It cannot be opened again, so it is not suspended.
-            } else if open.used {
+            } else if open.used || open.is_busy() {
                 open.used = false;
                 self.turn.push_back(key);
             } else {

@@ -115,6 +115,12 @@ impl Relay {
         self.read::<Agenda>().goes_on()
     }
 
+    /// Whether a connection is not read until the disk has what came before.
+    pub fn waits_for_disk(&self) -> bool {
+        let mut connections = self.read::<Entities>().connections.iter();
+        connections.any(|(_, connection)| connection.awaits_batch.is_some())
+    }
+
     /// Requests that storage has not answered, one line for each record that waits.
     pub fn unanswered(&mut self) -> Vec<String> {
         self.world

@@ -75,19 +75,20 @@ impl ReplayStorage {
     }
 
     /// Does what a commit is for, and gives the recorded outcome. A file that is whole there
-    /// must be whole here.
+    /// must be whole here; to one that failed nothing is added, since the restore that came
+    /// after may be done already.
     fn commit_as(&mut self, lane: Lane, ends: &[FileEnd], recorded: &Outcome) {
-        let Outcome::Committed { failed: here } = self.inner.commit(lane, ends) else {
-            return;
-        };
         let Outcome::Committed { failed: there } = recorded else {
             return;
         };
-        for (file, error) in here {
-            if !there.iter().any(|(failed, _)| *failed == file) {
-                // Its error stops the replay.
-                let _ = self.done(Err(error));
-            }
+        let is_whole = |end: &&FileEnd| !there.iter().any(|(failed, _)| *failed == end.data);
+        let ends: Vec<FileEnd> = ends.iter().filter(is_whole).cloned().collect();
+        let Outcome::Committed { failed: here } = self.inner.commit(lane, &ends) else {
+            return;
+        };
+        for (_, error) in here {
+            // Its error stops the replay.
+            let _ = self.done(Err(error));
         }
     }
 

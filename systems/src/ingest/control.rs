@@ -122,7 +122,12 @@ fn must_wait(ingest: &mut Ingest, key: ConnectionKey, number: u32, payload: &[u8
         CommandKind::SendMetadata => metadata::must_wait(ingest, key, session, payload),
         _ => false,
     };
-    waits && batch::must_wait(&mut ingest.record.entities, key, session)
+    let entities = &mut ingest.record.entities;
+    if !waits && let Some(connection) = entities.connections.get_mut(key) {
+        // The next command that waits does so for what is written until then.
+        connection.awaits_batch = None;
+    }
+    waits && batch::must_wait(entities, key, session)
 }
 
 /// How large the payload of a command may be, so that nothing larger is waited for: many

@@ -23,6 +23,7 @@ pub fn data(mut network: ResMut<NetworkPort>, mut ingest: Ingest) {
     while let Some(mut turn) = ingest.record.agenda.data.next() {
         if lacks_room(&mut ingest, turn.connection) {
             ingest.record.agenda.data.end(&turn, false);
+            ingest.note_waiting(&network, turn.connection);
             continue;
         }
         let goes_on = take_turn(&mut network, &mut Packets(&mut ingest), &mut turn);
@@ -34,11 +35,11 @@ pub fn data(mut network: ResMut<NetworkPort>, mut ingest: Ingest) {
 /// Whether the write buffer has no room for more of a connection: it is not read until a commit
 /// is answered.
 fn lacks_room(ingest: &mut Ingest, key: ConnectionKey) -> bool {
-    let buffer_bytes = ingest.settings.write_buffer_bytes_max;
+    let settings = &ingest.settings;
     let entities = &mut ingest.record.entities;
     let session = entities.connections.get(key).and_then(Connection::session);
     let session = session.map(Held::key);
-    session.is_some_and(|session| batch::lacks_room(entities, key, session, buffer_bytes))
+    session.is_some_and(|session| batch::lacks_room(entities, key, session, settings))
 }
 
 /// The protocol of data connections.

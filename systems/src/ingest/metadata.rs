@@ -9,7 +9,7 @@ use baton_components::wire::producer::{
 
 use super::Ingest;
 use super::fault::{Fault, Reason};
-use crate::record::{Recorder, waiting_metadata};
+use crate::record::{Recorder, batch, waiting_metadata};
 
 /// Appends metadata to its file, or keeps it until the disk has room. There is no reply,
 /// not even to a failure.
@@ -17,8 +17,9 @@ pub fn send(ingest: &mut Ingest, own: SessionKey, command: &SendMetadata) -> Res
     append(ingest, own, command).map_err(Reason::abort)
 }
 
-/// Whether a message waits until those before it are in the file. Those that the disk has
-/// refused are written once more, before it is refused too.
+/// Whether a message waits until what was written before it is in the files, since there is no
+/// room for it in memory. Messages that the disk has refused are written once more, before it is
+/// refused too.
 pub fn must_wait(ingest: &mut Ingest, key: ConnectionKey, own: SessionKey, payload: &[u8]) -> bool {
     let minors = Minors::both(0);
     let Ok(Command::SendMetadata(command)) = decode(CommandKind::SendMetadata, minors, payload)
@@ -28,9 +29,13 @@ pub fn must_wait(ingest: &mut Ingest, key: ConnectionKey, own: SessionKey, paylo
     let Ok(stream) = ingest.stream_of(own, command.stream) else {
         return false;
     };
+    let settings = &ingest.settings;
     let Recorder {
         entities, storage, ..
     } = &mut ingest.record;
+    if batch::is_buffer_full(entities, own, settings) {
+        return true;
+    }
     if !waiting_metadata::lacks_room(entities, stream, command.bytes, command.padding_size) {
         return false;
     }

@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use baton_components::batch::{Batch, Confirmed, Kept};
 use baton_components::keys::{BatchKey, ConnectionKey, SessionKey, TraceFileKey};
-use baton_components::limits::{COMMIT_BYTES, COMMIT_DELAY, WRITE_BUFFER_PARTS};
+use baton_components::limits::{
+    COMMIT_BYTES, COMMIT_DELAY, UNCONFIRMED_FILES_MIN, UNCONFIRMED_FILES_PARTS, WRITE_BUFFER_PARTS,
+};
+use baton_components::session::Session;
 use baton_components::time::Now;
 use baton_components::waits::Waiter;
 use bevy_ecs::system::{Res, ResMut};
@@ -19,6 +22,7 @@ use crate::agenda::Agenda;
 use crate::entities::Entities;
 use crate::ports::StoragePort;
 use crate::requests::{FileEnd, IndexEnd, Lane, Request};
+use crate::settings::Settings;
 
 /// Notes that so many bytes of a file were written: the batch of its session confirms them.
 /// Gives what it confirms of the file.
@@ -173,19 +177,36 @@ pub fn must_wait(entities: &mut Entities, connection: ConnectionKey, session: Se
     waits
 }
 
+/// Whether there is as much as there may be of a session, or of all, that is not confirmed: bytes,
+/// or files, whose descriptors stay open until then.
+pub fn is_buffer_full(entities: &Entities, key: SessionKey, settings: &Settings) -> bool {
+    let Some(session) = entities.sessions.get(key) else {
+        return false;
+    };
+    let (bytes, buffer_bytes) = (session.unconfirmed_bytes, settings.write_buffer_bytes_max);
+    let files_max = (settings.files_max / UNCONFIRMED_FILES_PARTS).max(UNCONFIRMED_FILES_MIN);
+    // A session may always write a little: it is not kept waiting by others alone.
+    bytes > 0
+        && (bytes >= buffer_bytes / WRITE_BUFFER_PARTS
+            || entities.unconfirmed_bytes >= buffer_bytes
+            || unconfirmed_files(entities, session) >= files_max)
+}
+
+/// Files of batches that are not confirmed; one that is in several counts for each.
+fn unconfirmed_files(entities: &Entities, session: &Session) -> u64 {
+    let batches = session.unconfirmed.iter().chain(&session.gathering);
+    let files = batches.filter_map(|batch| Some(entities.batches.get(*batch)?.files.len() as u64));
+    files.sum()
+}
+
 /// Whether a connection waits for room in the write buffer of its session, or of all.
 pub fn lacks_room(
     entities: &mut Entities,
     connection: ConnectionKey,
     session: SessionKey,
-    buffer_bytes: u64,
+    settings: &Settings,
 ) -> bool {
-    let bytes = entities.sessions.get(session);
-    let bytes = bytes.map_or(0, |session| session.unconfirmed_bytes);
-    // A session may always write a little: it is not kept waiting by others alone.
-    let is_full = bytes > 0
-        && (bytes >= buffer_bytes / WRITE_BUFFER_PARTS
-            || entities.unconfirmed_bytes >= buffer_bytes);
+    let is_full = is_buffer_full(entities, session, settings);
     if let Some(record) = entities.connections.get_mut(connection) {
         record.awaits_batch = is_full.then_some(0);
     }

@@ -16,6 +16,9 @@ use crate::entities::Entities;
 use crate::facts::{PacketDropped, PacketTorn};
 use crate::ports::{Arrived, StorageError, StorageErrorKind};
 
+/// Size of what is kept in memory of a packet until it is confirmed.
+const PACKET_NOTE_BYTES: u64 = size_of::<WrittenPacket>() as u64;
+
 pub fn begin(recorder: &mut Recorder, key: StreamKey, size: u32) -> Result<(), RecordError> {
     let stream = recorder.entities.streams.get(key);
     let stream = stream.ok_or(RecordError::Closed)?;
@@ -119,7 +122,8 @@ pub fn end(
     };
     match location {
         Some(location) => {
-            let confirmed = batch::note(&mut recorder.entities, file, 0);
+            // Memory is taken for a packet without bytes, too.
+            let confirmed = batch::note(&mut recorder.entities, file, PACKET_NOTE_BYTES);
             if let Some(confirmed) = confirmed {
                 let bytes = location.size;
                 confirmed.packets.push(WrittenPacket { sequence, bytes });

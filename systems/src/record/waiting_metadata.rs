@@ -69,6 +69,9 @@ pub fn take(
     let Some(file) = trace_files.get_mut(key) else {
         return Ok(());
     };
+    if message.size() == 0 {
+        return Ok(());
+    }
     let refusal = refusal(file);
     if let (Some(why), Some(waiting)) = (&refusal, &file.waiting) {
         if waiting.size + message.size() > WAITING_METADATA_BYTES_MAX {
