@@ -307,7 +307,6 @@ impl Root {
     }
 }
 
-/// Whether names may be given and removed in a directory.
 /// Whether files may be made in a directory.
 pub fn check_directory(path: &Path) -> io::Result<()> {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
@@ -315,6 +314,7 @@ pub fn check_directory(path: &Path) -> io::Result<()> {
     Ok(may_be_used(there.as_fd())?)
 }
 
+/// Whether names may be given and removed in a directory.
 fn may_be_used(directory: BorrowedFd<'_>) -> Result<(), Errno> {
     let access = Access::WRITE_OK | Access::EXEC_OK;
     rustix::fs::accessat(directory, ".", access, AtFlags::EACCESS)
