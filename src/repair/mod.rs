@@ -423,7 +423,8 @@ impl<'d> Trace<'d> {
         Ok(is_it.then_some(trace))
     }
 
-    /// Whether its data files are there and are those of a trace whose metadata did not come.
+    /// Whether it is a trace whose metadata did not come, by its data files, or by its name
+    /// where there is none yet.
     fn may_lack_metadata(&self) -> io::Result<bool> {
         for name in &self.data {
             let file = open(&self.directory.join(name))?;
@@ -431,8 +432,21 @@ impl<'d> Trace<'d> {
                 return Ok(false);
             }
         }
-        Ok(!self.data.is_empty())
+        Ok(!self.data.is_empty() || is_named_by_lttng(self.directory))
     }
+}
+
+/// Whether producers of LTTng name directories so: `kernel`, `ust/uid/1000/64-bit`,
+/// `ust/pid/app-7-20261129-231231`.
+fn is_named_by_lttng(directory: &Path) -> bool {
+    let is_below = |end| {
+        directory
+            .ancestors()
+            .skip(1)
+            .take(2)
+            .any(|it| it.ends_with(end))
+    };
+    directory.ends_with("kernel") || is_below("ust/uid") || is_below("ust/pid")
 }
 
 fn begin_of(file: &File) -> io::Result<Vec<u8>> {

@@ -447,6 +447,12 @@ fn metadata_that_did_not_come_hides_nothing_else() {
         test.repair(),
         [aside("a"), aside("b"), none("b"), aside("c"), none("c")]
     );
+    // No stream has a file yet, as after a rotation that broke off.
+    for name in ["kernel", "ust/uid/7/64-bit", "ust/pid/app-7"] {
+        fs::create_dir_all(test.at(name)).unwrap();
+        fs::write(test.at(&format!("{name}/metadata")), "").unwrap();
+        assert_eq!(test.repair(), [aside(name)]);
+    }
     // Files of other programs stay.
     for (name, other) in [("d", Some("text")), ("e", None)] {
         fs::create_dir(test.at(name)).unwrap();
