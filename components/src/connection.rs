@@ -62,6 +62,8 @@ pub struct Connection {
     pub ending: Option<Ending>,
     /// Backpressure: its messages wait until its replies have left.
     pub throttled: bool,
+    /// It waits for the batches of its session up to this one: its next message stays unread.
+    pub awaits_batch: Option<u64>,
     /// Time since which it has not read any of its waiting replies.
     pub stalled_since: Option<Duration>,
     /// A timer will look at that.
@@ -257,6 +259,7 @@ impl Connection {
             role,
             ending: None,
             throttled: false,
+            awaits_batch: None,
             stalled_since: None,
             is_stall_watched: false,
             half_since: None,

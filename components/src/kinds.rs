@@ -23,6 +23,8 @@ macro_rules! for_each_kind {
             viewer_streams: viewer_stream::ViewerStream, ViewerStreamKey, "viewer stream", "viewer streams";
             /// A packet of which one half, its bytes or its description, has come.
             indexes: index::Index, IndexKey, "index", "indexes";
+            /// Writes of a session that one commit confirms.
+            batches: batch::Batch, BatchKey, "batch", "batches";
             /// One ring buffer of a channel, or the metadata of a trace.
             streams: stream::Stream, StreamKey, "stream", "streams";
             /// The streams of one session that share a path.

@@ -10,6 +10,7 @@
 pub mod kinds;
 
 pub mod arena;
+pub mod batch;
 pub mod chunk;
 pub mod connection;
 pub mod costs;

@@ -52,9 +52,12 @@ pub const HALF_BYTES: u64 = 192;
 /// Memory of a viewer stream, about: its record, and its places in lists.
 pub const VIEWER_STREAM_BYTES: u64 = 256;
 
-/// Maximum delay of a group commit of index records. A relay that is killed loses at most
-/// the records of this time; otherwise the delay cannot be observed.
+/// Maximum delay of a group commit. A relay that is killed loses at most the index records of
+/// this time; otherwise the delay cannot be observed.
 pub const COMMIT_DELAY: Duration = Duration::from_millis(10);
+
+/// The same, where the disk has refused a file repeatedly.
+pub const COMMIT_RETRY: Duration = Duration::from_millis(100);
 
 /// Minimum pause after RETRY for long polling: the question that follows is kept until
 /// there is a packet. A viewer that asks sooner is busy polling by itself.
@@ -76,12 +79,26 @@ pub const LIVE_HOLD_BACK: Duration = Duration::from_millis(500);
 /// with a packet.
 pub const NEW_STREAMS_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Bytes of index records of one file that trigger a commit: some two hundred records.
-pub const COMMIT_BYTES: usize = 16 * 1024;
+/// Bytes of a session that trigger a commit: more of them make its writes no cheaper.
+pub const COMMIT_BYTES: u64 = 256 * 1024;
 
-/// Maximum bytes of index records of one file that wait for room on the disk: some ten
-/// thousand records.
-pub const UNWRITTEN_RECORDS_BYTES_MAX: usize = 1 << 20;
+/// Default size of the write buffer: bytes of all sessions that wait to be written. Beyond it
+/// the connections that bring more are not read.
+pub const WRITE_BUFFER_BYTES_MAX: u64 = 64 << 20;
+
+/// One session may fill one part of so many: a slow disk leaves room to others.
+pub const WRITE_BUFFER_PARTS: u64 = 8;
+
+/// The part of the descriptors for files that one session may have open for writes that are not
+/// confirmed. A file that is being written is not closed, and reopened for another, before.
+pub const UNCONFIRMED_FILES_PARTS: u64 = 16;
+
+/// So many files it may have in any case.
+pub const UNCONFIRMED_FILES_MIN: u64 = 8;
+
+/// Attempts in turn to bring a file back to what is known to be in it, without anything else
+/// to write to it.
+pub const RESTORES_MAX: u32 = 10;
 
 /// Maximum bytes of metadata of one trace that wait for room on the disk, with their padding.
 /// A large program has some hundred thousand.

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
+use crate::batch::Writes;
 use crate::hold::{Held, Holder};
-use crate::keys::{ChunkKey, StreamKey, ViewerSessionKey};
+use crate::keys::{ChunkKey, ConnectionKey, StreamKey, ViewerSessionKey};
 use crate::kinds::Id;
 use crate::path::RelativePath;
 use crate::shares::AddressKey;
@@ -41,6 +42,8 @@ pub struct Session {
     /// Address of its producer's control connection: whose share it is counted in, with its
     /// streams.
     pub address: AddressKey,
+    /// Weak: its producer's control connection.
+    pub control: ConnectionKey,
     /// Its directory, below the relay's output directory.
     pub directory: RelativePath,
     /// The directories of its traces, which its producer before 2.11 has named: its places
@@ -105,6 +108,9 @@ pub struct Session {
     pub gaps: u64,
     /// Its complete packets: what viewers may be behind of.
     pub span: Span,
+
+    /// What was written for it and is not confirmed.
+    pub writes: Box<Writes>,
 
     /// Weak: closed streams that are kept for later viewers, oldest first (only in a
     /// session that is kept itself).

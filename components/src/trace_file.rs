@@ -26,13 +26,16 @@ pub struct TraceFile {
     pub data: Held<FileKey>,
     /// Created with the first complete packet; never for metadata.
     pub index: Option<Box<IndexFile>>,
-    /// Bytes of complete packets, padding included: where the next one begins.
+    /// Bytes of complete packets, padding included: where the next one begins. They were
+    /// written, and may be lost.
     pub size: u64,
     /// Offset of the next byte of the packet that is arriving.
     pub written: u64,
-    /// Size of the file on disk: more than `written` if a torn packet could not be cut off.
-    pub extent: u64,
-    /// Metadata that could not be written yet.
+    /// Bytes of complete packets that are in the file: what viewers may see.
+    pub committed: u64,
+    /// Attempts in turn to bring it back to what is committed that have failed.
+    pub failures: u32,
+    /// Metadata that is not known to be in the file.
     pub waiting: Option<Box<WaitingMetadata>>,
     /// Number of packets in it whose description has not come.
     pub awaited: u32,
@@ -44,7 +47,7 @@ pub struct TraceFile {
     pub cleared: bool,
 }
 
-/// Metadata that waits until the disk has room.
+/// Metadata that is kept until it is in its file.
 #[derive(Debug)]
 pub struct WaitingMetadata {
     /// The address that its memory counts for.
@@ -53,6 +56,8 @@ pub struct WaitingMetadata {
     pub messages: VecDeque<MetadataMessage>,
     /// Size of all of them on disk, with their padding.
     pub size: u64,
+    /// Why the disk has refused them: they are written again when it may have room.
+    pub refusal: Option<String>,
 }
 
 /// A message of metadata.
@@ -70,6 +75,11 @@ impl MetadataMessage {
         Self::memory_bytes_of(&self.bytes)
     }
 
+    /// Its size on disk, with its padding.
+    pub fn size(&self) -> u64 {
+        self.bytes.len() as u64 + u64::from(self.padding)
+    }
+
     /// The size in memory of a message of these bytes.
     pub fn memory_bytes_of(bytes: &[u8]) -> u64 {
         (bytes.len() + size_of::<Self>()) as u64
@@ -83,9 +93,11 @@ pub struct IndexFile {
     pub file: Held<FileKey>,
     /// Version of its format, which decides the size of records.
     pub version: Version,
-    /// Records on disk: what viewers may see.
+    /// Bytes that are in the file, header included: what viewers may see.
     pub committed: u64,
-    /// Records that are complete, encoded, and not on disk.
+    /// Bytes that were written, and may be lost.
+    pub written: u64,
+    /// Bytes that follow them and are to be written with the next commit.
     pub fresh: Vec<u8>,
     /// Number of records that viewers see, if the session has a hold-back.
     pub told: Option<Box<Delayed<u64>>>,
@@ -93,22 +105,21 @@ pub struct IndexFile {
 
 impl TraceFile {
     /// Records that viewers may see.
-    pub fn committed(&self) -> u64 {
-        self.index.as_ref().map_or(0, |index| index.committed)
+    pub fn committed_records(&self) -> u64 {
+        let index = self.index.as_ref();
+        index.map_or(0, |index| index.records_in(index.committed))
     }
 
     /// Records that are complete, on disk or not.
     pub fn records(&self) -> u64 {
-        let fresh = self.index.as_ref().map_or(0, |index| index.fresh_records());
-        self.committed() + fresh
+        let index = self.index.as_ref();
+        index.map_or(0, |index| index.records_in(index.end()))
     }
 
     /// Whether there are complete records that viewers do not see, since they are not on
     /// disk.
     pub fn has_unwritten(&self) -> bool {
-        self.index
-            .as_ref()
-            .is_some_and(|index| !index.fresh.is_empty())
+        self.records() > self.committed_records()
     }
 
     /// Maximum number of records that viewers see at that time (monotonic).
@@ -134,9 +145,36 @@ impl TraceFile {
 }
 
 impl IndexFile {
-    /// Number of records that are not on disk.
-    pub fn fresh_records(&self) -> u64 {
-        (self.fresh.len() / self.version.record_size()) as u64
+    /// An empty file, which is to begin with its header.
+    pub fn new(file: Held<FileKey>, version: Version) -> Self {
+        Self {
+            file,
+            version,
+            committed: 0,
+            written: 0,
+            fresh: version.header().to_vec(),
+            told: None,
+        }
+    }
+
+    /// Bytes that are not committed are not in the file, and are not written any more.
+    pub fn go_back(&mut self) {
+        self.written = self.committed;
+        self.fresh.clear();
+        if self.committed == 0 {
+            self.fresh.extend_from_slice(&self.version.header());
+        }
+    }
+
+    /// Size of the file when all is written.
+    pub fn end(&self) -> u64 {
+        self.written + self.fresh.len() as u64
+    }
+
+    /// Number of records in the first `bytes` bytes of the file.
+    pub fn records_in(&self, bytes: u64) -> u64 {
+        let records = bytes.saturating_sub(self.version.header().len() as u64);
+        records / self.version.record_size() as u64
     }
 
     /// Offset of record `number` in the file, in bytes.

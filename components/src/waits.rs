@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::keys::ChunkKey;
+use crate::keys::{BatchKey, ChunkKey};
 
 /// The number of a request, which its answer has. Never used again while the relay runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,6 +13,8 @@ pub struct Ticket(pub u64);
 pub enum Waiter {
     /// A chunk whose files are being removed.
     Chunk(ChunkKey),
+    /// A batch that is to be confirmed.
+    Batch(BatchKey),
     /// Files that are being synced, for the listener that has asked.
     Sync,
     /// A listener, which keeps the ticket and reads the fact.

@@ -251,6 +251,7 @@ fn settle(options: &mut Options, face: Face, pool: Pool) -> Result<(), ConfigErr
     settings.connections_max = pool.connections as u64;
     settings.files_max = pool.files as u64;
     settings.memory_bytes_max = options.memory.0.unwrap_or(u64::MAX);
+    settings.write_buffer_bytes_max = options.write_buffer.0.unwrap_or(u64::MAX);
     let share = options.address_share.of(face);
     settings.address_share_percent = share;
     settings.min_free = min_free(options.min_free, face);

@@ -420,8 +420,13 @@ pub fn finish(
     let begun = Instant::now();
     loop {
         tick(relay)?;
-        if (idle.is_idle() && !relay.goes_on()) || begun.elapsed() >= SHUTDOWN_GRACE {
+        let is_done = idle.is_idle() && !relay.goes_on();
+        if begun.elapsed() >= SHUTDOWN_GRACE || (is_done && !relay.waits_for_disk()) {
             break;
+        }
+        if is_done {
+            // A relay that is to stop does not wait in its ticks.
+            thread::sleep(Duration::from_millis(1));
         }
     }
     warn(relay);

@@ -16,7 +16,7 @@ use super::digest::digest;
 /// The first bytes of a journal.
 const MAGIC: [u8; 8] = *b"BATONJNL";
 /// Version of the format. Other versions are refused.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// Maximum size of a header; one with the longest path is far below that.
 const HEADER_BYTES_MAX: u32 = 64 * 1024;
 /// Size of a block's header: length, first tick, checksum of the body; checksum of these.

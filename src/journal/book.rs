@@ -188,8 +188,9 @@ impl Book {
         Content::arrived(arrived, tap.map_or(0, |tap| tap.consumed))
     }
 
-    /// Notes that content is in a file now, so that its bytes can be recorded by reference.
-    pub fn refer(&mut self, file: FileKey, offset: u64, content: &Content) {
+    /// Notes that content was written to a file, so that its bytes can be recorded by reference.
+    /// Returns whether they are.
+    pub fn refer(&mut self, file: FileKey, offset: u64, content: &Content) -> bool {
         let Content::Input {
             connection,
             position,
@@ -197,17 +198,19 @@ impl Book {
             ..
         } = *content
         else {
-            return;
+            return false;
         };
         let Some(tap) = self.taps.get_mut(connection.key()) else {
-            return;
+            return false;
         };
         let is_next = tap.in_files.last().map_or(tap.recorded, |last| last.1) <= position;
-        if tap.by_reference && is_next && length >= REFERENCE_BYTES_MIN as u64 {
+        let refers = tap.by_reference && is_next && length >= REFERENCE_BYTES_MIN as u64;
+        if refers {
             tap.in_files.push((position, position + length));
             let end = offset + length;
             self.extend(file, end);
         }
+        refers
     }
 
     /// Whether the packets of a connection may go to their files with zero-copy: not if the

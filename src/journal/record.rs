@@ -7,12 +7,15 @@ use baton_components::path::RelativePath;
 use baton_components::waits::Ticket;
 use baton_systems::lists::Found;
 use baton_systems::ports::Answer;
-use baton_systems::requests::{Outcome, Request};
+use baton_systems::requests::{FileEnd, Outcome, Request};
 use baton_systems::usage::{Usage, Warning};
 use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::values::{Came, Civil, ConnectionId, Content, Failure, FileId, Left, RecordedEndpoint};
+
+/// A data file, and its index file with what is written to it at an offset.
+type End = (FileId, Option<(FileId, u64, Content)>);
 
 /// A call at a port, with its answer. Keys are the raw numbers of slot maps: the same
 /// in every run over the same inputs.
@@ -111,7 +114,6 @@ pub enum Record<'a> {
         file: FileId,
         offset: u64,
         content: Content,
-        failure: Option<Failure<'a>>,
     },
     Read {
         file: FileId,
@@ -130,7 +132,6 @@ pub enum Record<'a> {
     Resize {
         file: FileId,
         size: u64,
-        failure: Option<Failure<'a>>,
     },
     /// Bytes that the journal had by reference, copied before they are cut off their file.
     Saved {
@@ -153,7 +154,6 @@ pub enum Record<'a> {
         offset: u64,
         length: u64,
         bytes: u64,
-        failure: Option<Failure<'a>>,
     },
     /// A random number was drawn.
     Draw(u64),
@@ -228,6 +228,31 @@ pub enum Record<'a> {
         ticket: u64,
         free_bytes: u64,
     },
+    /// A part of a file was copied to another one.
+    Copy {
+        from: FileId,
+        start: u64,
+        end: u64,
+        to: FileId,
+        offset: u64,
+    },
+    /// A file was brought back to a size.
+    Restore {
+        file: FileId,
+        size: u64,
+    },
+    /// Storage was asked whether what was written to files is there, and to write index records
+    /// of each: to that file, at an offset.
+    Commit {
+        ticket: u64,
+        lane: u64,
+        ends: Vec<End>,
+    },
+    /// Storage has answered that: these files have failed, and are sound up to an offset.
+    Committed {
+        ticket: u64,
+        failed: Vec<(FileId, u64, Failure<'a>)>,
+    },
     /// Storage was asked to make files and names durable.
     Sync {
         ticket: u64,
@@ -288,6 +313,11 @@ impl<'a> Record<'a> {
                 count: *count as u64,
                 is_first: *is_first,
             },
+            Request::Commit { lane, ends } => Self::Commit {
+                ticket: ticket.0,
+                lane: lane.0,
+                ends: ends.iter().map(end).collect(),
+            },
             Request::Space => Self::AskSpace { ticket: ticket.0 },
             Request::Sync {
                 within,
@@ -310,6 +340,13 @@ impl<'a> Record<'a> {
                 ticket,
                 found: found.clone(),
                 last: *last,
+            },
+            Ok(Outcome::Committed { failed }) => Self::Committed {
+                ticket,
+                failed: failed
+                    .iter()
+                    .map(|(file, it)| ((*file).into(), it.sound, Failure::from(&it.error)))
+                    .collect(),
             },
             Ok(Outcome::Space { free_bytes }) => Self::Space {
                 ticket,
@@ -347,10 +384,7 @@ impl<'a> Record<'a> {
             | Self::RemoveDirectory { failure, .. }
             | Self::RemoveFile { failure, .. }
             | Self::CreateFile { failure, .. }
-            | Self::Write { failure, .. }
             | Self::Read { failure, .. }
-            | Self::Resize { failure, .. }
-            | Self::Take { failure, .. }
             | Self::Answer { failure, .. } => failure.as_ref(),
             Self::Exists { answer, .. }
             | Self::ClaimDirectory { answer, .. }
@@ -369,13 +403,19 @@ impl<'a> Record<'a> {
             | Self::RemoveDirectory { failure, .. }
             | Self::RemoveFile { failure, .. }
             | Self::CreateFile { failure, .. }
-            | Self::Write { failure, .. }
-            | Self::Read { failure, .. }
-            | Self::Resize { failure, .. } => *failure = None,
+            | Self::Read { failure, .. } => *failure = None,
             _ => {}
         }
         self
     }
+}
+
+fn end(end: &FileEnd) -> End {
+    let index = end.index.as_ref().map(|index| {
+        let content = Content::made(&index.bytes);
+        (index.file.into(), index.offset, content)
+    });
+    (end.data.into(), index)
 }
 
 /// Encodes bytes like a sequence, but with one copy.

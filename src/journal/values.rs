@@ -109,6 +109,12 @@ impl ConnectionId {
     }
 }
 
+impl FileId {
+    pub fn key(self) -> FileKey {
+        KeyData::from_ffi(self.0).into()
+    }
+}
+
 impl From<ConnectionKey> for ConnectionId {
     fn from(key: ConnectionKey) -> Self {
         Self(key.data().as_ffi())

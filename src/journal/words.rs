@@ -29,6 +29,7 @@ impl Record<'_> {
                 | Self::Answer { .. }
                 | Self::Surveyed { .. }
                 | Self::Space { .. }
+                | Self::Committed { .. }
         )
     }
 }
@@ -185,6 +186,17 @@ impl Record<'_> {
                 bytes,
             } => write!(to, "{} bytes at {offset} of {file} are kept", bytes.len()),
             Self::CloseFile(id) => write!(to, "{id} is closed"),
+            Self::Copy {
+                from,
+                start,
+                end,
+                to: file,
+                offset,
+            } => write!(
+                to,
+                "bytes {start} to {end} of {from} are copied to {file} at {offset}"
+            ),
+            Self::Restore { file, size } => write!(to, "{file} is brought back to {size} bytes"),
             requests => requests.fmt_request(to),
         }
     }
@@ -252,6 +264,18 @@ impl Record<'_> {
                 directories.len(),
                 text(within)
             ),
+            Self::Commit { ticket, ends, .. } => write!(
+                to,
+                "request {ticket}: {} files are to have what was written",
+                ends.len()
+            ),
+            Self::Committed { ticket, failed } => {
+                write!(to, "request {ticket} is done")?;
+                for (file, _, failure) in failed {
+                    write!(to, ", {file} fails: {}", failure.reason)?;
+                }
+                Ok(())
+            }
             Self::AskSpace { ticket } => {
                 write!(to, "request {ticket}: free space is to be looked at")
             }

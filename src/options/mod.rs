@@ -262,6 +262,11 @@ options! {
         help: "Memory for what waits for and from all peers: messages that are not whole, unsent replies, metadata on a full disk, packets without their index; K, M and G are units, 0: no limit [default: 512M]",
         ..OWN
     };
+    write_buffer: Bytes = Bytes(Some(64 << 20)) => Spec {
+        long: "write-buffer", value: Some("BYTES"),
+        help: "Memory for what waits to be written to the disk, an eighth of it for one session: a producer that sends more than its disk takes is not read; K, M and G are units, 0: no limit [default: 64M]",
+        ..OWN
+    };
     address_share: AddressShare = AddressShare::default() => Spec {
         long: "address-share", value: Some("PERCENT"),
         help: "Share of connections, sessions, streams and memory that one address may have when less than a quarter is left; 100, the default of lttng-relayd: all [default: 25]",

@@ -147,6 +147,16 @@ pub fn error(
     }
 }
 
+/// An error of a file whose path is put in later.
+pub fn failure(action: &'static str, reason: &io::Error) -> StorageError {
+    StorageError {
+        kind: kind(reason),
+        action: action.into(),
+        path: String::new(),
+        reason: said(reason),
+    }
+}
+
 /// The absolute path, escaped, for messages.
 pub fn absolute(output: &Path, path: &RelativePath) -> String {
     let path = std::ffi::OsStr::from_bytes(path.as_bytes());

@@ -8,6 +8,7 @@ mod slots;
 mod tree;
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,9 +18,9 @@ use baton_components::path::RelativePath;
 use baton_components::waits::Ticket;
 use baton_systems::lists::{Files, Measure};
 use baton_systems::ports::{
-    Answer, NAMES_LOOKED_AT, Storage, StorageError, StorageErrorKind, Taken, Transfer,
+    Answer, NAMES_LOOKED_AT, Storage, StorageError, StorageErrorKind, Transfer,
 };
-use baton_systems::requests::Request;
+use baton_systems::requests::{Breakage, FileEnd, Lane, Outcome, Request};
 use baton_systems::retain::ledger::allocated;
 use slotmap::SecondaryMap;
 
@@ -47,6 +48,8 @@ struct Open {
     slot: Arc<Slot>,
     /// Its first path, for messages.
     path: RelativePath,
+    /// Why nothing is written to it before it is restored.
+    broken: Option<Breakage>,
 }
 
 /// The names, for several threads.
@@ -72,6 +75,26 @@ impl FilesInMemory {
             counters,
             workers,
         })
+    }
+
+    /// Writes to a file that is not broken, or breaks it. Memory does not keep anybody waiting.
+    fn post(
+        &mut self,
+        key: FileKey,
+        (action, sound): (&'static str, u64),
+        work: impl FnOnce(&Slot) -> io::Result<()>,
+    ) {
+        let counters = &self.counters;
+        let open = self.open.get_mut(key);
+        if let Some(open) = open.filter(|open| open.broken.is_none()) {
+            let done = counters.time_write(|| work(&open.slot));
+            let error = done.map_err(|reason| error(action, &open.path, &reason));
+            open.broken = error.err().map(|error| Breakage { sound, error });
+        }
+    }
+
+    fn breakage(&self, key: FileKey) -> Option<Breakage> {
+        self.open.get(key)?.broken.clone()
     }
 
     fn opened(&self, key: FileKey) -> &Open {
@@ -107,7 +130,7 @@ impl Transfer for FilesInMemory {
         let Some(socket) = self.sockets.get(connection) else {
             return Ok(None);
         };
-        let Open { slot, path } = self.opened(file);
+        let Open { slot, path, .. } = self.opened(file);
         let content = slot.content(offset, length);
         let sent = content.and_then(|(file, at)| socket.send_file(file, at, length));
         sent.map(Some)
@@ -120,22 +143,30 @@ impl Transfer for FilesInMemory {
         file: FileKey,
         offset: u64,
         length: u64,
-    ) -> Taken {
+    ) -> u64 {
         let Some(socket) = self.sockets.get(connection) else {
-            return Taken::NOTHING;
+            return 0;
         };
-        let open = self.open.get(file);
-        let Open { slot, path } = open.expect("law of holds: a file is used while it is held");
+        let open = self.open.get_mut(file);
+        let Some(open) = open.filter(|open| open.broken.is_none()) else {
+            // Bytes that are received for it are skipped.
+            return 0;
+        };
         let mut bytes = 0;
         let (pipe, counters) = (&mut self.pipe, &self.counters);
-        let written = slot.room(offset, length).and_then(|(file, at)| {
+        let slot = &open.slot;
+        let written = slot.room(offset, length).and_then(|(file, mut at)| {
             bytes = pipe.fill(socket.stream.as_fd(), length);
-            counters.time_write(|| pipe.empty_into(file, at, bytes))?;
+            let end = at + bytes;
+            counters.time_write(|| pipe.empty_into(file, &mut at, end))?;
             slot.grow(offset + bytes);
             Ok(())
         });
-        let written = written.map_err(|reason| error("write to", path, &reason));
-        Taken { bytes, written }
+        open.broken = written.err().map(|reason| Breakage {
+            sound: offset,
+            error: error("write to", &open.path, &reason),
+        });
+        bytes
     }
 }
 
@@ -191,7 +222,12 @@ impl Storage for FilesInMemory {
         self.names.remove(path)
     }
 
-    fn create_file(&mut self, key: FileKey, path: &RelativePath) -> Result<(), StorageError> {
+    fn create_file(
+        &mut self,
+        key: FileKey,
+        path: &RelativePath,
+        _: Lane,
+    ) -> Result<(), StorageError> {
         let slot = self.memory.slot();
         let made = slot.and_then(|slot| {
             let node = Node::File(Arc::clone(&slot));
@@ -200,26 +236,55 @@ impl Storage for FilesInMemory {
         });
         let slot = made.map_err(|reason| error("make file", path, &reason))?;
         let path = path.clone();
-        self.open.insert(key, Open { slot, path });
+        let broken = None;
+        self.open.insert(key, Open { slot, path, broken });
         Ok(())
     }
 
-    fn write(&mut self, key: FileKey, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
-        let Open { slot, path } = self.opened(key);
-        let written = self.counters.time_write(|| slot.write(offset, bytes));
-        written.map_err(|reason| error("write to", path, &reason))
+    fn write(&mut self, key: FileKey, offset: u64, bytes: &[u8]) {
+        self.post(key, ("write to", offset), |slot| slot.write(offset, bytes));
+    }
+
+    fn copy(&mut self, from: FileKey, range: Range<u64>, to: FileKey, offset: u64) {
+        let (breakage, source) = (self.breakage(from), Arc::clone(&self.opened(from).slot));
+        self.post(to, ("write to", offset), |slot| {
+            if let Some(breakage) = breakage {
+                return Err(io::Error::other(breakage.error.to_string()));
+            }
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            source.read(range.start, &mut bytes)?;
+            slot.write(offset, &bytes)
+        });
     }
 
     fn read(&mut self, key: FileKey, offset: u64, into: &mut [u8]) -> Result<(), StorageError> {
-        let Open { slot, path } = self.opened(key);
+        let Open { slot, path, .. } = self.opened(key);
         let read = slot.read(offset, into);
         read.map_err(|reason| error("read from", path, &reason))
     }
 
-    fn resize(&mut self, key: FileKey, size: u64) -> Result<(), StorageError> {
-        let Open { slot, path } = self.opened(key);
-        let resized = slot.resize(size);
-        resized.map_err(|reason| error("resize", path, &reason))
+    fn resize(&mut self, key: FileKey, size: u64) {
+        self.post(key, ("resize", 0), |slot| slot.resize(size));
+    }
+
+    fn restore(&mut self, key: FileKey, size: u64) {
+        if let Some(open) = self.open.get_mut(key) {
+            open.broken = None;
+        }
+        self.resize(key, size);
+    }
+
+    fn commit(&mut self, _: Lane, ends: &[FileEnd]) -> Outcome {
+        let mut failed = Vec::new();
+        for FileEnd { data, index } in ends {
+            let mut breakage = self.breakage(*data);
+            if let (None, Some(index)) = (&breakage, index) {
+                self.write(index.file, index.offset, &index.bytes);
+                breakage = self.breakage(index.file).map(Breakage::of_index);
+            }
+            failed.extend(breakage.map(|breakage| (*data, breakage)));
+        }
+        Outcome::Committed { failed }
     }
 
     fn close(&mut self, key: FileKey) {
@@ -230,11 +295,15 @@ impl Storage for FilesInMemory {
     }
 
     fn ask(&mut self, ticket: Ticket, request: Request) {
+        if let Request::Commit { lane, ends } = &request {
+            let outcome = Ok(self.commit(*lane, ends));
+            return self.workers.answer(Answer { ticket, outcome });
+        }
         let mut names = self.names.clone();
         let place = request.place();
         let job = move || {
             let outcome = request.act_on(&mut names);
-            Answer { ticket, outcome }
+            Some(Answer { ticket, outcome })
         };
         self.workers.give(&place, Box::new(job));
     }

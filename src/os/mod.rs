@@ -20,6 +20,7 @@ pub mod gate;
 pub mod handshakes;
 pub mod health;
 pub mod inherited;
+mod lanes;
 pub mod listeners;
 pub mod log_places;
 pub mod log_queue;

@@ -7,11 +7,15 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
+use baton_systems::requests::Lane;
 use slotmap::SecondaryMap;
 
+use super::files::failure;
+use super::lanes::{Health, Target};
 use super::names::{Names, Place};
 use super::root::Root;
 
@@ -33,9 +37,19 @@ pub struct OpenFiles {
 #[derive(Debug)]
 struct Open {
     /// None: suspended.
-    file: Option<File>,
+    file: Option<Arc<File>>,
+    lane: Lane,
+    health: Arc<Health>,
     at: At,
     used: bool,
+}
+
+impl Open {
+    /// Another thread has something to write to it.
+    fn is_busy(&self) -> bool {
+        let file = self.file.as_ref();
+        file.is_some_and(|file| Arc::strong_count(file) > 1)
+    }
 }
 
 #[derive(Debug)]
@@ -66,14 +80,22 @@ impl OpenFiles {
     }
 
     /// Creates a file at a path.
-    pub fn create(&mut self, key: FileKey, path: &RelativePath, root: &mut Root) -> io::Result<()> {
+    pub fn create(
+        &mut self,
+        key: FileKey,
+        path: &RelativePath,
+        lane: Lane,
+        root: &mut Root,
+    ) -> io::Result<()> {
         self.make_room();
         let file = root.create_file(path)?;
         let place = self.names.insert(path, key);
         self.files.insert(
             key,
             Open {
-                file: Some(file),
+                file: Some(Arc::new(file)),
+                lane,
+                health: Arc::default(),
                 at: At::Named(place),
                 used: false,
             },
@@ -87,17 +109,35 @@ impl OpenFiles {
     }
 
     /// The file, with a descriptor.
-    pub fn file(&mut self, key: FileKey, root: &mut Root) -> io::Result<&File> {
+    pub fn file(&mut self, key: FileKey, root: &mut Root) -> io::Result<&Arc<File>> {
         if self.files.get(key).expect(HELD).file.is_none() {
             self.make_room();
             let file = root.open_file(&self.path(key))?;
-            self.files.get_mut(key).expect(HELD).file = Some(file);
+            self.files.get_mut(key).expect(HELD).file = Some(Arc::new(file));
             self.open += 1;
             self.turn.push_back(key);
         }
         let open = self.files.get_mut(key).expect(HELD);
         open.used = true;
         Ok(open.file.as_ref().expect("law: it was opened just now"))
+    }
+
+    /// The file, to be written to by another thread.
+    pub fn target(&mut self, key: FileKey, root: &mut Root) -> Option<Target> {
+        let health = self.health(key)?;
+        let file = self.file(key, root).map(Arc::clone);
+        let file = file.map_err(|reason| failure("open", &reason));
+        Some(Target { file, health })
+    }
+
+    /// Whether the file is broken.
+    pub fn health(&self, key: FileKey) -> Option<Arc<Health>> {
+        Some(Arc::clone(&self.files.get(key)?.health))
+    }
+
+    /// The lane of the file.
+    pub fn lane(&self, key: FileKey) -> Lane {
+        self.files.get(key).map_or_else(Lane::default, |it| it.lane)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -146,9 +186,13 @@ impl OpenFiles {
         self.names.rename(from, to);
     }
 
-    /// Suspends files until one more can be opened; files without a name are not suspended.
+    /// Suspends files until one more can be opened; files without a name are not suspended, nor
+    /// those that are being written, whose descriptor would stay.
     fn make_room(&mut self) {
-        while self.open >= self.open_max {
+        for _ in 0..2 * self.turn.len() {
+            if self.open < self.open_max {
+                return;
+            }
             let Some(key) = self.turn.pop_front() else {
                 return;
             };
@@ -161,7 +205,7 @@ impl OpenFiles {
             };
             if !has_name {
                 // It cannot be opened again, so it is not suspended.
-            } else if open.used {
+            } else if open.used || open.is_busy() {
                 open.used = false;
                 self.turn.push_back(key);
             } else {
@@ -203,7 +247,10 @@ mod tests {
 
         fn create(&mut self, path: &str) -> FileKey {
             let key = self.keys.insert(());
-            self.files.create(key, &at(path), &mut self.root).unwrap();
+            let lane = Lane::default();
+            self.files
+                .create(key, &at(path), lane, &mut self.root)
+                .unwrap();
             key
         }
 

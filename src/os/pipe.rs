@@ -4,12 +4,56 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags};
 
-/// Created at first use; empty between uses.
+/// Created at first use.
 #[derive(Debug, Default)]
 pub struct Pipe(Option<Ends>);
+
+/// Pipes that are empty, for the bytes that wait to be written; its clones are the same pool.
+#[derive(Clone, Debug, Default)]
+pub struct Pipes(Arc<Mutex<Pool>>);
+
+#[derive(Debug, Default)]
+struct Pool {
+    idle: Vec<Pipe>,
+    /// Number of pipes that are in use.
+    used: usize,
+}
+
+/// Maximum number of pipes: with so many in use, bytes are copied.
+const PIPES_MAX: usize = 32;
+
+impl Pipes {
+    /// An empty pipe, if there is one.
+    pub fn take(&self) -> Option<Pipe> {
+        let mut pool = self.pool();
+        if pool.used == PIPES_MAX {
+            return None;
+        }
+        pool.used += 1;
+        Some(pool.idle.pop().unwrap_or_default())
+    }
+
+    /// Takes back a pipe that is empty again.
+    pub fn give_back(&self, pipe: Pipe) {
+        let mut pool = self.pool();
+        pool.used -= 1;
+        pool.idle.push(pipe);
+    }
+
+    /// Closes the pipes that are not in use.
+    pub fn close_idle(&self) {
+        self.pool().idle.clear();
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 #[derive(Debug)]
 struct Ends {
@@ -34,22 +78,25 @@ impl Pipe {
         moved.unwrap_or(0) as u64
     }
 
-    /// Moves the bytes in the pipe to an offset of a file. Bytes that cannot be written are
-    /// dropped.
-    pub fn empty_into(&mut self, file: &File, offset: u64, bytes: u64) -> io::Result<()> {
+    /// Moves the bytes in the pipe to an offset of a file, which goes on to `end`. Bytes that
+    /// cannot be written are dropped.
+    pub fn empty_into(&mut self, file: &File, at: &mut u64, end: u64) -> io::Result<()> {
         let Some(ends) = &self.0 else { return Ok(()) };
-        let end = offset + bytes;
-        let mut offset = offset;
-        while offset < end {
-            let left = (end - offset) as usize;
+        while *at < end {
+            let left = (end - *at) as usize;
             let flags = SpliceFlags::MOVE;
-            match rustix::pipe::splice(&ends.out, None, file, Some(&mut offset), left, flags) {
+            match rustix::pipe::splice(&ends.out, None, file, Some(&mut *at), left, flags) {
                 Ok(0) => return self.drop_rest(Errno::IO),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(reason) => return self.drop_rest(reason),
             }
         }
         Ok(())
+    }
+
+    /// Drops the bytes in the pipe.
+    pub fn empty(&mut self) {
+        self.0 = None;
     }
 
     fn drop_rest(&mut self, reason: Errno) -> io::Result<()> {
@@ -91,13 +138,13 @@ mod tests {
         far.write_all(b"a packet and more").unwrap();
         let bytes = pipe.fill(near.as_fd(), 8);
         assert_eq!(bytes, 8);
-        pipe.empty_into(&file, 3, bytes).unwrap();
+        pipe.empty_into(&file, &mut 3, 3 + bytes).unwrap();
         let mut content = [0; 11];
         file.read_exact_at(&mut content, 0).unwrap();
         assert_eq!(&content, b"\0\0\0a packet");
         drop(far);
         assert_eq!(pipe.fill(near.as_fd(), 100), 9);
-        pipe.empty_into(&file, 0, 9).unwrap();
+        pipe.empty_into(&file, &mut 0, 9).unwrap();
         assert_eq!(pipe.fill(near.as_fd(), 100), 0, "it has ended");
     }
 
@@ -109,10 +156,10 @@ mod tests {
         let mut pipe = Pipe::default();
         far.write_all(b"lost").unwrap();
         let bytes = pipe.fill(near.as_fd(), 10);
-        assert!(pipe.empty_into(&full, 0, bytes).is_err());
+        assert!(pipe.empty_into(&full, &mut 0, bytes).is_err());
         far.write_all(b"kept").unwrap();
         let bytes = pipe.fill(near.as_fd(), 10);
-        pipe.empty_into(&file, 0, bytes).unwrap();
+        pipe.empty_into(&file, &mut 0, bytes).unwrap();
         let mut content = [0; 4];
         file.read_exact_at(&mut content, 0).unwrap();
         assert_eq!(&content, b"kept");

@@ -12,20 +12,19 @@ use baton_components::path::RelativePath;
 use baton_components::waits::Ticket;
 use baton_systems::lists::Files;
 use baton_systems::ports::Answer;
-use baton_systems::ports::{NAMES_LOOKED_AT, Storage, StorageError, Taken, Transfer};
-use baton_systems::requests::Request;
+use baton_systems::ports::{NAMES_LOOKED_AT, Storage, StorageError, Transfer};
+use baton_systems::requests::{FileEnd, Lane, Outcome, Place, Request};
 use rustix::fs::AtFlags;
 
-use super::copy::copy;
 use super::counters::Counters;
 use super::files::{FilesByName, absolute, error, remove_empty};
+use super::lanes::{self, End, Lanes, Operation, Operations};
 use super::open_files::OpenFiles;
-use super::pipe::Pipe;
 use super::recording::{self, Recordings};
 use super::root::Root;
 use super::said;
 use super::sockets::Sockets;
-use super::workers::Workers;
+use super::workers::{Job, Workers};
 
 pub struct FileStorage {
     output: PathBuf,
@@ -33,7 +32,7 @@ pub struct FileStorage {
     files: OpenFiles,
     /// The sockets of connections, for zero-copy.
     sockets: Sockets,
-    pipe: Pipe,
+    lanes: Lanes,
     recordings: Recordings,
     counters: Counters,
     /// None: requests are done at once.
@@ -55,7 +54,7 @@ impl FileStorage {
             root,
             files: OpenFiles::new(files_max),
             sockets: Sockets::default(),
-            pipe: Pipe::default(),
+            lanes: Lanes::default(),
             recordings: Recordings::default(),
             counters: Counters::default(),
             workers: None,
@@ -96,11 +95,74 @@ impl FileStorage {
         Ok(())
     }
 
-    /// Closes the cached directories and the pipe when no file is open.
+    /// Closes the cached directories and pipes when no file is open.
     fn let_go(&mut self) {
         if self.files.is_empty() {
             self.root.keep_directories(false);
-            self.pipe = Pipe::default();
+            self.lanes.pipes.close_idle();
+        }
+    }
+
+    /// Adds an operation on an open file to its lane.
+    fn post(&mut self, key: FileKey, operation: Operation, reads: Option<FileKey>) {
+        let lane = self.files.lane(key);
+        if let Some(target) = self.files.target(key, &mut self.root) {
+            let many = self.lanes.add(lane, (key, target), operation, reads);
+            self.hand_over(lane, many);
+        }
+    }
+
+    /// Hands operations of a lane to a worker, if there are many. Without workers all that there
+    /// is is done now.
+    fn hand_over(&mut self, lane: Lane, many: Option<Operations>) {
+        let (pipes, counters) = (self.lanes.pipes.clone(), self.counters.clone());
+        match (&self.workers, many) {
+            (Some(workers), Some(operations)) => {
+                let job = move || {
+                    lanes::act(operations, &pipes, &counters);
+                    None
+                };
+                workers.give(&Place::Lane(lane), Box::new(job));
+            }
+            (Some(_), None) => {}
+            (None, many) => {
+                let operations = many.unwrap_or_else(|| self.lanes.take_all(lane));
+                lanes::act(operations, &pipes, &counters);
+            }
+        }
+    }
+
+    /// A commit: what is to be done for it, in its lane.
+    fn commit_of(&mut self, lane: Lane, ends: &[FileEnd]) -> impl FnOnce() -> Outcome + use<> {
+        let ends: Vec<End> = ends.iter().filter_map(|end| self.end(end)).collect();
+        let operations = self.lanes.take_all(lane);
+        let (pipes, counters) = (self.lanes.pipes.clone(), self.counters.clone());
+        move || {
+            lanes::act(operations, &pipes, &counters);
+            lanes::commit(ends, &counters)
+        }
+    }
+
+    fn end(&mut self, end: &FileEnd) -> Option<End> {
+        let health = self.files.health(end.data)?;
+        let index = end.index.as_ref().and_then(|index| {
+            let target = self.files.target(index.file, &mut self.root)?;
+            Some((target, index.offset, index.bytes.clone()))
+        });
+        let data = end.data;
+        Some(End {
+            data,
+            health,
+            index,
+        })
+    }
+
+    /// Puts in the paths of files that failed.
+    fn name_failed(&self, answer: &mut Answer) {
+        if let Ok(Outcome::Committed { failed }) = &mut answer.outcome {
+            for (file, breakage) in failed {
+                breakage.error.path = self.path(&self.files.path(*file));
+            }
         }
     }
 
@@ -117,6 +179,7 @@ impl FileStorage {
             | Request::RemoveListed { .. }
             | Request::Survey { .. }
             | Request::Space
+            | Request::Commit { .. }
             | Request::Sync { .. } => Ok(()),
         }
     }
@@ -130,7 +193,7 @@ impl FileStorage {
     ) -> Result<T, StorageError> {
         self.files
             .file(key, &mut self.root)
-            .and_then(work)
+            .and_then(|file| work(file))
             .map_err(|reason| self.error(action, &self.files.path(key), &reason))
     }
 
@@ -179,20 +242,18 @@ impl Transfer for FileStorage {
         file: FileKey,
         offset: u64,
         length: u64,
-    ) -> Taken {
+    ) -> u64 {
         let Some(socket) = self.sockets.get(connection) else {
-            return Taken::NOTHING;
+            return 0;
         };
-        let (pipe, counters) = (&mut self.pipe, &self.counters);
-        let mut bytes = 0;
-        let opened = self.files.file(file, &mut self.root);
-        let written = opened.and_then(|file| {
-            bytes = pipe.fill(socket.stream.as_fd(), length);
-            counters.time_write(|| pipe.empty_into(file, offset, bytes))
-        });
-        let written =
-            written.map_err(|reason| self.error("write to", &self.files.path(file), &reason));
-        Taken { bytes, written }
+        let lane = self.files.lane(file);
+        let Some(target) = self.files.target(file, &mut self.root) else {
+            return 0;
+        };
+        let from = (socket.stream.as_fd(), length);
+        let (bytes, many) = self.lanes.take(lane, (file, target), offset, from);
+        self.hand_over(lane, many);
+        bytes
     }
 }
 
@@ -268,46 +329,73 @@ impl Storage for FileStorage {
             .map_err(|reason| self.error("remove file", path, &reason))
     }
 
-    fn create_file(&mut self, key: FileKey, path: &RelativePath) -> Result<(), StorageError> {
+    fn create_file(
+        &mut self,
+        key: FileKey,
+        path: &RelativePath,
+        lane: Lane,
+    ) -> Result<(), StorageError> {
         self.root.keep_directories(true);
-        let made = self.files.create(key, path, &mut self.root);
+        let made = self.files.create(key, path, lane, &mut self.root);
         self.let_go();
         made.map_err(|reason| self.error("make file", path, &reason))
     }
 
-    fn write(&mut self, key: FileKey, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
-        let counters = &self.counters;
-        let opened = self.files.file(key, &mut self.root);
-        let written =
-            opened.and_then(|file| counters.time_write(|| file.write_all_at(bytes, offset)));
-        written.map_err(|reason| self.error("write to", &self.files.path(key), &reason))
+    fn write(&mut self, key: FileKey, offset: u64, bytes: &[u8]) {
+        let lane = self.files.lane(key);
+        if let Some(target) = self.files.target(key, &mut self.root) {
+            let many = self.lanes.write(lane, (key, target), offset, bytes);
+            self.hand_over(lane, many);
+        }
     }
 
-    fn copy(
-        &mut self,
-        from: FileKey,
-        range: Range<u64>,
-        to: FileKey,
-        offset: u64,
-    ) -> Result<(), StorageError> {
-        let source = self
-            .files
-            .file(from, &mut self.root)
-            .and_then(File::try_clone);
-        let source =
-            source.map_err(|reason| self.error("read from", &self.files.path(from), &reason))?;
-        self.with_file(to, "write to", |file| copy(&source, range, file, offset))
+    fn copy(&mut self, from: FileKey, range: Range<u64>, to: FileKey, offset: u64) {
+        if let Some(source) = self.files.target(from, &mut self.root) {
+            let copy = Operation::Copy {
+                from: source,
+                range,
+                offset,
+            };
+            self.post(to, copy, Some(from));
+        }
+    }
+
+    fn resize(&mut self, key: FileKey, size: u64) {
+        self.post(key, Operation::Resize(size), None);
+    }
+
+    fn restore(&mut self, key: FileKey, size: u64) {
+        self.post(key, Operation::Restore(size), None);
+    }
+
+    fn commit(&mut self, lane: Lane, ends: &[FileEnd]) -> Outcome {
+        self.commit_of(lane, ends)()
     }
 
     fn read(&mut self, key: FileKey, offset: u64, into: &mut [u8]) -> Result<(), StorageError> {
         self.with_file(key, "read from", |file| file.read_exact_at(into, offset))
     }
 
-    fn resize(&mut self, key: FileKey, size: u64) -> Result<(), StorageError> {
-        self.with_file(key, "resize", |file| file.set_len(size))
+    fn read_back(
+        &mut self,
+        key: FileKey,
+        offset: u64,
+        into: &mut [u8],
+    ) -> Result<(), StorageError> {
+        let lane = self.files.lane(key);
+        let all = self.lanes.take_all(lane);
+        self.hand_over(lane, Some(all));
+        if let Some(workers) = &self.workers {
+            workers.wait(&Place::Lane(lane));
+        }
+        self.read(key, offset, into)
     }
 
     fn close(&mut self, key: FileKey) {
+        let lane = self.files.lane(key);
+        // Nobody may ask for a commit any more.
+        let left = self.lanes.take_if_of(lane, key);
+        self.hand_over(lane, left);
         self.files.close(key);
         self.let_go();
     }
@@ -318,18 +406,28 @@ impl Storage for FileStorage {
             return self.answers.push(Answer { ticket, outcome });
         }
         let prepared = self.prepare(&request);
-        let Some(workers) = &self.workers else { return };
-        if let Err(error) = prepared {
-            let outcome = Err(error);
-            return workers.answer(Answer { ticket, outcome });
-        }
-        let mut files = self.files_by_name();
         let place = request.place();
-        let job = move || {
-            let outcome = request.act_on(&mut files);
-            Answer { ticket, outcome }
+        let job: Job = if let Request::Commit { lane, ends } = &request {
+            let commit = self.commit_of(*lane, ends);
+            Box::new(move || {
+                let outcome = Ok(commit());
+                Some(Answer { ticket, outcome })
+            })
+        } else {
+            let mut files = self.files_by_name();
+            Box::new(move || {
+                let outcome = request.act_on(&mut files);
+                Some(Answer { ticket, outcome })
+            })
         };
-        workers.give(&place, Box::new(job));
+        let Some(workers) = &self.workers else { return };
+        match prepared {
+            Ok(()) => workers.give(&place, job),
+            Err(error) => {
+                let outcome = Err(error);
+                workers.answer(Answer { ticket, outcome });
+            }
+        }
     }
 
     fn files(&mut self) -> Option<Box<dyn Files + '_>> {
@@ -337,9 +435,13 @@ impl Storage for FileStorage {
     }
 
     fn answers(&mut self, into: &mut Vec<Answer>) {
+        let known = into.len();
         into.append(&mut self.answers);
         if let Some(workers) = &self.workers {
             workers.answers(into);
+        }
+        for answer in &mut into[known..] {
+            self.name_failed(answer);
         }
     }
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use baton_components::path::RelativePath;
 use baton_systems::ports::Answer;
+use baton_systems::requests::Place;
 use mio::Waker;
 
 /// Maximum number of threads: as many places can wait for slow disks until others wait for
@@ -19,7 +19,8 @@ const THREADS_MAX: usize = 32;
 /// Time after which an idle thread ends.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
-pub type Job = Box<dyn FnOnce() -> Answer + Send>;
+/// Something to do. Not everything has an answer.
+pub type Job = Box<dyn FnOnce() -> Option<Answer> + Send>;
 
 pub struct Workers {
     shared: Arc<Shared>,
@@ -29,6 +30,8 @@ struct Shared {
     state: Mutex<State>,
     /// There is a place whose jobs wait, or the workers are to end.
     called: Condvar,
+    /// A place has no jobs any more.
+    done: Condvar,
     /// Ends a poll of the relay.
     waker: Arc<Waker>,
 }
@@ -36,9 +39,9 @@ struct Shared {
 #[derive(Default)]
 struct State {
     /// Jobs that wait, by their place. A place is here while one of its jobs runs or waits.
-    places: BTreeMap<RelativePath, VecDeque<Job>>,
+    places: BTreeMap<Place, VecDeque<Job>>,
     /// Places of which no job runs.
-    ready: VecDeque<RelativePath>,
+    ready: VecDeque<Place>,
     answers: Vec<Answer>,
     threads: usize,
     idle: usize,
@@ -50,6 +53,7 @@ impl Workers {
         let shared = Shared {
             state: Mutex::default(),
             called: Condvar::new(),
+            done: Condvar::new(),
             waker,
         };
         Self {
@@ -58,7 +62,7 @@ impl Workers {
     }
 
     /// Has a job done. If no thread can be started, it is done now.
-    pub fn give(&self, place: &RelativePath, job: Job) {
+    pub fn give(&self, place: &Place, job: Job) {
         let mut state = self.shared.state();
         if let Some(jobs) = state.places.get_mut(place) {
             jobs.push_back(job);
@@ -87,6 +91,15 @@ impl Workers {
         }
         state.threads += usize::from(started.is_ok());
         started.is_ok()
+    }
+
+    /// Waits until all jobs of a place are done.
+    pub fn wait(&self, place: &Place) {
+        let mut state = self.shared.state();
+        while state.places.contains_key(place) {
+            let woken = self.shared.done.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Adds an answer to a job that needs no worker.
@@ -147,7 +160,7 @@ impl Shared {
             };
             let job = state.places.get_mut(&place).and_then(VecDeque::pop_front);
             drop(state);
-            let answer = job.map(|job| job());
+            let answer = job.and_then(|job| job());
             state = self.state();
             let has_more = state
                 .places
@@ -157,11 +170,14 @@ impl Shared {
                 state.ready.push_back(place);
             } else {
                 state.places.remove(&place);
+                self.done.notify_all();
             }
-            state.answers.extend(answer);
-            drop(state);
-            self.wake();
-            state = self.state();
+            if let Some(answer) = answer {
+                state.answers.push(answer);
+                drop(state);
+                self.wake();
+                state = self.state();
+            }
         }
     }
 }
@@ -170,6 +186,7 @@ impl Shared {
 mod tests {
     use std::sync::mpsc;
 
+    use baton_components::path::RelativePath;
     use baton_components::waits::Ticket;
     use baton_systems::requests::Outcome;
     use mio::{Events, Poll, Token};
@@ -198,13 +215,13 @@ mod tests {
             let (sender, receiver) = mpsc::channel();
             let job = move || {
                 receiver.recv().unwrap();
-                Answer {
+                Some(Answer {
                     ticket: Ticket(ticket),
                     outcome: Ok(Outcome::Done),
-                }
+                })
             };
             let place = RelativePath::parse(place.as_bytes()).unwrap();
-            self.workers.give(&place, Box::new(job));
+            self.workers.give(&Place::Name(place), Box::new(job));
             sender
         }
 

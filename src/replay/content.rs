@@ -59,7 +59,6 @@ impl Pieces {
                             length,
                             edges,
                         },
-                    failure: None,
                 } => {
                     let piece = InFile {
                         file,

@@ -293,47 +293,40 @@ impl Script {
         Some(answer.unwrap_or(Ok(0)))
     }
 
-    /// Bytes of a connection that went to a file with zero-copy, and whether all of them
-    /// were written; none if the next record is no such transfer. Bytes that were not written
-    /// are unknown, and are zeros here.
+    /// Bytes of a connection that went to a file with zero-copy; none if the next record is no
+    /// such transfer. Bytes that did not come to the file are unknown, and are zeros here.
     pub fn take(
         &mut self,
         connection: ConnectionId,
         file: FileId,
         offset: u64,
         length: u64,
-    ) -> Option<(Vec<u8>, Result<(), StorageError>)> {
+    ) -> Option<Vec<u8>> {
         if !matches!(self.peek(), Some(Record::Take { connection: of, .. }) if of == connection) {
             return None;
         }
         let asked = (file, offset, length);
-        let (count, failure) = self.ask(
+        let count = self.ask(
             |record| match record {
                 Record::Take {
                     file,
                     offset,
                     length,
                     bytes,
-                    failure,
                     ..
-                } if (*file, *offset, *length) == asked && bytes <= length => {
-                    Some((*bytes, failure.clone().map(StorageError::from)))
-                }
+                } if (*file, *offset, *length) == asked && bytes <= length => Some(*bytes),
                 _ => None,
             },
             || format!("up to {length} bytes go to {file} at {offset} with zero-copy"),
         )?;
         self.consume(connection, count);
-        if let Some(failure) = failure {
-            return Some((vec![0; count as usize], Err(failure)));
-        }
         let tick = self.ticks;
         let read = match &mut self.traces {
             Some(traces) => traces.read(tick, file, offset, count),
             None => Err(UNKNOWN.to_owned()),
         };
         match read {
-            Ok(bytes) => Some((bytes, Ok(()))),
+            Ok(bytes) => Some(bytes),
             Err(reason) => {
                 self.fail(Error::Content { tick, reason });
                 None

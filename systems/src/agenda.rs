@@ -10,7 +10,7 @@ use std::time::Duration;
 use baton_components::chunk::Chunk;
 use baton_components::connection::{Connection, Ending, Endpoint};
 use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey, TraceFileKey};
-use baton_components::limits::{CHUNK_RETRY, COMMIT_DELAY, WAITING_METADATA_RETRY};
+use baton_components::limits::{CHUNK_RETRY, WAITING_METADATA_RETRY};
 use baton_components::waits::Waits;
 use bevy_ecs::resource::Resource;
 
@@ -32,13 +32,9 @@ pub struct Agenda {
     pub writable: Turns,
     /// Connections to close at the end of this tick.
     pub ending: Vec<ConnectionKey>,
-    /// Files with index records that are not on disk.
-    pub indexed: Vec<TraceFileKey>,
-    /// Deadline of the next commit of these records.
+    /// Deadline of the next commit of batches.
     pub commit_by: Option<Duration>,
-    /// Commit now, since a reply that confirms these records is about to leave.
-    pub commit_now: bool,
-    /// Files with metadata that is not on disk.
+    /// Files with metadata that the disk has refused.
     pub waiting_metadata: Vec<TraceFileKey>,
     /// The timer for metadata has expired: the writes are tried again in the next tick.
     pub is_metadata_due: bool,
@@ -55,8 +51,6 @@ pub struct Agenda {
     pub unburied: Vec<ChunkKey>,
     /// Chunks that were closed and stay, and are to be synced, with the keys that they had.
     pub ended_chunks: Vec<(ChunkKey, Chunk)>,
-    /// Syncs are asked for in the next tick.
-    pub is_sync_due: bool,
     /// The relay is shutting down: failures are not tried again.
     pub is_stopping: bool,
     /// Ended sessions that are kept for later viewers, oldest first.
@@ -120,12 +114,11 @@ impl Agenda {
         self.unburied.push(chunk);
     }
 
-    /// Sets the deadline of a commit, if there is none.
-    pub fn expect_commit(&mut self, now: Duration) {
-        if self.commit_by.is_none() {
-            let deadline = now + COMMIT_DELAY;
-            self.commit_by = Some(deadline);
-            self.deadlines.at(deadline, Timer::Commit);
+    /// Sets the deadline of a commit, if there is none before it.
+    pub fn expect_commit(&mut self, due: Duration) {
+        if self.commit_by.is_none_or(|by| due < by) {
+            self.commit_by = Some(due);
+            self.deadlines.at(due, Timer::Commit);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The description of each kind of record for people, and its parent.
 
+use baton_components::batch::Batch;
 use baton_components::chunk::Chunk;
 use baton_components::connection::Connection;
 use baton_components::file::File;
@@ -66,6 +67,17 @@ impl Described for Index {
     }
 }
 
+impl Described for Batch {
+    fn label(&self) -> String {
+        let Self { number, bytes, .. } = self;
+        format!("number {number}, {bytes} bytes")
+    }
+
+    fn part_of(&self) -> Option<Id> {
+        Some((&self.session).into())
+    }
+}
+
 impl Described for Stream {
     fn label(&self) -> String {
         let name = Shown(&self.channel);
@@ -106,7 +118,7 @@ impl Described for Chunk {
 impl Described for TraceFile {
     fn label(&self) -> String {
         let Self { ordinal, size, .. } = self;
-        let committed = self.committed();
+        let committed = self.committed_records();
         format!("number {ordinal}, {size} bytes, {committed} records")
     }
 

@@ -15,7 +15,6 @@ use std::time::Duration;
 use baton_components::chunk::{Chunk, FileOfStream};
 use baton_components::keys::{ChunkKey, SessionKey, StreamKey};
 use baton_components::path::RelativePath;
-use baton_components::stream::Stream;
 use baton_components::time::Now;
 use baton_components::totals::Totals;
 use baton_components::waits::{Ticket, Waiter};
@@ -57,8 +56,6 @@ pub struct Durability {
     urgent: BTreeSet<SessionKey>,
     /// When dirty files are synced (monotonic).
     due: Option<Duration>,
-    /// Index records were to be written before the syncs that are due.
-    has_committed: bool,
     /// A sync has failed.
     has_failed: bool,
 }
@@ -198,14 +195,9 @@ pub fn note(
             let (stream, ordinal) = (*stream, *file);
             durability.taint(FileOfStream { stream, ordinal });
         }
-        for MetadataGrew { stream, .. } in &facts.metadata {
-            let record = entities.streams.get(*stream);
-            let file = record.and_then(Stream::current_file);
-            if let Some(file) = file {
-                let ordinal = entities.trace_files[file].ordinal;
-                let stream = *stream;
-                durability.taint(FileOfStream { stream, ordinal });
-            }
+        for MetadataGrew { stream, file, .. } in &facts.metadata {
+            let (stream, ordinal) = (*stream, *file);
+            durability.taint(FileOfStream { stream, ordinal });
         }
         if durability.due.is_none() && !durability.dirty.is_empty() {
             expect(durability, &mut agenda, now.monotonic + period);
@@ -302,7 +294,7 @@ fn hear(
     true
 }
 
-/// Asks for the syncs that are due, once index records of the same packets are written.
+/// Asks for the syncs that are due: of what is confirmed.
 pub fn sync(
     mut durability: ResMut<Durability>,
     mut entities: ResMut<Entities>,
@@ -311,14 +303,6 @@ pub fn sync(
     now: Res<Now>,
 ) {
     let durability = &mut *durability;
-    let has_committed = std::mem::replace(&mut durability.has_committed, true);
-    if !has_committed && !agenda.indexed.is_empty() {
-        agenda.commit_now = true;
-        agenda.is_sync_due = true;
-        return;
-    }
-    durability.has_committed = false;
-    agenda.is_sync_due = false;
     let ended = std::mem::take(&mut agenda.ended_chunks);
     if durability.is_on() {
         for (key, chunk) in &ended {
@@ -326,13 +310,6 @@ pub fn sync(
         }
     }
     ask_for_due(durability, &entities, &mut storage, &mut agenda, &now);
-    for key in &agenda.waiting_metadata {
-        // It is written later, without a fact.
-        if let Some(file) = entities.trace_files.get(*key) {
-            let (stream, ordinal) = (file.stream, file.ordinal);
-            durability.taint(FileOfStream { stream, ordinal });
-        }
-    }
     if let SyncWhen::Every(period) = durability.when
         && durability.due.is_none()
         && !durability.dirty.is_empty()

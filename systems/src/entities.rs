@@ -17,6 +17,7 @@ use bevy_ecs::resource::Resource;
 
 use crate::described::Described;
 use crate::facts::NameFacts;
+use crate::gathering::Gathering;
 
 /// A kind of record, with its arena.
 pub trait Entity: Holder + Send + Sync + Sized + 'static {
@@ -105,6 +106,10 @@ macro_rules! arenas {
             pub shares: Shares,
             /// Counts for monitors.
             pub totals: Totals,
+            /// Batches that gather.
+            pub gathering: Gathering,
+            /// Bytes that were written for all sessions and are not confirmed.
+            pub unconfirmed_bytes: u64,
             /// Changes of names on disk, for listeners.
             pub names: NameFacts,
         }

@@ -126,7 +126,7 @@ pub struct ChunkClosed {
     pub is_deleted: bool,
 }
 
-/// The bytes of a packet are in a file.
+/// The bytes of a packet are in a file: storage has confirmed them.
 #[derive(Clone, Copy, Debug)]
 pub struct PacketKept {
     pub stream: StreamKey,
@@ -136,10 +136,12 @@ pub struct PacketKept {
     pub bytes: u64,
 }
 
-/// Metadata was added to the file of a stream, or waits to be.
+/// Metadata was added to a file of a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct MetadataGrew {
     pub stream: StreamKey,
+    /// The ordinal of the file.
+    pub file: u64,
     pub bytes: u64,
 }
 

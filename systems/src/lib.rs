@@ -17,6 +17,7 @@ mod described;
 pub mod durability;
 pub mod entities;
 mod facts;
+mod gathering;
 mod ingest;
 pub mod lists;
 pub mod memory;

@@ -71,7 +71,7 @@ pub fn poll(
 
 /// Timeout of the poll: the time until the next deadline.
 fn timeout(agenda: &Agenda, last: Duration) -> Option<Duration> {
-    if agenda.goes_on() || agenda.is_metadata_due || agenda.is_retention_due || agenda.is_sync_due {
+    if agenda.goes_on() || agenda.is_metadata_due || agenda.is_retention_due {
         return Some(Duration::ZERO);
     }
     let deadline = agenda.deadlines.next();

@@ -14,7 +14,6 @@ use std::time::Duration;
 use baton_components::connection::Endpoint;
 use baton_components::directory::Lot;
 use baton_components::keys::{ConnectionKey, FileKey};
-use baton_components::limits::COPY_SLICE_BYTES;
 use baton_components::path::RelativePath;
 use baton_components::rights::Rights;
 use baton_components::time::{CivilTime, Now};
@@ -22,7 +21,7 @@ use baton_components::waits::Ticket;
 use bevy_ecs::resource::Resource;
 
 use crate::lists::Files;
-use crate::requests::{Outcome, Request};
+use crate::requests::{FileEnd, Lane, Outcome, Request};
 use crate::usage::{Usage, Warning};
 
 pub use crate::storage_error::{StorageError, StorageErrorKind};
@@ -171,20 +170,26 @@ pub trait Transfer {
         Ok(None)
     }
 
-    /// Receives bytes of the peer into the file, at most `length`. The connection's input
-    /// must be empty.
+    /// Takes bytes of the peer, at most `length`, and writes them to the file, as
+    /// [`Storage::write`] does. The connection's input must be empty. Returns how many were
+    /// taken; 0: nothing has arrived, the peer has closed, or there is no zero-copy here. A
+    /// receive shows which.
     fn to_file(
         &mut self,
         _connection: ConnectionKey,
         _file: FileKey,
         _offset: u64,
         _length: u64,
-    ) -> Taken {
-        Taken::NOTHING
+    ) -> u64 {
+        0
     }
 }
 
 /// Directories and files, all below the relay's output directory.
+///
+/// Each file is in a lane. Operations on the files of a lane are done in order, after the
+/// calls, and nobody waits for them: [`Request::Commit`] tells whether they were done. After a failure
+/// a file is *broken*: nothing is written to it before [`Storage::restore`].
 pub trait Storage: Transfer + Send + Sync {
     /// Makes a directory and its parents; existing ones are no error.
     fn create_directory(&mut self, path: &RelativePath) -> Result<(), StorageError>;
@@ -222,48 +227,50 @@ pub trait Storage: Transfer + Send + Sync {
     fn remove_file(&mut self, path: &RelativePath) -> Result<(), StorageError>;
 
     /// Creates an empty file, open for reading and writing; the name must not exist.
-    fn create_file(&mut self, key: FileKey, path: &RelativePath) -> Result<(), StorageError>;
+    fn create_file(
+        &mut self,
+        key: FileKey,
+        path: &RelativePath,
+        lane: Lane,
+    ) -> Result<(), StorageError>;
 
-    /// Writes all bytes at an offset, or fails; a failed write may leave a part.
-    fn write(&mut self, key: FileKey, offset: u64, bytes: &[u8]) -> Result<(), StorageError>;
+    /// Writes all bytes at an offset; a failed write may leave a part.
+    fn write(&mut self, key: FileKey, offset: u64, bytes: &[u8]);
 
     /// As [`Storage::write`], for bytes from a connection's input, which a journal records
     /// by reference.
-    fn write_arrived(
+    fn write_arrived(&mut self, key: FileKey, offset: u64, arrived: Arrived<'_>) {
+        self.write(key, offset, arrived.bytes);
+    }
+
+    /// Writes a range of a file to an offset of another one of the same lane; a failed copy may
+    /// leave a part. A copy from a broken file fails.
+    fn copy(&mut self, from: FileKey, range: Range<u64>, to: FileKey, offset: u64);
+
+    /// Truncates the file, or extends it with zeros.
+    fn resize(&mut self, key: FileKey, size: u64);
+
+    /// Truncates the file; if that succeeds, a broken one is whole again.
+    fn restore(&mut self, key: FileKey, size: u64);
+
+    /// Does now all that was written to the lane, and the rest of a commit, with calls that wait.
+    fn commit(&mut self, lane: Lane, ends: &[FileEnd]) -> Outcome;
+
+    /// Reads exactly `into`, or fails: bytes that are in the file, since a commit has confirmed
+    /// them.
+    fn read(&mut self, key: FileKey, offset: u64, into: &mut [u8]) -> Result<(), StorageError>;
+
+    /// As [`Storage::read`], of what was written and may not be confirmed: waits for it.
+    fn read_back(
         &mut self,
         key: FileKey,
         offset: u64,
-        arrived: Arrived<'_>,
+        into: &mut [u8],
     ) -> Result<(), StorageError> {
-        self.write(key, offset, arrived.bytes)
+        self.read(key, offset, into)
     }
 
-    /// Copies a range of a file to an offset of another, or fails; a failed copy may leave a
-    /// part.
-    fn copy(
-        &mut self,
-        from: FileKey,
-        range: Range<u64>,
-        to: FileKey,
-        offset: u64,
-    ) -> Result<(), StorageError> {
-        let length = range.end - range.start;
-        let mut slice = vec![0; COPY_SLICE_BYTES.min(length) as usize];
-        for done in (0..length).step_by(COPY_SLICE_BYTES as usize) {
-            let size = COPY_SLICE_BYTES.min(length - done) as usize;
-            self.read(from, range.start + done, &mut slice[..size])?;
-            self.write(to, offset + done, &slice[..size])?;
-        }
-        Ok(())
-    }
-
-    /// Reads exactly `into`, or fails.
-    fn read(&mut self, key: FileKey, offset: u64, into: &mut [u8]) -> Result<(), StorageError>;
-
-    /// Truncates the file, or extends it with zeros.
-    fn resize(&mut self, key: FileKey, size: u64) -> Result<(), StorageError>;
-
-    /// Closes the file. Its key becomes invalid.
+    /// Closes the file when all that was written to it is done. Its key becomes invalid.
     fn close(&mut self, key: FileKey);
 
     /// Asks for what may wait for the disk for long. It is done after this call, in any order
@@ -284,6 +291,7 @@ pub trait Storage: Transfer + Send + Sync {
                 }
                 Ok(Outcome::Done)
             }
+            Request::Commit { lane, ends } => Ok(self.commit(*lane, ends)),
             others => match self.files() {
                 Some(mut files) => others.act_on(&mut *files),
                 None => Ok(Outcome::Done),
@@ -319,24 +327,6 @@ pub struct Answer {
 /// Maximum number of names of a directory that are compared. A trace has few; a directory
 /// of many sessions has many.
 pub const NAMES_LOOKED_AT: usize = 1000;
-
-/// The outcome of zero-copy from a connection to a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken {
-    /// Number of bytes taken from the network; 0: nothing has arrived, the peer has closed, or
-    /// there is no zero-copy here. A receive shows which.
-    pub bytes: u64,
-    /// Whether all of them are in the file. After an error a part of them may be there.
-    pub written: Result<(), StorageError>,
-}
-
-impl Taken {
-    /// No byte was moved.
-    pub const NOTHING: Self = Self {
-        bytes: 0,
-        written: Ok(()),
-    };
-}
 
 /// Time, and what the process has come to with it.
 pub trait Clock: Send + Sync {

@@ -22,7 +22,6 @@ use crate::agenda::Agenda;
 use crate::entities::{Entities, Entity};
 use crate::ports::StoragePort;
 use crate::record::burial;
-use crate::record::index_records;
 use crate::record::ring;
 use crate::record::waiting_metadata;
 
@@ -65,6 +64,9 @@ pub fn reclaim(
         entities.shares.remove(address, Asset::Memory, HALF_BYTES);
         entities.release_all(record);
     }
+    while let Some((_, record)) = entities.batches.pop_condemned() {
+        entities.release_all(record);
+    }
     while let Some((_, record)) = entities.streams.pop_condemned() {
         let session = &mut entities.sessions[&record.session];
         session.stream_count -= 1;
@@ -98,14 +100,7 @@ pub fn reclaim(
         );
     }
     while let Some((_, mut record)) = entities.trace_files.pop_condemned() {
-        // The last attempt to write waiting records and metadata.
-        if let Err(error) = index_records::flush(&mut storage, &mut record) {
-            index_records::give_up(&mut storage, &mut record, &error);
-        }
-        let Entities { files, shares, .. } = &mut *entities;
-        if let Err(error) = waiting_metadata::flush(files, shares, &mut storage, &mut record) {
-            waiting_metadata::give_up(files, shares, &mut record, &error);
-        }
+        waiting_metadata::give_up(&mut entities, &mut record);
         entities.release_all(record);
     }
     while let Some((key, _)) = entities.files.pop_condemned() {

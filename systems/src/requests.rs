@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
 
 use crate::lists::{self, Files, Found};
@@ -56,6 +57,14 @@ pub enum Request {
     },
     /// How much is free on the disk.
     Space,
+    /// Does all that was written to a lane before. Then, for each file in turn, its index records
+    /// are written, unless the file is broken.
+    Commit {
+        /// The lane.
+        lane: Lane,
+        /// The files that were written to.
+        ends: Vec<FileEnd>,
+    },
     /// Makes durable (sync) what was written: files in their order, then names in directories
     /// in theirs. If a name is missing the others are synced nevertheless, and the answer is an
     /// error of that kind ([`StorageErrorKind::Gone`]).
@@ -70,6 +79,58 @@ pub enum Request {
     },
 }
 
+/// The files of one session: what is written to them is done in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lane(pub u64);
+
+/// The place of a request: those with the same place are done in their order, one at a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A directory, or a file.
+    Name(RelativePath),
+    /// A lane.
+    Lane(Lane),
+}
+
+/// The end of what was written to a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileEnd {
+    /// The file.
+    pub data: FileKey,
+    /// The bytes that are to be written to its index file then.
+    pub index: Option<IndexEnd>,
+}
+
+/// The end of an index file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexEnd {
+    /// The index file.
+    pub file: FileKey,
+    /// Where the bytes go.
+    pub offset: u64,
+    /// Records, after the header if they are the first.
+    pub bytes: Vec<u8>,
+}
+
+/// How a file is *broken*: something was not written to it, and nothing more is before it is
+/// restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breakage {
+    /// What was written before this offset is in the file.
+    pub sound: u64,
+    /// The reason.
+    pub error: StorageError,
+}
+
+impl Breakage {
+    /// The same for a data file, if this is its index file's: all of its packets are in it.
+    #[must_use]
+    pub fn of_index(self) -> Self {
+        let sound = u64::MAX;
+        Self { sound, ..self }
+    }
+}
+
 /// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -82,6 +143,11 @@ pub enum Outcome {
         /// The last number that was looked at, if there are more.
         last: Option<u64>,
     },
+    /// A commit is done.
+    Committed {
+        /// Data files of which something was not written, or not to their index files.
+        failed: Vec<(FileKey, Breakage)>,
+    },
     /// Room on the disk.
     Space {
         /// For this process.
@@ -91,15 +157,16 @@ pub enum Outcome {
 
 impl Request {
     /// Requests with the same place are done in their order, one at a time.
-    pub fn place(&self) -> RelativePath {
-        match self {
+    pub fn place(&self) -> Place {
+        Place::Name(match self {
+            Self::Commit { lane, .. } => return Place::Lane(*lane),
             Self::Remove { within, .. } | Self::Sync { within, .. } => within.clone(),
             Self::Append { path, .. }
             | Self::Replace { path, .. }
             | Self::RemoveListed { list: path, .. } => path.clone(),
             Self::Survey { .. } => lists::directory(),
             Self::Space => RelativePath::root(),
-        }
+        })
     }
 
     /// Does it with files that are not open.
@@ -114,6 +181,8 @@ impl Request {
                     .try_for_each(|path| on.remove_empty(path))?;
             }
             Self::Append { path, bytes } => on.append(path, bytes)?,
+            // It is of files that are open.
+            Self::Commit { .. } => {}
             Self::Replace { path, bytes } => on.replace(path, bytes)?,
             Self::Space => {
                 let free_bytes = on.free_bytes()?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use baton_components::limits::{
     CUT_BYTES_MAX, CUT_BYTES_MIN, CUT_PARTS, CUT_STREAMS_MIN, LIVE_HOLD_BACK, METRICS_SESSIONS,
     NAMES_PER_CHUNK_MAX, SESSIONS_MAX, STATUS_CONNECTIONS_MAX, STREAMS_MAX,
-    STREAMS_PER_SESSION_MAX, WAITING_METADATA_BYTES_TOTAL_MAX,
+    STREAMS_PER_SESSION_MAX, WAITING_METADATA_BYTES_TOTAL_MAX, WRITE_BUFFER_BYTES_MAX,
 };
 use baton_components::shares::{Amounts, Asset, Shares};
 use bevy_ecs::resource::Resource;
@@ -29,6 +29,10 @@ pub struct Settings {
     pub files_max: u64,
     /// Bytes that may wait in memory for all peers.
     pub memory_bytes_max: u64,
+    /// Bytes that wait to be written, of all sessions: a part of [`WRITE_BUFFER_PARTS`] of each.
+    ///
+    /// [`WRITE_BUFFER_PARTS`]: baton_components::limits::WRITE_BUFFER_PARTS
+    pub write_buffer_bytes_max: u64,
     /// The part that one address may have, in percent, when less than a quarter is left.
     pub address_share_percent: u32,
     pub ports: Ports,
@@ -303,6 +307,7 @@ impl Default for Settings {
             connections_max: u64::MAX,
             files_max: u64::MAX,
             memory_bytes_max: u64::MAX,
+            write_buffer_bytes_max: WRITE_BUFFER_BYTES_MAX,
             address_share_percent: 100,
             ports: Ports::default(),
             names: Vec::new(),

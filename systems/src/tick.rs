@@ -21,7 +21,7 @@ use crate::entities::Entities;
 use crate::facts::Facts;
 use crate::peers::{hang_up, timers, transmit};
 use crate::ports::{ChancePort, ClockPort, NetworkPort, StoragePort};
-use crate::record::{closing, commit, waiting_metadata, waits};
+use crate::record::{batch, closing, waiting_metadata, waits};
 use crate::retain::Retention;
 use crate::retain::reserve::{self, Reserve};
 use crate::settings::Settings;
@@ -115,6 +115,12 @@ impl Relay {
         self.read::<Agenda>().goes_on()
     }
 
+    /// Whether a connection is not read until the disk has what came before.
+    pub fn waits_for_disk(&self) -> bool {
+        let mut connections = self.read::<Entities>().connections.iter();
+        connections.any(|(_, connection)| connection.awaits_batch.is_some())
+    }
+
     /// Requests that storage has not answered, one line for each record that waits.
     pub fn unanswered(&mut self) -> Vec<String> {
         self.world
@@ -194,8 +200,11 @@ impl<'w> Work<'w> {
 }
 
 fn must_commit(work: &Work) -> bool {
+    let gathering = &work.world.resource::<Entities>().gathering;
     let agenda = work.agenda;
-    agenda.commit_now || agenda.commit_by.is_some_and(|by| by <= work.now())
+    gathering.is_urgent()
+        || agenda.commit_by.is_some_and(|by| by <= work.now())
+        || (agenda.is_stopping && !gathering.is_empty())
 }
 
 fn has_facts(work: &Work) -> bool {
@@ -245,12 +254,6 @@ fn steps(world: &mut World, audited: bool) -> Vec<Step> {
     };
     // Waits for peers, reads the clock (once a tick), and accepts connections.
     step("poll", |_| true, boxed(poll::poll));
-    // Records whose requests are answered go on.
-    step(
-        "answers",
-        |work| !work.agenda.answers.is_empty(),
-        boxed(waits::settle),
-    );
     step(
         "retry",
         |work| work.agenda.is_metadata_due,
@@ -263,7 +266,6 @@ fn steps(world: &mut World, audited: bool) -> Vec<Step> {
         |work| !work.agenda.control.is_empty(),
         boxed(ingest::control),
     );
-    step("commit", must_commit, boxed(commit::commit));
     step(
         "reply",
         |work| !work.agenda.replies.is_empty(),
@@ -273,6 +275,13 @@ fn steps(world: &mut World, audited: bool) -> Vec<Step> {
         "data",
         |work| !work.agenda.data.is_empty() && !work.agenda.is_data_paused,
         boxed(ingest::data),
+    );
+    // Records whose requests are answered go on; connections that have waited, in the next
+    // tick, when listeners have read what is confirmed.
+    step(
+        "answers",
+        |work| !work.agenda.answers.is_empty(),
+        boxed(waits::settle),
     );
     // Listeners read the facts, which are then dropped.
     step("count", has_facts, boxed(count::count));
@@ -311,6 +320,8 @@ fn steps(world: &mut World, audited: bool) -> Vec<Step> {
         |work| !work.agenda.ending.is_empty(),
         boxed(hang_up::hang_up),
     );
+    // Storage is to confirm what was written in this tick.
+    step("commit", must_commit, boxed(batch::commit));
     // Records that nobody holds any more are freed.
     step("reclaim", has_condemned, boxed(reclaim::reclaim));
     // After the last writes of chunks that have ended.

@@ -1,14 +1,18 @@
 //! A disk that takes long: strace delays the relay's system calls.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::layout::{Current, assert_tidy};
+use crate::events::assert_complete;
+use crate::layout::{Current, assert_tidy, files};
 use crate::live_client::LiveClient;
 use crate::lttng::{Buffers, Producer};
-use crate::process::eventually;
+use crate::process::{Process, eventually};
 use crate::relay::{Relay, skipped};
 use crate::surroundings::prefixed;
+use crate::viewer::{Viewer, read_directory};
 use crate::{BRIEF, end, ports, skip, status, turn};
 
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -66,6 +70,93 @@ fn peers_are_served_while_a_clear_removes_files() {
     session.destroy();
     assert_tidy(&directory, Current::First);
     end([producer], relay);
+}
+
+#[test]
+fn a_session_whose_writes_hang_keeps_nobody_else_waiting() {
+    let _turn = turn::take();
+    if skipped("it writes while its peers wait") {
+        return;
+    }
+    if Command::new("strace").arg("-V").output().is_err() {
+        skip::say("since there is no strace");
+        return;
+    }
+    let relay = Relay::start();
+    let (left, right) = (Producer::start(), Producer::start());
+    let slow = left.live_session(&relay, "slow", Buffers::PerUser);
+    let first = left.launch(BRIEF).finish();
+    let directory = relay.trace_directory("slow");
+    eventually("the session has packets", PATIENCE, || {
+        written(&directory) > 0
+    });
+    let hanging = hang(&relay, &directory);
+    let second = left.launch(BRIEF).finish();
+    eventually("a write hangs", PATIENCE, || is_traced(relay.pid()));
+    let before = written(&directory);
+
+    let session = right.live_session(&relay, "quick", Buffers::PerUser);
+    let viewer = Viewer::attach(&relay, "quick");
+    let run = right.launch(BRIEF).finish();
+    session.destroy();
+    assert_complete(&viewer.finish(), &[run]);
+    assert_complete(&read_directory(&relay.trace_directory("quick")), &[run]);
+    let mut lists = LiveClient::connect(relay.live_address());
+    assert_eq!(lists.session("slow").clients, 0);
+    drop(lists);
+    assert_eq!(written(&directory), before, "the write did not hang");
+
+    hanging.signal("TERM");
+    slow.destroy();
+    assert_complete(&read_directory(&directory), &[first, second]);
+    end([left, right], relay);
+}
+
+/// From now on writes to the data files in a directory hang, until strace ends.
+fn hang(relay: &Relay, directory: &Path) -> Process {
+    let calls = "pwrite64,splice,ftruncate";
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-p"]);
+    command.arg(relay.pid().to_string());
+    command.args(["-e", &format!("trace={calls}")]);
+    command.args(["-e", &format!("inject={calls}:delay_enter=3600000000")]);
+    for file in data_files(directory) {
+        command.arg("-P").arg(file);
+    }
+    let strace = Process::spawn(&mut command, relay.home(), "strace");
+    eventually("strace has attached the relay", PATIENCE, || {
+        tasks(relay.pid()).all(|task| {
+            let status = fs::read_to_string(task.join("status")).unwrap_or_default();
+            !status.contains("TracerPid:\t0\n")
+        })
+    });
+    strace
+}
+
+/// Whether a thread of a process is stopped by its tracer.
+fn is_traced(pid: u32) -> bool {
+    tasks(pid).any(|task| {
+        let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
+        stat.contains(") t ")
+    })
+}
+
+fn tasks(pid: u32) -> impl Iterator<Item = PathBuf> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+    tasks.into_iter().flatten().flatten().map(|it| it.path())
+}
+
+fn data_files(directory: &Path) -> Vec<PathBuf> {
+    let is_data = |path: &PathBuf| path.extension().is_none() && !path.ends_with("metadata");
+    files(directory).into_iter().filter(is_data).collect()
+}
+
+/// Bytes in the data files.
+fn written(directory: &Path) -> u64 {
+    let sizes = data_files(directory).into_iter();
+    sizes
+        .filter_map(|file| Some(file.metadata().ok()?.len()))
+        .sum()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::family::Kind;
+use super::family::{Kind, kinds};
 use super::measures::Measures;
 use super::table::figure;
 
@@ -12,7 +12,7 @@ const WIDTH: usize = 48;
 /// A bar for each shape, for each kind and for any record; all to one scale.
 pub fn bars(measures: &Measures) -> String {
     let mut groups = vec![("any record", Kind::ALL.to_vec())];
-    groups.extend(Kind::ALL.map(|kind| (kind.name(), vec![kind])));
+    groups.extend(kinds().map(|kind| (kind.name(), vec![kind])));
     let lives = |kinds: &[Kind]| -> Vec<(&str, f64)> {
         let shapes = measures.entities.iter();
         shapes

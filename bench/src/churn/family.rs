@@ -14,7 +14,7 @@ pub const DATA_STREAMS: u64 = 4;
 const STREAMS: u64 = DATA_STREAMS + 1;
 
 /// The kinds in an order of creation: the records that a new record holds exist before it.
-pub const BY_BIRTH: [Kind; 10] = [
+pub const BY_BIRTH: [Kind; 11] = [
     Kind::Connection,
     Kind::Session,
     Kind::Chunk,
@@ -25,18 +25,26 @@ pub const BY_BIRTH: [Kind; 10] = [
     Kind::Index,
     Kind::ViewerSession,
     Kind::ViewerStream,
+    Kind::Batch,
 ];
 
 /// Number of records of a kind in a family.
 pub const fn in_family(kind: Kind) -> u64 {
     match kind {
         Kind::Connection => 3,
+        // It lasts until the disk has answered.
+        Kind::Batch => 0,
         Kind::ViewerSession | Kind::Trace | Kind::Session | Kind::Chunk => 1,
         Kind::ViewerStream | Kind::Stream | Kind::TraceFile => STREAMS,
         Kind::Index => DATA_STREAMS,
         // Each data file, and the indexes beside those with packets.
         Kind::File => STREAMS + DATA_STREAMS,
     }
+}
+
+/// The kinds that a family has records of.
+pub fn kinds() -> impl Iterator<Item = Kind> {
+    Kind::ALL.into_iter().filter(|kind| in_family(*kind) > 0)
 }
 
 /// Records in a family.
@@ -85,9 +93,12 @@ pub fn births(kind: Kind, family: u64) -> impl Iterator<Item = Birth> {
             Kind::TraceFile => [own(Kind::File), None],
             Kind::Index => [own(Kind::Stream), None],
             Kind::ViewerStream => [own(Kind::Stream), own(Kind::TraceFile)],
-            Kind::Connection | Kind::ViewerSession | Kind::Session | Kind::Chunk | Kind::File => {
-                [None, None]
-            }
+            Kind::Connection
+            | Kind::ViewerSession
+            | Kind::Session
+            | Kind::Chunk
+            | Kind::File
+            | Kind::Batch => [None, None],
         };
         Birth {
             member: Member::new(kind, family, ordinal),
@@ -117,7 +128,7 @@ pub fn links(kind: Kind, family: u64) -> Vec<(Member, Member)> {
         Kind::Session => each(1, Kind::Chunk, 0),
         // Index files come with the first packet.
         Kind::TraceFile => each(DATA_STREAMS, Kind::File, STREAMS),
-        Kind::Index | Kind::Trace | Kind::Chunk | Kind::File => Vec::new(),
+        Kind::Index | Kind::Trace | Kind::Chunk | Kind::File | Kind::Batch => Vec::new(),
     }
 }
 
@@ -195,7 +206,7 @@ mod tests {
     use super::*;
 
     /// Position of a kind in an order.
-    fn place(order: [Kind; 10], kind: Kind) -> usize {
+    fn place(order: [Kind; 11], kind: Kind) -> usize {
         order.iter().position(|other| *other == kind).unwrap()
     }
 

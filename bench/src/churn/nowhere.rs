@@ -1,11 +1,13 @@
 //! A null disk, so that only the relay's own work is measured.
 
+use std::ops::Range;
+
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
 use baton_components::waits::Ticket;
 use baton_systems::ports::Answer;
 use baton_systems::ports::{Storage, StorageError, Transfer};
-use baton_systems::requests::{Outcome, Request};
+use baton_systems::requests::{FileEnd, Lane, Outcome, Request};
 
 /// Takes everything, has no file of any name, and reads zeros.
 #[derive(Debug, Default)]
@@ -46,20 +48,24 @@ impl Storage for Nowhere {
         Ok(())
     }
 
-    fn create_file(&mut self, _: FileKey, _: &RelativePath) -> Done {
+    fn create_file(&mut self, _: FileKey, _: &RelativePath, _: Lane) -> Done {
         Ok(())
     }
 
-    fn write(&mut self, _: FileKey, _: u64, _: &[u8]) -> Done {
-        Ok(())
+    fn write(&mut self, _: FileKey, _: u64, _: &[u8]) {}
+
+    fn copy(&mut self, _: FileKey, _: Range<u64>, _: FileKey, _: u64) {}
+
+    fn resize(&mut self, _: FileKey, _: u64) {}
+
+    fn restore(&mut self, _: FileKey, _: u64) {}
+
+    fn commit(&mut self, _: Lane, _: &[FileEnd]) -> Outcome {
+        Outcome::Done
     }
 
     fn read(&mut self, _: FileKey, _: u64, into: &mut [u8]) -> Done {
         into.fill(0);
-        Ok(())
-    }
-
-    fn resize(&mut self, _: FileKey, _: u64) -> Done {
         Ok(())
     }
 

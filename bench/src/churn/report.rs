@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::bars::bars;
 use super::entities::{LOOKED_UP, Operation};
-use super::family::{Counts, Kind};
+use super::family::{Counts, Kind, kinds};
 use super::measures::{EntityMeasures, Measures, SystemMeasures};
 use super::systems::Act;
 use super::table::{Table, figure, per_second};
@@ -102,7 +102,7 @@ fn operations(ours: &EntityMeasures) -> Table {
         Operation::Reclaim,
     ];
     let mut table = Table::new(&["arenas", "create", "link", "release", "reclaim"]);
-    for kind in Kind::ALL {
+    for kind in kinds() {
         let cells = operations.map(|operation| {
             let ns = ours.ns(kind, operation);
             ns.map_or_else(|| "–".to_owned(), with_rate)
@@ -128,7 +128,7 @@ fn lives(shapes: &[EntityMeasures]) -> Table {
             .map(|value| value.map_or_else(|| "–".to_owned(), figure));
         table.row([name].into_iter().chain(figures).chain(ratios));
     };
-    for kind in Kind::ALL {
+    for kind in kinds() {
         let values = shapes.iter().map(|shape| Some(shape.life_ns(&[kind])));
         row(kind.name().to_owned(), values.collect());
     }
@@ -232,7 +232,7 @@ fn object(measures: &Measures) -> Value {
 }
 
 fn shape_object(shape: &EntityMeasures) -> Value {
-    let kinds = Kind::ALL.map(|kind| {
+    let kinds = kinds().map(|kind| {
         let operations = Operation::ALL.into_iter().filter_map(|operation| {
             let ns = shape.ns(kind, operation)?;
             Some((operation.name().to_owned(), json!(ns)))
@@ -252,7 +252,7 @@ fn shape_object(shape: &EntityMeasures) -> Value {
         "created": by_kind(shape.done(Operation::Create)),
         "released": by_kind(shape.done(Operation::Release)),
         "reclaimed": by_kind(shape.done(Operation::Reclaim)),
-        "kinds": Value::Object(kinds.into_iter().collect()),
+        "kinds": Value::Object(kinds.collect()),
     })
 }
 

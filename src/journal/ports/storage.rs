@@ -1,11 +1,14 @@
 //! Storage whose calls and failures are recorded.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use baton_components::keys::{ConnectionKey, FileKey};
 use baton_components::path::RelativePath;
 use baton_components::waits::Ticket;
 use baton_systems::ports::Answer;
-use baton_systems::ports::{Arrived, Storage, StorageError, StoragePort, Taken, Transfer};
-use baton_systems::requests::Request;
+use baton_systems::ports::{Arrived, Storage, StorageError, StoragePort, Transfer};
+use baton_systems::requests::{FileEnd, Lane, Outcome, Request};
 
 use crate::journal::book::Journal;
 use crate::journal::record::Record;
@@ -17,11 +20,67 @@ const SAVED_BYTES: u64 = 1 << 20;
 pub struct RecordedStorage {
     inner: StoragePort,
     journal: Journal,
+    /// Parts of files that the journal refers to and that are not known to be there.
+    unconfirmed: BTreeMap<FileKey, Vec<Part>>,
+    /// The files of each commit that is not answered.
+    asked: BTreeMap<Ticket, Vec<FileKey>>,
+}
+
+/// A part of a file.
+struct Part {
+    offset: u64,
+    length: u64,
+    /// None: it went there with zero-copy.
+    bytes: Option<Vec<u8>>,
+    /// The commit that tells of it.
+    ticket: Option<Ticket>,
 }
 
 impl RecordedStorage {
     pub fn new(inner: StoragePort, journal: Journal) -> Self {
-        Self { inner, journal }
+        Self {
+            inner,
+            journal,
+            unconfirmed: BTreeMap::new(),
+            asked: BTreeMap::new(),
+        }
+    }
+
+    /// Notes that the journal refers to a part of a file.
+    fn expect(&mut self, file: FileKey, offset: u64, length: u64, bytes: Option<&[u8]>) {
+        let part = Part {
+            offset,
+            length,
+            bytes: bytes.map(<[u8]>::to_vec),
+            ticket: None,
+        };
+        self.unconfirmed.entry(file).or_default().push(part);
+    }
+
+    /// Storage has answered: copies bytes into the journal that it refers to and that did not
+    /// come to their file. Those that nobody has seen are zeros.
+    fn settle(&mut self, answer: &Answer) {
+        for file in self.asked.remove(&answer.ticket).unwrap_or_default() {
+            let has_failed = match &answer.outcome {
+                Ok(Outcome::Committed { failed }) => failed.iter().any(|(it, _)| *it == file),
+                _ => true,
+            };
+            let Some(parts) = self.unconfirmed.get_mut(&file) else {
+                continue;
+            };
+            if !has_failed {
+                parts.retain(|part| part.ticket != Some(answer.ticket));
+                continue;
+            }
+            for part in std::mem::take(parts) {
+                let bytes = part.bytes.unwrap_or_else(|| vec![0; part.length as usize]);
+                self.journal.book().record(&Record::Saved {
+                    file: file.into(),
+                    offset: part.offset,
+                    bytes: &bytes,
+                });
+            }
+        }
     }
 
     /// Copies bytes into the journal that it refers to and that are about to be cut off
@@ -35,7 +94,7 @@ impl RecordedStorage {
                 return self.journal.book().unrefer(file, size);
             }
             let mut bytes = vec![0; length as usize];
-            if self.inner.read(file, offset, &mut bytes).is_ok() {
+            if self.inner.read_back(file, offset, &mut bytes).is_ok() {
                 self.journal.book().record(&Record::Saved {
                     file: file.into(),
                     offset,
@@ -74,26 +133,25 @@ impl Transfer for RecordedStorage {
         file: FileKey,
         offset: u64,
         length: u64,
-    ) -> Taken {
+    ) -> u64 {
         if !self.journal.book().lets_go(connection) {
-            return Taken::NOTHING;
+            return 0;
         }
-        let taken = self.inner.to_file(connection, file, offset, length);
-        if taken == Taken::NOTHING {
-            return taken;
+        let bytes = self.inner.to_file(connection, file, offset, length);
+        if bytes == 0 {
+            return 0;
         }
+        self.expect(file, offset, bytes, None);
         let mut book = self.journal.book();
-        book.pass(connection, file, offset, taken.bytes);
+        book.pass(connection, file, offset, bytes);
         book.record(&Record::Take {
             connection: connection.into(),
             file: file.into(),
             offset,
             length,
-            bytes: taken.bytes,
-            failure: failure(&taken.written),
+            bytes,
         });
-        drop(book);
-        taken
+        bytes
     }
 }
 
@@ -174,8 +232,13 @@ impl Storage for RecordedStorage {
         outcome
     }
 
-    fn create_file(&mut self, key: FileKey, path: &RelativePath) -> Result<(), StorageError> {
-        let outcome = self.inner.create_file(key, path);
+    fn create_file(
+        &mut self,
+        key: FileKey,
+        path: &RelativePath,
+        lane: Lane,
+    ) -> Result<(), StorageError> {
+        let outcome = self.inner.create_file(key, path, lane);
         self.journal.book().record(&Record::CreateFile {
             file: key.into(),
             path: path.as_bytes(),
@@ -184,37 +247,42 @@ impl Storage for RecordedStorage {
         outcome
     }
 
-    fn write(&mut self, key: FileKey, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
-        let outcome = self.inner.write(key, offset, bytes);
-        let mut book = self.journal.book();
-        book.record(&Record::Write {
+    fn write(&mut self, key: FileKey, offset: u64, bytes: &[u8]) {
+        self.inner.write(key, offset, bytes);
+        self.journal.book().record(&Record::Write {
             file: key.into(),
             offset,
             content: Content::made(bytes),
-            failure: failure(&outcome),
         });
-        outcome
     }
 
-    fn write_arrived(
-        &mut self,
-        key: FileKey,
-        offset: u64,
-        arrived: Arrived<'_>,
-    ) -> Result<(), StorageError> {
-        let outcome = self.inner.write_arrived(key, offset, arrived);
+    fn write_arrived(&mut self, key: FileKey, offset: u64, arrived: Arrived<'_>) {
+        self.inner.write_arrived(key, offset, arrived);
         let mut book = self.journal.book();
         let content = book.content(arrived);
-        if outcome.is_ok() {
-            book.refer(key, offset, &content);
-        }
+        let refers = book.refer(key, offset, &content);
         book.record(&Record::Write {
             file: key.into(),
             offset,
             content,
-            failure: failure(&outcome),
         });
-        outcome
+        drop(book);
+        if refers {
+            let bytes = arrived.bytes();
+            self.expect(key, offset, bytes.len() as u64, Some(bytes));
+        }
+    }
+
+    fn copy(&mut self, from: FileKey, range: Range<u64>, to: FileKey, offset: u64) {
+        let record = Record::Copy {
+            from: from.into(),
+            start: range.start,
+            end: range.end,
+            to: to.into(),
+            offset,
+        };
+        self.journal.book().record(&record);
+        self.inner.copy(from, range, to, offset);
     }
 
     fn read(&mut self, key: FileKey, offset: u64, into: &mut [u8]) -> Result<(), StorageError> {
@@ -228,19 +296,28 @@ impl Storage for RecordedStorage {
         outcome
     }
 
-    fn resize(&mut self, key: FileKey, size: u64) -> Result<(), StorageError> {
+    fn resize(&mut self, key: FileKey, size: u64) {
         self.save(key, size);
-        let outcome = self.inner.resize(key, size);
-        self.journal.book().record(&Record::Resize {
-            file: key.into(),
-            size,
-            failure: failure(&outcome),
-        });
-        outcome
+        self.inner.resize(key, size);
+        let file = key.into();
+        self.journal.book().record(&Record::Resize { file, size });
+    }
+
+    fn restore(&mut self, key: FileKey, size: u64) {
+        self.inner.restore(key, size);
+        let mut book = self.journal.book();
+        book.unrefer(key, size);
+        let file = key.into();
+        book.record(&Record::Restore { file, size });
+    }
+
+    fn commit(&mut self, lane: Lane, ends: &[FileEnd]) -> Outcome {
+        self.inner.commit(lane, ends)
     }
 
     fn close(&mut self, key: FileKey) {
         self.inner.close(key);
+        self.unconfirmed.remove(&key);
         let mut book = self.journal.book();
         book.unrefer(key, 0);
         book.record(&Record::CloseFile(key.into()));
@@ -249,15 +326,25 @@ impl Storage for RecordedStorage {
     fn ask(&mut self, ticket: Ticket, request: Request) {
         let record = Record::asked(ticket, &request);
         self.journal.book().record(&record);
+        if let Request::Commit { ends, .. } = &request {
+            for end in ends {
+                let parts = self.unconfirmed.get_mut(&end.data).into_iter().flatten();
+                for part in parts.filter(|part| part.ticket.is_none()) {
+                    part.ticket = Some(ticket);
+                }
+            }
+            let files = ends.iter().map(|end| end.data);
+            self.asked.insert(ticket, files.collect());
+        }
         self.inner.ask(ticket, request);
     }
 
     fn answers(&mut self, into: &mut Vec<Answer>) {
         let known = into.len();
         self.inner.answers(into);
-        let mut book = self.journal.book();
         for answer in &into[known..] {
-            book.record(&Record::answered(answer));
+            self.settle(answer);
+            self.journal.book().record(&Record::answered(answer));
         }
     }
 

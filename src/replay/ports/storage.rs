@@ -2,13 +2,14 @@
 //! replay's own storage.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use baton_components::keys::{ConnectionKey, FileKey};
 use baton_components::path::RelativePath;
 use baton_components::waits::Ticket;
 use baton_systems::ports::Answer;
-use baton_systems::ports::{Arrived, Storage, StorageError, StoragePort, Taken, Transfer};
-use baton_systems::requests::{Outcome, Request};
+use baton_systems::ports::{Arrived, Storage, StorageError, StoragePort, Transfer};
+use baton_systems::requests::{Breakage, FileEnd, Lane, Outcome, Request};
 
 use crate::journal::record::Record;
 use crate::journal::values::{Content, Failure};
@@ -51,21 +52,44 @@ impl ReplayStorage {
         self.done(outcome)
     }
 
-    fn write_content(
-        &mut self,
-        key: FileKey,
-        offset: u64,
-        bytes: &[u8],
-        content: Content,
-    ) -> Result<(), StorageError> {
+    fn write_content(&mut self, key: FileKey, offset: u64, bytes: &[u8], content: Content) {
         self.shared.script().compared.file_bytes += bytes.len() as u64;
         let made = Record::Write {
             file: key.into(),
             offset,
             content,
-            failure: None,
         };
-        self.act(&made, |inner| inner.write(key, offset, bytes))
+        self.post(&made, |inner| inner.write(key, offset, bytes));
+    }
+
+    /// Repeats a call of the recorded relay that has no outcome.
+    fn post(&mut self, made: &Record, act: impl FnOnce(&mut StoragePort)) {
+        let mut script = self.shared.script();
+        let verifies = script.verifies();
+        script.ask(
+            |record| is_same_call(record, made, verifies).then_some(()),
+            || made.to_string(),
+        );
+        drop(script);
+        act(&mut self.inner);
+    }
+
+    /// Does what a commit is for, and gives the recorded outcome. A file that is whole there
+    /// must be whole here; to one that failed nothing is added, since the restore that came
+    /// after may be done already.
+    fn commit_as(&mut self, lane: Lane, ends: &[FileEnd], recorded: &Outcome) {
+        let Outcome::Committed { failed: there } = recorded else {
+            return;
+        };
+        let is_whole = |end: &&FileEnd| !there.iter().any(|(failed, _)| *failed == end.data);
+        let ends: Vec<FileEnd> = ends.iter().filter(is_whole).cloned().collect();
+        let Outcome::Committed { failed: here } = self.inner.commit(lane, &ends) else {
+            return;
+        };
+        for (_, Breakage { error, .. }) in here {
+            // Its error stops the replay.
+            let _ = self.done(Err(error));
+        }
     }
 
     /// If the recorded call succeeded, the repeated call must succeed too.
@@ -102,21 +126,16 @@ impl Transfer for ReplayStorage {
         file: FileKey,
         offset: u64,
         length: u64,
-    ) -> Taken {
+    ) -> u64 {
         let mut script = self.shared.script();
         let taken = script.take(connection.into(), file.into(), offset, length);
-        let Some((bytes, written)) = taken else {
-            return Taken::NOTHING;
+        let Some(bytes) = taken else {
+            return 0;
         };
-        let tick = script.ticks;
-        if written.is_ok()
-            && let Err(error) = self.inner.write(file, offset, &bytes)
-        {
-            script.fail(Error::Storage { tick, error });
-        }
         script.compared.file_bytes += bytes.len() as u64;
-        let bytes = bytes.len() as u64;
-        Taken { bytes, written }
+        drop(script);
+        self.inner.write(file, offset, &bytes);
+        bytes.len() as u64
     }
 }
 
@@ -198,28 +217,39 @@ impl Storage for ReplayStorage {
         self.act(&made, |inner| inner.remove_file(path))
     }
 
-    fn create_file(&mut self, key: FileKey, path: &RelativePath) -> Result<(), StorageError> {
+    fn create_file(
+        &mut self,
+        key: FileKey,
+        path: &RelativePath,
+        lane: Lane,
+    ) -> Result<(), StorageError> {
         let made = Record::CreateFile {
             file: key.into(),
             path: path.as_bytes(),
             failure: None,
         };
-        self.act(&made, |inner| inner.create_file(key, path))
+        self.act(&made, |inner| inner.create_file(key, path, lane))
     }
 
-    fn write(&mut self, key: FileKey, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
-        self.write_content(key, offset, bytes, Content::made(bytes))
+    fn write(&mut self, key: FileKey, offset: u64, bytes: &[u8]) {
+        self.write_content(key, offset, bytes, Content::made(bytes));
     }
 
-    fn write_arrived(
-        &mut self,
-        key: FileKey,
-        offset: u64,
-        arrived: Arrived<'_>,
-    ) -> Result<(), StorageError> {
+    fn write_arrived(&mut self, key: FileKey, offset: u64, arrived: Arrived<'_>) {
         let consumed = self.shared.script().consumed(arrived.connection().into());
         let content = Content::arrived(arrived, consumed);
-        self.write_content(key, offset, arrived.bytes(), content)
+        self.write_content(key, offset, arrived.bytes(), content);
+    }
+
+    fn copy(&mut self, from: FileKey, range: Range<u64>, to: FileKey, offset: u64) {
+        let made = Record::Copy {
+            from: from.into(),
+            start: range.start,
+            end: range.end,
+            to: to.into(),
+            offset,
+        };
+        self.post(&made, |inner| inner.copy(from, range, to, offset));
     }
 
     fn read(&mut self, key: FileKey, offset: u64, into: &mut [u8]) -> Result<(), StorageError> {
@@ -232,13 +262,20 @@ impl Storage for ReplayStorage {
         self.act(&made, |inner| inner.read(key, offset, into))
     }
 
-    fn resize(&mut self, key: FileKey, size: u64) -> Result<(), StorageError> {
-        let made = Record::Resize {
-            file: key.into(),
-            size,
-            failure: None,
-        };
-        self.act(&made, |inner| inner.resize(key, size))
+    fn resize(&mut self, key: FileKey, size: u64) {
+        let file = key.into();
+        let made = Record::Resize { file, size };
+        self.post(&made, |inner| inner.resize(key, size));
+    }
+
+    fn restore(&mut self, key: FileKey, size: u64) {
+        let file = key.into();
+        let made = Record::Restore { file, size };
+        self.post(&made, |inner| inner.restore(key, size));
+    }
+
+    fn commit(&mut self, lane: Lane, ends: &[FileEnd]) -> Outcome {
+        self.inner.commit(lane, ends)
     }
 
     fn close(&mut self, key: FileKey) {
@@ -267,6 +304,14 @@ impl Storage for ReplayStorage {
                 let (found, last) = (found.clone(), *last);
                 Some((Ticket(*ticket), Ok(Outcome::Surveyed { found, last })))
             }
+            Record::Committed { ticket, failed } => {
+                let failed = failed.iter().map(|(file, sound, failure)| {
+                    let (sound, error) = (*sound, failure.clone().into());
+                    (file.key(), Breakage { sound, error })
+                });
+                let failed = failed.collect();
+                Some((Ticket(*ticket), Ok(Outcome::Committed { failed })))
+            }
             Record::Space { ticket, free_bytes } => {
                 let free_bytes = *free_bytes;
                 Some((Ticket(*ticket), Ok(Outcome::Space { free_bytes })))
@@ -282,6 +327,10 @@ impl Storage for ReplayStorage {
                 (Some(request), Ok(Outcome::Done)) => {
                     let outcome = self.inner.act(&request);
                     self.done(outcome.map(drop)).map(|()| Outcome::Done)
+                }
+                (Some(Request::Commit { lane, ends }), Ok(recorded)) => {
+                    self.commit_as(lane, &ends, &recorded);
+                    Ok(recorded)
                 }
                 // Nothing was done, or what was found is not here.
                 (_, outcome) => outcome,

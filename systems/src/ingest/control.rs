@@ -18,7 +18,7 @@ use crate::peers::receive::{Pause, Protocol, take_turn};
 use crate::peers::records::Records;
 use crate::peers::refusals::report_more;
 use crate::ports::{Arrived, NetworkPort, Received};
-use crate::record::Recorder;
+use crate::record::{Recorder, batch};
 use crate::turns::Turn;
 
 /// Executes the commands of control connections, in the order of each connection.
@@ -78,6 +78,9 @@ impl Protocol for Commands<'_, '_> {
                 if turn.is_over() {
                     break Pause::Turn;
                 }
+                if must_wait(ingest, key, header.command, payload) {
+                    break Pause::Disk;
+                }
                 consumed += HEADER_SIZE + payload.len();
                 looked_at = payload;
                 let (length, calls) = (replies.len(), ingest.record.storage.calls());
@@ -100,6 +103,31 @@ impl Protocol for Commands<'_, '_> {
         };
         (consumed, pause)
     }
+}
+
+/// Whether a command waits until what its session has written before is in the files, since its
+/// reply says so, or since there is no room for it.
+fn must_wait(ingest: &mut Ingest, key: ConnectionKey, number: u32, payload: &[u8]) -> bool {
+    let entities = &ingest.record.entities;
+    let connection = entities.connections.get(key);
+    let session = connection.and_then(Connection::session).map(Held::key);
+    let (Some(kind), Some(session)) = (CommandKind::from_number(number), session) else {
+        return false;
+    };
+    let waits = match kind {
+        CommandKind::DataPending
+        | CommandKind::EndDataPending
+        | CommandKind::QuiescentControl
+        | CommandKind::CloseTraceChunk => true,
+        CommandKind::SendMetadata => metadata::must_wait(ingest, key, session, payload),
+        _ => false,
+    };
+    let entities = &mut ingest.record.entities;
+    if !waits && let Some(connection) = entities.connections.get_mut(key) {
+        // The next command that waits does so for what is written until then.
+        connection.awaits_batch = None;
+    }
+    waits && batch::must_wait(entities, key, session)
 }
 
 /// How large the payload of a command may be, so that nothing larger is waited for: many
@@ -202,10 +230,6 @@ fn execute(
     let session = control.and_then(|control| control.session.as_ref());
     let session_minor = session.map(|held| ingest.record.entities.sessions[held].minor);
     let session = session.map(Held::key);
-    // The reply to SEND_INDEX leaves before the index record is written (group commit).
-    // Before any other reply the records are committed, since its receiver may read the
-    // files.
-    ingest.record.agenda.commit_now |= kind != CommandKind::SendIndex;
     if needs_session(kind) && session.is_none() {
         return Err(Reason::NoSession.abort());
     }

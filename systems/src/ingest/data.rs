@@ -1,6 +1,7 @@
 //! Data connections: reads packets, and appends them to their files as they arrive.
 
 use baton_components::connection::{ArrivingPacket, Connection, Ending, Endpoint, Role};
+use baton_components::hold::Held;
 use baton_components::keys::{ConnectionKey, SessionKey, StreamKey};
 use baton_components::limits::PAYLOAD_TAKEN_BYTES_MIN;
 use baton_components::wire::producer::data::{HEADER_SIZE, PacketHeader};
@@ -14,16 +15,31 @@ use crate::peers::receive::{Pause, Protocol, take_turn};
 use crate::peers::records::Records;
 use crate::peers::waiting;
 use crate::ports::{Arrived, NetworkPort, Received};
-use crate::record::RecordError;
+use crate::record::{RecordError, batch};
 use crate::turns::Turn;
 
 /// Processes the bytes of data connections.
 pub fn data(mut network: ResMut<NetworkPort>, mut ingest: Ingest) {
     while let Some(mut turn) = ingest.record.agenda.data.next() {
+        if lacks_room(&mut ingest, turn.connection) {
+            ingest.record.agenda.data.end(&turn, false);
+            ingest.note_waiting(&network, turn.connection);
+            continue;
+        }
         let goes_on = take_turn(&mut network, &mut Packets(&mut ingest), &mut turn);
         ingest.record.agenda.data.end(&turn, goes_on);
         ingest.note_waiting(&network, turn.connection);
     }
+}
+
+/// Whether the write buffer has no room for more of a connection: it is not read until a commit
+/// is answered.
+fn lacks_room(ingest: &mut Ingest, key: ConnectionKey) -> bool {
+    let settings = &ingest.settings;
+    let entities = &mut ingest.record.entities;
+    let session = entities.connections.get(key).and_then(Connection::session);
+    let session = session.map(Held::key);
+    session.is_some_and(|session| batch::lacks_room(entities, key, session, settings))
 }
 
 /// The protocol of data connections.

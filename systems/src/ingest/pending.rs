@@ -14,6 +14,7 @@ use baton_components::wire::producer::{
 use super::Ingest;
 use super::fault::Fault;
 use crate::entities::Entities;
+use crate::record::batch;
 
 pub fn begin(
     ingest: &mut Ingest,
@@ -49,7 +50,7 @@ pub fn ask(
     let pending = session.zip(stream).is_some_and(|(session, stream)| {
         !session.given_up && is_pending(stream, session.has_indexes(), command.last_sequence)
     });
-    let pending = pending || !is_safe(ingest, own, Some(key));
+    let pending = pending || !is_safe(ingest, own, Some(key)) || has_unconfirmed(ingest, own);
     reply::code(
         replies,
         if pending {
@@ -68,7 +69,12 @@ fn is_safe(ingest: &mut Ingest, session: SessionKey, stream: Option<StreamKey>) 
     !ingest.settings.durable_replies || ingest.durability.is_safe(session, stream)
 }
 
-/// Metadata: all that was sent before this command was written before it.
+/// Whether more has come since the command began to wait, and is not known to be in the files.
+fn has_unconfirmed(ingest: &Ingest, session: SessionKey) -> bool {
+    batch::is_any_open(&ingest.record.entities, session)
+}
+
+/// Metadata: all that was sent before this command is in its file.
 pub fn quiescent(
     ingest: &mut Ingest,
     own: SessionKey,
@@ -90,9 +96,10 @@ pub fn end(ingest: &mut Ingest, own: SessionKey, command: EndDataPending, replie
         .and_then(|session| ingest.record.entities.sessions.get(session))
         .map_or(0, |session| session.unchecked);
     let is_safe = session.is_none_or(|key| is_safe(ingest, key, None));
+    let is_unconfirmed = session.is_some_and(|key| has_unconfirmed(ingest, key));
     reply::code(
         replies,
-        if unchecked > 0 || !is_safe {
+        if unchecked > 0 || !is_safe || is_unconfirmed {
             code::PENDING
         } else {
             code::NOT_PENDING

@@ -129,6 +129,7 @@ fn try_create(
         host: command.host.to_vec(),
         origin,
         address,
+        control: connection,
         directory: directory.clone(),
         trace_places: BTreeSet::new(),
         created_s,
@@ -155,6 +156,7 @@ fn try_create(
         streams_added: 0,
         gaps: 0,
         span: Span::default(),
+        writes: Box::default(),
         kept_streams: VecDeque::new(),
         viewers: BTreeSet::new(),
     });

@@ -110,10 +110,14 @@ impl Stage {
         assert!(breaches.is_empty(), "the law is broken: {breaches:#?}");
     }
 
-    /// Ticks until no work is left, including commits of records.
+    /// Ticks until no work is left, and what was written is confirmed.
     pub fn settle(&mut self) {
         let (network, clock) = (self.network.clone(), self.clock.clone());
         settle(&network, &clock, TICKS_MAX, || self.tick());
+        // A disk that is full is asked again and again, as time passes: here it does not.
+        while self.storage.has_commits() || self.relay.goes_on() {
+            self.tick();
+        }
     }
 
     /// The time by the relay's clock (monotonic).

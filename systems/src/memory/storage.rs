@@ -10,6 +10,7 @@ mod disk;
 mod power;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use baton_components::keys::FileKey;
@@ -24,7 +25,7 @@ use super::lock::lock;
 use crate::lists::{Files, Measure};
 use crate::ports::Answer;
 use crate::ports::{NAMES_LOOKED_AT, Storage, StorageError, StoragePort, Transfer};
-use crate::requests::Request;
+use crate::requests::{Breakage, FileEnd, IndexEnd, Lane, Outcome, Request};
 use baton_components::waits::Ticket;
 
 pub use self::disk::Operation;
@@ -138,6 +139,26 @@ impl MemoryStorage {
         lock(&self.disk).holds_answers = hold;
     }
 
+    /// Whether a commit will be answered.
+    pub fn has_commits(&self) -> bool {
+        let disk = lock(&self.disk);
+        let mut asked = disk.asked.iter();
+        asked.any(|asked| {
+            let is_commit = matches!(asked.request, Request::Commit { .. });
+            is_commit && asked.process == self.process && !disk.holds(&asked.request)
+        })
+    }
+
+    /// Answers no commit of a session while this is set.
+    pub fn hold_commits(&self, session: u64, hold: bool) {
+        let lanes = &mut lock(&self.disk).held_lanes;
+        if hold {
+            lanes.insert(Lane(session));
+        } else {
+            lanes.remove(&Lane(session));
+        }
+    }
+
     /// Keeps all changes from now on, for [`MemoryStorage::after_power_loss`].
     pub fn keep_changes(&self) {
         lock(&self.disk).events.get_or_insert_default();
@@ -158,6 +179,75 @@ impl MemoryStorage {
     /// more fail; a write first fills the rest.
     pub fn limit_bytes(&self, capacity_bytes: Option<u64>) {
         lock(&self.disk).capacity_bytes = capacity_bytes;
+    }
+}
+
+/// Bytes are in the files at once; failures are told later.
+impl MemoryStorage {
+    /// Changes a file that is not broken from this offset on, or breaks it.
+    fn post(
+        &mut self,
+        key: FileKey,
+        sound: u64,
+        work: impl FnOnce(&mut Self) -> Result<(), StorageError>,
+    ) {
+        if self.breakage(key).is_none()
+            && let Err(error) = work(self)
+        {
+            self.break_file(key, Breakage { sound, error });
+        }
+    }
+
+    fn break_file(&mut self, key: FileKey, breakage: Breakage) {
+        let broken = &mut lock(&self.disk).broken;
+        broken.insert((self.process, key), breakage);
+    }
+
+    fn breakage(&self, key: FileKey) -> Option<Breakage> {
+        let broken = &lock(&self.disk).broken;
+        broken.get(&(self.process, key)).cloned()
+    }
+
+    /// Writes now, and tells whether that has failed: for tests.
+    pub fn try_write(
+        &mut self,
+        key: FileKey,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), StorageError> {
+        let mut disk = lock(&self.disk);
+        let operation = Operation::Write;
+        let open = disk.opened(operation, self.process, key)?;
+        disk.begin(operation, &open.path)?;
+        let size = disk.size(open.inode);
+        let end = offset.saturating_add(bytes.len() as u64);
+        let room = disk.size_max(size).max(size).min(end);
+        let fits = room.saturating_sub(offset) as usize;
+        let file = disk.bytes(open.inode);
+        if room > size {
+            file.resize(room as usize, 0);
+        }
+        let start = (offset as usize).min(file.len());
+        file[start..start + fits].copy_from_slice(&bytes[..fits]);
+        disk.note(|| Event::Write(open.inode, start as u64, bytes[..fits].to_vec()));
+        if fits < bytes.len() {
+            return Err(error(operation, &open.path, NO_SPACE));
+        }
+        Ok(())
+    }
+
+    fn try_resize(&mut self, key: FileKey, size: u64) -> Result<(), StorageError> {
+        let mut disk = lock(&self.disk);
+        let operation = Operation::Resize;
+        let open = disk.opened(operation, self.process, key)?;
+        disk.begin(operation, &open.path)?;
+        let old = disk.size(open.inode);
+        if size > disk.size_max(old).max(old) {
+            return Err(error(operation, &open.path, NO_SPACE));
+        }
+        disk.bytes(open.inode).resize(size as usize, 0);
+        disk.note(|| Event::Resize(open.inode, size));
+        Ok(())
     }
 }
 
@@ -258,7 +348,12 @@ impl Storage for MemoryStorage {
         }
     }
 
-    fn create_file(&mut self, key: FileKey, path: &RelativePath) -> Result<(), StorageError> {
+    fn create_file(
+        &mut self,
+        key: FileKey,
+        path: &RelativePath,
+        _: Lane,
+    ) -> Result<(), StorageError> {
         let mut disk = lock(&self.disk);
         let operation = Operation::CreateFile;
         disk.begin(operation, path)?;
@@ -280,26 +375,50 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    fn write(&mut self, key: FileKey, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
-        let mut disk = lock(&self.disk);
-        let operation = Operation::Write;
-        let open = disk.opened(operation, self.process, key)?;
-        disk.begin(operation, &open.path)?;
-        let size = disk.size(open.inode);
-        let end = offset.saturating_add(bytes.len() as u64);
-        let room = disk.size_max(size).max(size).min(end);
-        let fits = room.saturating_sub(offset) as usize;
-        let file = disk.bytes(open.inode);
-        if room > size {
-            file.resize(room as usize, 0);
+    fn write(&mut self, key: FileKey, offset: u64, bytes: &[u8]) {
+        self.post(key, offset, |disk| disk.try_write(key, offset, bytes));
+    }
+
+    fn copy(&mut self, from: FileKey, range: Range<u64>, to: FileKey, offset: u64) {
+        self.post(to, offset, |disk| {
+            if let Some(Breakage { error, .. }) = disk.breakage(from) {
+                return Err(error);
+            }
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            disk.read(from, range.start, &mut bytes)?;
+            disk.try_write(to, offset, &bytes)
+        });
+    }
+
+    fn resize(&mut self, key: FileKey, size: u64) {
+        self.post(key, 0, |disk| disk.try_resize(key, size));
+    }
+
+    fn restore(&mut self, key: FileKey, size: u64) {
+        match self.try_resize(key, size) {
+            Ok(()) => {
+                lock(&self.disk).broken.remove(&(self.process, key));
+            }
+            Err(error) => self.break_file(key, Breakage { sound: 0, error }),
         }
-        let start = (offset as usize).min(file.len());
-        file[start..start + fits].copy_from_slice(&bytes[..fits]);
-        disk.note(|| Event::Write(open.inode, start as u64, bytes[..fits].to_vec()));
-        if fits < bytes.len() {
-            return Err(error(operation, &open.path, NO_SPACE));
+    }
+
+    fn commit(&mut self, _: Lane, ends: &[FileEnd]) -> Outcome {
+        let mut failed = Vec::new();
+        for FileEnd { data, index } in ends {
+            let mut breakage = self.breakage(*data);
+            if let (None, Some(index)) = (&breakage, index) {
+                let IndexEnd {
+                    file,
+                    offset,
+                    bytes,
+                } = index;
+                self.post(*file, *offset, |disk| disk.try_write(*file, *offset, bytes));
+                breakage = self.breakage(*file).map(Breakage::of_index);
+            }
+            failed.extend(breakage.map(|breakage| (*data, breakage)));
         }
-        Ok(())
+        Outcome::Committed { failed }
     }
 
     fn read(&mut self, key: FileKey, offset: u64, into: &mut [u8]) -> Result<(), StorageError> {
@@ -318,22 +437,9 @@ impl Storage for MemoryStorage {
         }
     }
 
-    fn resize(&mut self, key: FileKey, size: u64) -> Result<(), StorageError> {
-        let mut disk = lock(&self.disk);
-        let operation = Operation::Resize;
-        let open = disk.opened(operation, self.process, key)?;
-        disk.begin(operation, &open.path)?;
-        let old = disk.size(open.inode);
-        if size > disk.size_max(old).max(old) {
-            return Err(error(operation, &open.path, NO_SPACE));
-        }
-        disk.bytes(open.inode).resize(size as usize, 0);
-        disk.note(|| Event::Resize(open.inode, size));
-        Ok(())
-    }
-
     fn close(&mut self, key: FileKey) {
         let mut disk = lock(&self.disk);
+        disk.broken.remove(&(self.process, key));
         if let Some(open) = disk.open.remove(&(self.process, key)) {
             disk.let_go(open.inode);
         }
@@ -369,7 +475,7 @@ impl Storage for MemoryStorage {
     fn has_answers(&self) -> bool {
         let disk = lock(&self.disk);
         let mut asked = disk.asked.iter();
-        !disk.holds_answers && asked.any(|asked| asked.process == self.process)
+        asked.any(|asked| asked.process == self.process && !disk.holds(&asked.request))
     }
 }
 

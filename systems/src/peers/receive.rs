@@ -41,6 +41,8 @@ pub enum Pause {
     Turn,
     /// The replies have to leave first.
     Replies,
+    /// Storage has to confirm first what was written before: the answer makes it ready.
+    Disk,
 }
 
 /// Gives a connection its turn. Returns whether it goes on in a later one.
@@ -76,6 +78,7 @@ pub fn take_turn(network: &mut NetworkPort, protocol: &mut impl Protocol, turn: 
                 // It keeps its place among the heavy ones.
                 return true;
             }
+            Pause::Disk => return false,
             Pause::Consume => continue,
             Pause::Input => {}
         }

@@ -120,8 +120,10 @@ pub fn patience(connection: &Connection) -> Duration {
     }
 }
 
-/// Input of a throttled peer does not count: the peer has to read its replies first.
+/// Input does not count of a peer that has to read its replies first, or that waits for the
+/// disk.
 fn is_incomplete(network: &NetworkPort, connection: &Connection, key: ConnectionKey) -> bool {
     let has_packet = matches!(&connection.role, Role::Data(data) if data.packet.is_some());
-    !connection.throttled && (has_packet || !network.input(key).is_empty())
+    let is_held_up = connection.throttled || connection.awaits_batch.is_some();
+    !is_held_up && (has_packet || !network.input(key).is_empty())
 }

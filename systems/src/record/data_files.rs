@@ -3,17 +3,20 @@
 //! `size` of a [`TraceFile`] is the offset of its next packet. Bytes of a packet that is
 //! arriving are written beyond it, and cut off if the packet is not completed, since a torn
 //! packet at the end of a file makes the whole trace unreadable.
+//!
+//! Nothing here fails: the answer to the commit of the batch tells what is in the file.
 
 use std::ops::Range;
 
 use baton_components::file::File;
-use baton_components::keys::{ConnectionKey, FileKey, StreamKey};
+use baton_components::keys::{ConnectionKey, FileKey, StreamKey, TraceFileKey};
 use baton_components::stream::Stream;
 use baton_components::trace_file::TraceFile;
 
+use super::batch;
 use super::file_paths::{self, FilePath};
 use crate::entities::Entities;
-use crate::ports::{Arrived, StorageError, StoragePort, Taken};
+use crate::ports::{Arrived, StorageError, StoragePort};
 
 /// Creates the next data file of a stream in its chunk, and the directory for it.
 pub fn begin(
@@ -39,7 +42,8 @@ pub fn begin(
         index: None,
         size: 0,
         written: 0,
-        extent: 0,
+        committed: 0,
+        failures: 0,
         waiting: None,
         awaited: 0,
         is_awaited: false,
@@ -57,90 +61,115 @@ pub fn begin(
 
 /// Copies a range of another file behind the complete packets of this one.
 pub fn move_in(
+    entities: &mut Entities,
     storage: &mut StoragePort,
-    file: &mut TraceFile,
+    key: TraceFileKey,
     from: FileKey,
     range: Range<u64>,
-) -> Result<(), StorageError> {
+) {
     let bytes = range.end - range.start;
-    let copied = storage.copy(from, range, file.data.key(), file.written);
-    advance(file, bytes);
-    copied
+    write_with(entities, key, |data, at| {
+        storage.copy(from, range, data, at);
+        bytes
+    });
 }
 
 /// Writes bytes of a packet that is arriving, from memory.
-pub fn write(
-    storage: &mut StoragePort,
-    file: &mut TraceFile,
-    bytes: &[u8],
-) -> Result<(), StorageError> {
-    let written = storage.write(file.data.key(), file.written, bytes);
-    advance(file, bytes.len() as u64);
-    written
+pub fn write(entities: &mut Entities, storage: &mut StoragePort, key: TraceFileKey, bytes: &[u8]) {
+    write_with(entities, key, |data, at| {
+        storage.write(data, at, bytes);
+        bytes.len() as u64
+    });
 }
 
 /// Writes bytes of a packet that is arriving, from its connection's input.
 pub fn append(
+    entities: &mut Entities,
     storage: &mut StoragePort,
-    file: &mut TraceFile,
+    key: TraceFileKey,
     bytes: Arrived<'_>,
-) -> Result<(), StorageError> {
-    let written = storage.write_arrived(file.data.key(), file.written, bytes);
-    advance(file, bytes.bytes().len() as u64);
-    written
+) {
+    write_with(entities, key, |data, at| {
+        storage.write_arrived(data, at, bytes);
+        bytes.bytes().len() as u64
+    });
 }
 
 /// Moves bytes of a packet that is arriving, at most `length`, from its connection with
-/// zero-copy.
+/// zero-copy; gives how many.
 pub fn take(
+    entities: &mut Entities,
     storage: &mut StoragePort,
-    file: &mut TraceFile,
+    key: TraceFileKey,
     length: u64,
     from: ConnectionKey,
-) -> Taken {
-    let taken = storage.to_file(from, file.data.key(), file.written, length);
-    advance(file, taken.bytes);
-    taken
+) -> u64 {
+    write_with(entities, key, |data, at| {
+        storage.to_file(from, data, at, length)
+    })
 }
 
-/// Counts bytes whether or not their write succeeded: after a failure, a part of them may be
-/// in the file.
-fn advance(file: &mut TraceFile, bytes: u64) {
+/// Writes behind what was written to a file; gives how many bytes.
+fn write_with(
+    entities: &mut Entities,
+    key: TraceFileKey,
+    write: impl FnOnce(FileKey, u64) -> u64,
+) -> u64 {
+    let Some(file) = entities.trace_files.get_mut(key) else {
+        return 0;
+    };
+    let bytes = write(file.data.key(), file.written);
     file.written += bytes;
-    file.extent = file.extent.max(file.written);
+    if bytes > 0 {
+        batch::note(entities, key, bytes);
+    }
+    bytes
 }
 
 /// Completes the packet that was written: adds its padding, which the producer announces and
 /// does not send, as zeros. Returns the packet's size in bytes.
 pub fn complete(
+    entities: &mut Entities,
     storage: &mut StoragePort,
-    file: &mut TraceFile,
+    key: TraceFileKey,
     padding: u32,
-) -> Result<u64, StorageError> {
-    if file.extent > file.written {
-        // The rest of a torn packet that could not be cut off must not become padding.
-        storage.resize(file.data.key(), file.written)?;
-        file.extent = file.written;
-    }
+) -> u64 {
+    let Some(file) = entities.trace_files.get_mut(key) else {
+        return 0;
+    };
     if padding > 0 {
         file.written += u64::from(padding);
-        storage.resize(file.data.key(), file.written)?;
-        file.extent = file.written;
+        storage.resize(file.data.key(), file.written);
     }
     let size = file.written - file.size;
     file.size = file.written;
-    Ok(size)
+    batch::note(entities, key, 0);
+    size
 }
 
-/// Truncates the file after the last complete packet. If that fails, the next packet
-/// overwrites the torn one.
-pub fn cut(storage: &mut StoragePort, file: &mut TraceFile) {
-    file.written = file.size;
-    if file.extent == file.size {
+/// Truncates the file after the last complete packet.
+pub fn cut(entities: &mut Entities, storage: &mut StoragePort, key: TraceFileKey) {
+    let Some(file) = entities.trace_files.get_mut(key) else {
+        return;
+    };
+    if file.written == file.size {
         return;
     }
-    match storage.resize(file.data.key(), file.size) {
-        Ok(()) => file.extent = file.size,
-        Err(error) => tracing::error!("cannot cut a torn packet off a file: {error}"),
+    file.written = file.size;
+    storage.resize(file.data.key(), file.size);
+    batch::note(entities, key, 0);
+}
+
+/// Brings a file that could not be written, and its index, back to what is in them.
+pub fn restore(entities: &mut Entities, storage: &mut StoragePort, key: TraceFileKey) {
+    let Some(file) = entities.trace_files.get_mut(key) else {
+        return;
+    };
+    file.size = file.committed;
+    file.written = file.committed;
+    storage.restore(file.data.key(), file.size);
+    if let Some(index) = &mut file.index {
+        index.go_back();
+        storage.restore(index.file.key(), index.committed);
     }
 }

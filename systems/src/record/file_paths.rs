@@ -13,6 +13,7 @@ use super::places;
 use crate::entities::Entities;
 use crate::facts::{Made, NameFact};
 use crate::ports::{StorageError, StorageErrorKind, StoragePort};
+use crate::requests::Lane;
 
 /// Directory of index files, beside the data files.
 const INDEX_DIRECTORY: &[u8] = b"index";
@@ -157,7 +158,9 @@ pub fn create(
     make_directories(storage, chunk, &file.directory)?;
     let path = named(&directory, &file.name);
     let key = entities.insert(|_| File { path: path.clone() });
-    match storage.create_file(key, &path) {
+    let stream = entities.streams.get(file.made.stream);
+    let lane = stream.map_or(0, |stream| entities.sessions[&stream.session].id);
+    match storage.create_file(key, &path, Lane(lane)) {
         Ok(()) => {
             let Entities { chunks, names, .. } = entities;
             if let Some(chunk) = chunks.get_mut(file.chunk) {

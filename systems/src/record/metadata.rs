@@ -2,7 +2,6 @@
 
 use baton_components::keys::StreamKey;
 use baton_components::stream::Stream;
-use baton_components::totals::Written;
 
 use super::{RecordError, Recorder, data_files, ring, waiting_metadata};
 
@@ -13,34 +12,18 @@ pub fn append(
     padding: u32,
 ) -> Result<(), RecordError> {
     let Recorder {
-        entities,
-        storage,
-        agenda,
-        now,
-        ..
+        entities, storage, ..
     } = recorder;
-    let entities = &mut **entities;
     let stream = entities.streams.get(key).ok_or(RecordError::Closed)?;
     if !stream.is_metadata() {
         return Err(RecordError::NotMetadata);
     }
-    let (key, file) = stream
-        .current_file()
-        .map(|held| (held.key(), &mut entities.trace_files[held]))
-        .filter(|(_, file)| !file.finished)
-        .ok_or(RecordError::NoFile)?;
+    let file = stream.current_file();
+    let file = file.filter(|file| !entities.trace_files[*file].finished);
+    let file = file.ok_or(RecordError::NoFile)?.key();
     entities.totals.metadata.count += 1;
     entities.totals.metadata.bytes += bytes.len() as u64;
-    let waited = file.waiting.is_some();
-    let address = entities.sessions[&stream.session].address;
-    let (files, shares) = (&entities.files, &mut entities.shares);
-    waiting_metadata::take(files, shares, address, storage, file, bytes, padding)?;
-    if !waited && file.waiting.is_some() {
-        entities.totals.fail(Written::Metadata);
-        agenda.expect_room(now.monotonic, key);
-        entities.traces[&stream.trace].waiting = Some(key);
-    }
-    Ok(())
+    waiting_metadata::take(entities, storage, file, bytes, padding)
 }
 
 /// Restarts the metadata in a new file. A viewer that reads the old file goes on with it.

@@ -3,14 +3,16 @@
 //! [`Recorder`] is a façade: no other code writes the files of streams. Behind it is one
 //! file a subject. Events become facts ([`crate::facts`]).
 
+pub mod batch;
 pub mod burial;
 pub mod chunks;
 pub mod closing;
-pub mod commit;
+mod confirm;
 mod data_files;
 pub mod file_paths;
 mod giving_up;
-pub mod index_records;
+mod index_records;
+mod losses;
 mod metadata;
 mod packets;
 mod pairing;
@@ -30,7 +32,7 @@ use bevy_ecs::system::{Res, ResMut, SystemParam};
 
 use crate::agenda::Agenda;
 use crate::entities::Entities;
-use crate::facts::{Facts, MetadataGrew, ProducerGone, StreamsPublished};
+use crate::facts::{Facts, ProducerGone, StreamsPublished};
 use crate::ports::{Arrived, StorageError, StoragePort};
 
 pub use streams::NewStream;
@@ -70,7 +72,7 @@ pub enum RecordError {
     #[error("too many packets of the stream wait for their other half")]
     TooManyPending,
     #[error("metadata that waits for disk space exceeds its limit: {0}")]
-    MetadataExcess(StorageError),
+    MetadataExcess(String),
     #[error("the session has {0} open streams, the maximum")]
     TooManyStreams(usize),
     #[error(transparent)]
@@ -121,7 +123,8 @@ impl Recorder<'_> {
         packets::begin(self, stream, size)
     }
 
-    /// Writes the next bytes of the packet that is arriving.
+    /// Writes the next bytes of the packet that is arriving. The answer to a later commit tells
+    /// whether they are in the file.
     pub fn append(&mut self, stream: StreamKey, bytes: Arrived<'_>) -> Result<(), RecordError> {
         packets::append(self, stream, bytes)
     }
@@ -186,12 +189,7 @@ impl Recorder<'_> {
         bytes: &[u8],
         padding: u32,
     ) -> Result<(), RecordError> {
-        metadata::append(self, stream, bytes, padding)?;
-        self.facts.metadata.push(MetadataGrew {
-            stream,
-            bytes: bytes.len() as u64 + u64::from(padding),
-        });
-        Ok(())
+        metadata::append(self, stream, bytes, padding)
     }
 
     /// Restarts the metadata in a new file, since the producer sends all of it again.

@@ -1,20 +1,23 @@
 //! The bytes of packets, appended to their stream's file as they arrive.
 
+use baton_components::batch::WrittenPacket;
 use baton_components::hold::Held;
 use baton_components::index::PacketLocation;
 use baton_components::keys::{ConnectionKey, SessionKey, StreamKey, TraceFileKey};
 use baton_components::stream::Arriving;
 use baton_components::tally::Cause;
-use baton_components::totals::Written;
 
+use super::losses::{self, cause};
 use super::{
-    RecordError, Recorder, closing, data_files, index_records, pairing, ring, rotation,
+    RecordError, Recorder, batch, closing, data_files, index_records, pairing, ring, rotation,
     waiting_metadata,
 };
 use crate::entities::Entities;
-use crate::facts::{PacketDropped, PacketKept, PacketTorn};
-use crate::named;
+use crate::facts::{PacketDropped, PacketTorn};
 use crate::ports::{Arrived, StorageError, StorageErrorKind};
+
+/// Size of what is kept in memory of a packet until it is confirmed.
+const PACKET_NOTE_BYTES: u64 = size_of::<WrittenPacket>() as u64;
 
 pub fn begin(recorder: &mut Recorder, key: StreamKey, size: u32) -> Result<(), RecordError> {
     let stream = recorder.entities.streams.get(key);
@@ -41,7 +44,7 @@ pub fn begin(recorder: &mut Recorder, key: StreamKey, size: u32) -> Result<(), R
         } else {
             Cause::NoMetadata
         };
-        report_loss(recorder, key, error, cause);
+        losses::report(recorder, key, error, cause);
     }
     if let Some(stream) = recorder.entities.streams.get_mut(key) {
         let lost = room.is_err();
@@ -75,12 +78,7 @@ pub fn append(
     let Recorder {
         entities, storage, ..
     } = &mut *recorder;
-    let Some(file) = entities.trace_files.get_mut(file) else {
-        return Ok(());
-    };
-    let written =
-        data_files::append(storage, file, bytes).inspect_err(|_| data_files::cut(storage, file));
-    note(recorder, key, written);
+    data_files::append(entities, storage, file, bytes);
     Ok(())
 }
 
@@ -97,28 +95,8 @@ pub fn take(
     let Recorder {
         entities, storage, ..
     } = &mut *recorder;
-    let Some(file) = entities.trace_files.get_mut(file) else {
-        return Ok(None);
-    };
-    let taken = data_files::take(storage, file, length, from);
-    if taken.written.is_err() {
-        data_files::cut(storage, file);
-    } else if taken.bytes == 0 {
-        return Ok(None);
-    }
-    note(recorder, key, taken.written);
-    Ok(Some(taken.bytes))
-}
-
-/// After a failed write, marks the packet as lost: the rest of its bytes is dropped.
-fn note(recorder: &mut Recorder, key: StreamKey, written: Result<(), StorageError>) {
-    if let Err(error) = written {
-        report_loss(recorder, key, &error, cause(&error));
-        let stream = recorder.entities.streams.get_mut(key);
-        if let Some(arriving) = stream.and_then(|stream| stream.arriving.as_mut()) {
-            arriving.lost = true;
-        }
-    }
+    let taken = data_files::take(entities, storage, file, length, from);
+    Ok(Some(taken).filter(|bytes| *bytes > 0))
 }
 
 fn is_lost(recorder: &Recorder, key: StreamKey) -> bool {
@@ -139,19 +117,20 @@ pub fn end(
         None
     } else {
         complete(recorder, key, file, padding)
-            .inspect_err(|error| report_loss(recorder, key, error, cause(error)))
+            .inspect_err(|error| losses::report(recorder, key, error, cause(error)))
             .ok()
     };
     match location {
         Some(location) => {
-            report_recovery(recorder, key);
-            let file = recorder.entities.trace_files.get(location.file);
-            recorder.facts.kept.push(PacketKept {
-                stream: key,
-                file: file.map_or(0, |file| file.ordinal),
-                sequence,
-                bytes: location.size,
-            });
+            // Memory is taken for a packet without bytes, too.
+            let confirmed = batch::note(&mut recorder.entities, file, PACKET_NOTE_BYTES);
+            if let Some(confirmed) = confirmed {
+                confirmed.packets.push(WrittenPacket {
+                    sequence,
+                    bytes: location.size,
+                    end: location.offset + location.size,
+                });
+            }
             if has_indexes(recorder, key) {
                 pairing::packet_came(recorder, key, sequence, location)?;
                 pairing::give_up_before(recorder, key, sequence);
@@ -184,18 +163,12 @@ fn complete(
         entities, storage, ..
     } = recorder;
     if is_indexed && let Err(error) = index_records::begin(entities, storage, key) {
-        if let Some(file) = entities.trace_files.get_mut(key) {
-            data_files::cut(storage, file);
-        }
+        data_files::cut(entities, storage, key);
         return Err(error);
     }
-    let file = entities
-        .trace_files
-        .get_mut(key)
-        .expect("law of holds: a stream holds the file that it writes");
-    let offset = file.size;
-    let size = data_files::complete(storage, file, padding)
-        .inspect_err(|_| data_files::cut(storage, file))?;
+    let file = entities.trace_files.get(key);
+    let offset = file.map_or(0, |file| file.size);
+    let size = data_files::complete(entities, storage, key, padding);
     Ok(PacketLocation {
         file: key,
         offset,
@@ -230,8 +203,8 @@ pub fn cut(recorder: &mut Recorder, session: Option<SessionKey>, key: StreamKey,
             is_dropped: arriving.lost,
         });
     }
-    if let Some(file) = stream.current_file() {
-        data_files::cut(storage, &mut entities.trace_files[file]);
+    if let Some(file) = stream.current_file().map(Held::key) {
+        data_files::cut(entities, storage, file);
     }
 }
 
@@ -249,49 +222,4 @@ fn has_indexes(recorder: &Recorder, key: StreamKey) -> bool {
     let entities = &recorder.entities;
     let stream = entities.streams.get(key);
     stream.is_some_and(|stream| entities.sessions[&stream.session].has_indexes())
-}
-
-/// Logs that packets cannot be written, once for each run of losses. The protocol has no
-/// message for the producer, and the next packet may find room.
-fn report_loss(recorder: &mut Recorder, key: StreamKey, error: &StorageError, cause: Cause) {
-    if let Some(stream) = recorder.entities.streams.get(key)
-        && stream.lost == 0
-    {
-        let name = named::stream(&recorder.entities, stream);
-        tracing::error!("stream {name}: packets are being lost: {error}");
-    }
-    let Entities {
-        streams, totals, ..
-    } = &mut *recorder.entities;
-    let Some(stream) = streams.get_mut(key) else {
-        return;
-    };
-    stream.lost += 1;
-    totals.fail(Written::Packet);
-    recorder.facts.dropped.push(PacketDropped {
-        session: stream.session.key(),
-        stream: key,
-        cause,
-    });
-}
-
-/// Why a packet is lost that the disk did not take.
-fn cause(error: &StorageError) -> Cause {
-    match error.kind {
-        StorageErrorKind::Full => Cause::DiskFull,
-        StorageErrorKind::Bound => Cause::Bound,
-        _ => Cause::DiskFailed,
-    }
-}
-
-fn report_recovery(recorder: &mut Recorder, key: StreamKey) {
-    if let Some(stream) = recorder.entities.streams.get_mut(key)
-        && stream.lost > 0
-    {
-        let lost = std::mem::take(&mut stream.lost);
-        let name = recorder.entities.streams.get(key);
-        let name = name.map(|stream| named::stream(&recorder.entities, stream));
-        let name = name.unwrap_or_default();
-        tracing::warn!("stream {name}: recording again, {lost} packets were lost");
-    }
 }

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use baton_components::batch::WrittenRecord;
 use baton_components::chunk::CloseCommand;
 use baton_components::hold::Links;
 use baton_components::index::{Half, Index, PacketLocation};
 use baton_components::keys::{IndexKey, SessionKey, StreamKey};
-use baton_components::limits::{COMMIT_BYTES, HALF_BYTES, PENDING_INDEXES_PER_STREAM};
+use baton_components::limits::{HALF_BYTES, PENDING_INDEXES_PER_STREAM};
 use baton_components::shares::Asset;
 use baton_components::stream::{Described, LastIndex, reached};
 use baton_components::wire::ctf_index::IndexRecord;
@@ -15,7 +16,7 @@ use baton_components::wire::producer::SendIndex;
 
 use super::{RecordError, Recorder, index_records, ring, rotation};
 use crate::entities::Entities;
-use crate::facts::{BeaconMoved, PacketComplete, PacketDescribed, PacketGivenUp};
+use crate::facts::{BeaconMoved, PacketDescribed, PacketGivenUp};
 
 /// Records the description of a packet, or a live beacon.
 pub fn describe(
@@ -266,8 +267,8 @@ fn wait(
     Ok(())
 }
 
-/// Both halves are there: queues the index record for the file that has the bytes. It is
-/// written by the next group commit, or now if many records are queued.
+/// Both halves are there: adds the index record to that of the file that has the bytes. It is
+/// written with the next commit.
 fn complete(
     recorder: &mut Recorder,
     key: StreamKey,
@@ -287,24 +288,17 @@ fn complete(
         instance: description.instance,
         packet_sequence: description.packet_sequence,
     };
-    let hold_back = hold_back(recorder, key);
-    let Some(file) = recorder.entities.trace_files.get_mut(location.file) else {
-        return;
+    let written = WrittenRecord {
+        sequence: description.sequence,
+        end: location.offset + location.size,
+        record,
     };
-    if !file.has_unwritten() {
-        recorder.agenda.indexed.push(location.file);
-        recorder.agenda.expect_commit(recorder.now.monotonic);
-    }
-    let waiting = index_records::add(file, &record);
-    if let Some(delay) = hold_back {
+    index_records::add(&mut recorder.entities, location.file, written);
+    if let Some(delay) = hold_back(recorder, key)
+        && let Some(file) = recorder.entities.trace_files.get_mut(location.file)
+    {
         file.hold_back_last(recorder.now.monotonic, delay);
     }
-    if waiting >= COMMIT_BYTES {
-        // If this fails, `commit` says so and tries again.
-        let _ = index_records::flush(&mut recorder.storage, file);
-    }
-    ring::note_complete(&mut recorder.entities, key, location.file, description);
-    recorder.facts.packets.push(PacketComplete(key));
 }
 
 /// Frees a half that was paired, or never will be.

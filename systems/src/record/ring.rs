@@ -11,27 +11,19 @@ use baton_components::session::Session;
 use baton_components::shares::Asset;
 use baton_components::stream::Stream;
 use baton_components::viewer_stream::ViewerStream;
-use baton_components::wire::producer::SendIndex;
+use baton_components::wire::ctf_index::IndexRecord;
 
-use super::{data_files, index_records, waiting_metadata};
+use super::{data_files, waiting_metadata};
 use crate::entities::Entities;
 use crate::ports::{StorageError, StorageErrorKind, StoragePort};
 
-/// Finishes a file: its waiting records are written now, and a torn packet at its end is
-/// cut off.
+/// Finishes a file: a torn packet at its end is cut off, and metadata that waits is written
+/// once more.
 pub fn finish(entities: &mut Entities, storage: &mut StoragePort, key: TraceFileKey) {
-    let Entities {
-        trace_files,
-        files,
-        shares,
-        ..
-    } = &mut *entities;
-    if let Some(file) = trace_files.get_mut(key) {
-        // Records that cannot be written are tried again until the file is freed.
-        let _ = index_records::flush(storage, file);
-        let _ = waiting_metadata::flush(files, shares, storage, file);
+    data_files::cut(entities, storage, key);
+    waiting_metadata::write_again(entities, storage, key);
+    if let Some(file) = entities.trace_files.get_mut(key) {
         file.finished = true;
-        data_files::cut(storage, file);
     }
     note_awaited(entities, key);
 }
@@ -176,7 +168,7 @@ pub fn note_complete(
     entities: &mut Entities,
     key: StreamKey,
     file: TraceFileKey,
-    description: &SendIndex,
+    record: &IndexRecord,
 ) {
     let Entities {
         trace_files,
@@ -191,7 +183,7 @@ pub fn note_complete(
     if oldest.is_some_and(|oldest| oldest <= file.ordinal) {
         stream.tally.readable += 1;
         let span = &mut sessions[&stream.session].span;
-        span.add(description.timestamp_begin, description.timestamp_end);
+        span.add(record.timestamp_begin, record.timestamp_end);
     }
 }
 
@@ -213,7 +205,7 @@ fn skip(entities: &mut Entities, key: TraceFileKey) {
         return;
     };
     let readable = &mut stream.tally.readable;
-    *readable = readable.saturating_sub(file.records());
+    *readable = readable.saturating_sub(file.committed_records());
     let session = sessions[&stream.session].id;
     // Viewers in later files have passed it.
     for (ordinal, viewer) in stream
@@ -228,7 +220,7 @@ fn skip(entities: &mut Entities, key: TraceFileKey) {
         let read = position.map_or(0, |position| position.record);
         let viewer = viewer_sessions.get_mut(viewer_stream.viewer_session);
         if let Some(attachment) = viewer.and_then(|viewer| viewer.attached.get_mut(&session)) {
-            attachment.reading.packets += file.records().saturating_sub(read);
+            attachment.reading.packets += file.committed_records().saturating_sub(read);
         }
     }
 }
@@ -256,7 +248,8 @@ pub fn forget_passed(entities: &mut Entities, key: StreamKey) {
     };
     let passed = stream.files.iter().take_while(is_passed).count();
     let records = stream.files.iter().take(passed);
-    let records: u64 = records.map(|it| entities.trace_files[it].records()).sum();
+    let records = records.map(|it| entities.trace_files[it].committed_records());
+    let records: u64 = records.sum();
     if passed > 0 {
         entities.unlink(key, |stream: &mut Stream| {
             stream.tally.readable = stream.tally.readable.saturating_sub(records);

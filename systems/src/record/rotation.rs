@@ -12,7 +12,7 @@ use baton_components::index::{Half, Index, PacketLocation};
 use baton_components::keys::{ChunkKey, IndexKey, StreamKey, TraceFileKey};
 use baton_components::stream::{Rotation, Stream};
 
-use super::{RecordError, Recorder, data_files, index_records, ring};
+use super::{RecordError, Recorder, batch, data_files, index_records, ring};
 use crate::entities::Entities;
 
 /// Moves the stream to its new chunk if it is due to rotate.
@@ -76,9 +76,12 @@ fn is_due(stream: &Stream, position: u64) -> bool {
             .is_some_and(|last| last.packet_sequence.wrapping_add(1) >= position)
 }
 
+/// A packet that moves: its number, its half that waits, and where it is.
+type Excess = (u64, IndexKey, PacketLocation);
+
 /// The complete packets after the last one with an index, in the order in which they
 /// came.
-fn excess(recorder: &Recorder, stream: &Stream) -> Vec<(IndexKey, PacketLocation)> {
+fn excess(recorder: &Recorder, stream: &Stream) -> Vec<Excess> {
     let pivot = stream.last_index();
     let is_after =
         |sequence: u64| pivot.is_none_or(|pivot| sequence.wrapping_sub(pivot).cast_signed() > 0);
@@ -86,20 +89,16 @@ fn excess(recorder: &Recorder, stream: &Stream) -> Vec<(IndexKey, PacketLocation
         .pending
         .iter()
         .filter(|(sequence, _)| is_after(*sequence))
-        .filter_map(|(_, key)| {
+        .filter_map(|(sequence, key)| {
             let location = recorder.entities.indexes.get(*key)?.half.location()?;
-            Some((*key, location))
+            Some((*sequence, *key, location))
         })
         .collect()
 }
 
 /// Moves a stream to the target of its rotation, with its excess packets and the part of a
 /// packet that has come.
-fn go(
-    recorder: &mut Recorder,
-    key: StreamKey,
-    excess: &[(IndexKey, PacketLocation)],
-) -> Result<(), RecordError> {
+fn go(recorder: &mut Recorder, key: StreamKey, excess: &[Excess]) -> Result<(), RecordError> {
     let stream = recorder.entities.streams.get(key);
     let stream = stream.ok_or(RecordError::Closed)?;
     let torn = stream.current_file().and_then(|held| {
@@ -107,6 +106,10 @@ fn go(
         Some((held.key(), file.size..file.written)).filter(|_| !file.finished)
     });
     let left = files_left(&mut recorder.entities, key, excess);
+    for file in &left {
+        // Their chunk is not over before they are what they are to be.
+        batch::note(&mut recorder.entities, *file, 0);
+    }
     recorder.entities.unlink(key, |stream: &mut Stream| {
         let rotation = stream.rotation.take();
         let target = rotation.and_then(|rotation| rotation.target);
@@ -132,13 +135,14 @@ fn go(
 fn move_excess(
     recorder: &mut Recorder,
     key: StreamKey,
-    excess: &[(IndexKey, PacketLocation)],
+    excess: &[Excess],
     torn: Option<(TraceFileKey, Range<u64>)>,
 ) -> Result<(), RecordError> {
     data_files::begin(&mut recorder.entities, &mut recorder.storage, key)?;
-    for (index, location) in excess {
+    for (sequence, index, location) in excess {
         let moved = move_packet(recorder, key, *location)?;
         repoint(recorder, *index, *location, moved);
+        batch::move_packet(&mut recorder.entities, *sequence, location.file, moved.file);
     }
     let stream = recorder.entities.streams.get(key);
     let stream = stream.ok_or(RecordError::Closed)?;
@@ -149,11 +153,12 @@ fn move_excess(
             } = &mut *recorder;
             ring::make_room(entities, storage, key, u64::from(arriving.size))?;
         }
-        move_to_current(recorder, key, file, range)?;
+        move_to_current(recorder, key, file, range);
     }
-    for (_, location) in excess {
+    for (_, _, location) in excess {
         if let Some(file) = recorder.entities.trace_files.get_mut(location.file) {
             file.size = file.size.min(location.offset);
+            file.committed = file.committed.min(file.size);
         }
     }
     Ok(())
@@ -162,14 +167,13 @@ fn move_excess(
 /// The files that end with a rotation, of the packets that move and of the one that is
 /// arriving. They may not be among the stream's own any more, and are again until they have
 /// ended.
-fn files_left(
-    entities: &mut Entities,
-    key: StreamKey,
-    excess: &[(IndexKey, PacketLocation)],
-) -> Vec<TraceFileKey> {
+fn files_left(entities: &mut Entities, key: StreamKey, excess: &[Excess]) -> Vec<TraceFileKey> {
     let stream = entities.streams.get(key);
     let current = stream.and_then(Stream::current_file).map(Held::key);
-    let mut left: Vec<TraceFileKey> = excess.iter().map(|(_, location)| location.file).collect();
+    let mut left: Vec<TraceFileKey> = excess
+        .iter()
+        .map(|(_, _, location)| location.file)
+        .collect();
     left.extend(current);
     left.dedup();
     for file in &left {
@@ -203,17 +207,14 @@ fn move_packet(
         location.size,
     )?;
     let range = location.offset..location.offset + location.size - u64::from(location.padding);
-    let file = move_to_current(recorder, key, location.file, range)?;
+    let file = move_to_current(recorder, key, location.file, range);
     let Recorder {
         entities, storage, ..
     } = &mut *recorder;
     index_records::begin(entities, storage, file)?;
-    let new = entities
-        .trace_files
-        .get_mut(file)
-        .expect("law of holds: a stream holds the file that it writes");
-    let offset = new.size;
-    data_files::complete(storage, new, location.padding)?;
+    let new = entities.trace_files.get(file);
+    let offset = new.map_or(0, |new| new.size);
+    data_files::complete(entities, storage, file, location.padding);
     Ok(PacketLocation {
         file,
         offset,
@@ -242,19 +243,16 @@ fn move_to_current(
     key: StreamKey,
     from: TraceFileKey,
     range: Range<u64>,
-) -> Result<TraceFileKey, RecordError> {
+) -> TraceFileKey {
     let Recorder {
         entities, storage, ..
     } = recorder;
     let source = entities.trace_files.get(from).map(|file| file.data.key());
     let source = source.expect("law of holds: a stream and its packets hold their files");
-    let Entities {
-        streams,
-        trace_files,
-        ..
-    } = &mut **entities;
-    let to = streams.get(key).and_then(Stream::current_file);
-    let to = to.expect("law: a stream with a chunk has a current file");
-    data_files::move_in(storage, &mut trace_files[to], source, range)?;
-    Ok(to.key())
+    let to = entities.streams.get(key).and_then(Stream::current_file);
+    let to = to
+        .expect("law: a stream with a chunk has a current file")
+        .key();
+    data_files::move_in(entities, storage, to, source, range);
+    to
 }

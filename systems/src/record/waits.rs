@@ -1,34 +1,29 @@
 //! Answers of storage: the records that wait for them go on.
 
-use baton_components::directory::Directory;
-use baton_components::time::Now;
 use baton_components::waits::Waiter;
-use bevy_ecs::system::{Res, ResMut};
+use bevy_ecs::system::Res;
 
-use super::burial;
+use super::{Recorder, burial, confirm};
 use crate::agenda::Agenda;
 use crate::entities::Entities;
-use crate::facts::Facts;
 use crate::ports::Answer;
 
 /// Tells the waiting records of the answers of this tick.
-pub fn settle(
-    mut entities: ResMut<Entities>,
-    mut directory: ResMut<Directory>,
-    mut agenda: ResMut<Agenda>,
-    mut facts: ResMut<Facts>,
-    now: Res<Now>,
-) {
-    for Answer { ticket, outcome } in std::mem::take(&mut agenda.answers) {
+pub fn settle(mut recorder: Recorder) {
+    for Answer { ticket, outcome } in std::mem::take(&mut recorder.agenda.answers) {
+        let Recorder {
+            entities,
+            directory,
+            agenda,
+            facts,
+            now,
+            ..
+        } = &mut recorder;
         match agenda.waits.remove(ticket) {
-            Some(Waiter::Chunk(key)) => burial::answered(
-                &mut entities,
-                &mut directory,
-                &mut agenda,
-                &now,
-                key,
-                outcome.map(drop),
-            ),
+            Some(Waiter::Chunk(key)) => {
+                burial::answered(entities, directory, agenda, now, key, outcome.map(drop));
+            }
+            Some(Waiter::Batch(key)) => confirm::answered(&mut recorder, key, outcome),
             Some(Waiter::Listener | Waiter::Sync) => {
                 facts.answered.push(Answer { ticket, outcome });
             }
@@ -43,17 +38,25 @@ pub fn unanswered(entities: Res<Entities>, agenda: Res<Agenda>) -> Vec<String> {
     let waiters = agenda.waits.waiters();
     let unheard = (!entities.names.facts.is_empty()).then_some(Waiter::Listener);
     let unsynced = (!agenda.ended_chunks.is_empty()).then_some(Waiter::Sync);
-    waiters
+    let mut lines: Vec<String> = waiters
         .chain(unheard)
         .chain(unsynced)
         .map(|waiter| match waiter {
             Waiter::Listener => "lists of what was recorded are written".to_owned(),
             Waiter::Sync => "what was recorded is synced to the disk".to_owned(),
+            Waiter::Batch(key) => {
+                let batch = entities.batches.get(key);
+                let session = batch.map(|batch| entities.sessions[&batch.session].to_string());
+                let session = session.unwrap_or_default();
+                format!("what was recorded of session {session} is written")
+            }
             Waiter::Chunk(key) => {
                 let chunk = entities.chunks.get(key);
                 let place = chunk.map(|chunk| chunk.directory().to_string());
                 format!("files are being removed in {}", place.unwrap_or_default())
             }
         })
-        .collect()
+        .collect();
+    lines.dedup();
+    lines
 }

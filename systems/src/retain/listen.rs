@@ -36,17 +36,22 @@ pub fn listen(retain: &mut Retain) {
         let file = FileOfStream { stream, ordinal };
         retain.retention.ledger.add(file, bytes, 1);
         note_change(retain, file);
+        let record = retain.entities.streams.get(stream);
+        if record.is_none_or(|record| record.closed) {
+            // It was confirmed after its stream has closed.
+            finish_current(retain, stream);
+        }
     }
     for at in 0..retain.facts.metadata.len() {
-        let MetadataGrew { stream, bytes } = retain.facts.metadata[at];
-        let record = retain.entities.streams.get(stream);
-        let file = record.and_then(|record| record.current_file());
-        let ordinal = file.map(|file| retain.entities.trace_files[file].ordinal);
-        if let Some(ordinal) = ordinal {
-            let file = FileOfStream { stream, ordinal };
-            retain.retention.ledger.add(file, bytes, 0);
-            note_change(retain, file);
-        }
+        let MetadataGrew {
+            stream,
+            file,
+            bytes,
+        } = retain.facts.metadata[at];
+        let ordinal = file;
+        let file = FileOfStream { stream, ordinal };
+        retain.retention.ledger.add(file, bytes, 0);
+        note_change(retain, file);
     }
     for at in 0..retain.facts.closed.len() {
         let StreamClosed(stream) = retain.facts.closed[at];

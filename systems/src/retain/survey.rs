@@ -65,7 +65,7 @@ pub fn answered(retain: &mut Retain, outcome: Result<Outcome, StorageError>) {
     retain.retention.survey.is_asked = false;
     let (found, last) = match outcome {
         Ok(Outcome::Surveyed { found, last }) => (found, last),
-        Ok(Outcome::Done | Outcome::Space { .. }) => (Vec::new(), None),
+        Ok(Outcome::Done | Outcome::Committed { .. } | Outcome::Space { .. }) => (Vec::new(), None),
         Err(error) => {
             tracing::error!("earlier recordings cannot be counted: {error}");
             retain.retention.survey.missing.clear();

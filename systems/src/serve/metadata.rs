@@ -58,7 +58,7 @@ pub fn unread(entities: &Entities, key: ViewerStreamKey) -> Option<Unread> {
     readable.find_map(|held| {
         let file = &files[held];
         let size = file
-            .size
+            .committed
             .checked_sub(position.sent)
             .filter(|bytes| *bytes > 0)?;
         let body = Extent {

@@ -7,15 +7,13 @@ use baton_components::keys::{FileKey, TraceFileKey, ViewerStreamKey};
 use baton_components::limits::NEW_STREAMS_PATIENCE;
 use baton_components::stream::Stream;
 use baton_components::viewer_session::{Question, ViewerSession};
-use baton_components::viewer_stream::{PacketPosition, Readable, ViewerStream};
+use baton_components::viewer_stream::{Readable, ViewerStream};
 use baton_components::wire::ctf_index::IndexRecord;
 use baton_components::wire::viewer::reply::IndexReply;
 use baton_components::wire::viewer::{NEW_METADATA, NEW_STREAM, NextIndexStatus};
 
 use super::{Caller, Serve, announce, metadata, question};
 use crate::entities::Entities;
-use crate::ports::StoragePort;
-use crate::record::index_records;
 use crate::record::ring;
 use crate::record::waiting_metadata;
 
@@ -51,7 +49,7 @@ enum Next {
     Packet(TraceFileKey, u64),
     /// At a packet that is still held back.
     Held,
-    /// At a packet of which one half is missing, or whose record or metadata is not written.
+    /// At a packet of which one half is missing, or whose record or metadata is not confirmed.
     Waiting,
     /// After all complete packets.
     Drained,
@@ -67,7 +65,7 @@ fn next(serve: &mut Serve, caller: Caller, key: ViewerStreamKey, flags: u32) -> 
         return IndexReply::without_index(NextIndexStatus::Hup, flags & NEW_METADATA);
     }
     let at = told_at(serve, key);
-    let next = match seek_next(&mut serve.entities, &mut serve.storage, key, at) {
+    let next = match seek_next(&mut serve.entities, key, at) {
         // A viewer could make nothing of it.
         Next::Packet(..) if lacks_metadata(&serve.entities, key) => Next::Waiting,
         next => next,
@@ -163,14 +161,8 @@ fn must_ask_first(serve: &mut Serve, caller: Caller, flags: u32) -> bool {
 }
 
 /// Moves the position from file to file until it stands at a record or at the end.
-fn seek_next(
-    entities: &mut Entities,
-    storage: &mut StoragePort,
-    key: ViewerStreamKey,
-    at: Duration,
-) -> Next {
+fn seek_next(entities: &mut Entities, key: ViewerStreamKey, at: Duration) -> Next {
     loop {
-        write_next(entities, storage, key, at);
         let Some(viewer_stream) = entities.viewer_streams.get(key) else {
             // It has ended: there is nothing more in it.
             return Next::Drained;
@@ -201,7 +193,7 @@ fn seek_next(
             _ if (trace_file.told(at)..trace_file.records()).contains(&position.record) => {
                 return Next::Held;
             }
-            _ if position.record < trace_file.committed() => {
+            _ if position.record < trace_file.committed_records() => {
                 return Next::Packet(file.key(), position.record);
             }
             Some(newer) if trace_file.is_settled() => go_to(entities, key, newer),
@@ -209,33 +201,6 @@ fn seek_next(
             None if trace_file.has_unwritten() => return Next::Waiting,
             None => return Next::Drained,
         }
-    }
-}
-
-/// Writes the records of the file in hand if the next one is among those that wait.
-fn write_next(
-    entities: &mut Entities,
-    storage: &mut StoragePort,
-    key: ViewerStreamKey,
-    at: Duration,
-) {
-    let Entities {
-        viewer_streams,
-        trace_files,
-        ..
-    } = entities;
-    let viewer_stream = viewer_streams.get(key);
-    let position = viewer_stream.and_then(ViewerStream::packets);
-    if let Some(PacketPosition {
-        file: Some(file),
-        record,
-        ..
-    }) = position
-        && let file = &mut trace_files[file]
-        && (file.committed()..file.told(at)).contains(record)
-    {
-        // If this fails, `commit` says so and tries again.
-        let _ = index_records::flush(storage, file);
     }
 }
 
@@ -277,7 +242,7 @@ fn deliver(
     let end = record
         .offset_bytes
         .saturating_add(record.packet_size_bits / 8);
-    let (data, end) = (trace_file.data.key(), end.min(trace_file.size));
+    let (data, end) = (trace_file.data.key(), end.min(trace_file.committed));
     advance(&mut serve.entities, key, data, end);
     note_read(&mut serve.entities, key, record.timestamp_end);
     Some(IndexReply::with_index(&record))

@@ -284,6 +284,41 @@ fn of_a_stream_with_many_files() {
     });
 }
 
+/// Sessions whose packets wait for their commit.
+#[test]
+fn of_a_packet_beside_many_that_gather() {
+    assert_constant([10, 100, 1_000], |count| {
+        let mut stage = Stage::without_audit();
+        let producers: Vec<(Producer, u64)> = (1..=count as u64)
+            .map(|number| {
+                let name = format!("session{number}");
+                let producer = create_session(&mut stage, &name, number);
+                let stream = producer.add_stream(&mut stage, "ust", "chan");
+                (producer, stream)
+            })
+            .collect();
+        let gathering = |stage: &Stage| stage.entities().batches.iter().count();
+        let send = |(producer, stream): &(Producer, u64)| {
+            producer.data.write(&stage::packet_bytes(*stream, 0));
+        };
+        let (last, others) = producers.split_last().unwrap();
+        others.iter().for_each(send);
+        while gathering(&stage) < others.len() {
+            stage.tick();
+        }
+
+        let mut world = Measured::new(&mut stage);
+        world.command("packet", |stage| {
+            send(last);
+            for _ in 0..5 {
+                stage.tick();
+            }
+        });
+        assert_eq!(gathering(world.stage), count);
+        world.costs
+    });
+}
+
 /// A stream whose files have room for one packet each.
 fn in_files(channel: &str) -> Command<'_> {
     Command::AddStream(AddStream {

@@ -14,9 +14,11 @@ mod strangers;
 mod streams;
 
 use baton_components::keys::FileKey;
+use baton_components::limits::{COMMIT_RETRY, RESTORES_MAX};
 use baton_components::path::RelativePath;
 use baton_components::wire::producer::{CreateSession, Origin};
 use baton_systems::ports::Storage as _;
+use baton_systems::requests::Lane;
 
 use crate::stage::{self, Producer, Stage};
 
@@ -26,8 +28,8 @@ fn put_file(stage: &Stage, path: &str, bytes: &[u8]) {
     let mut disk = stage.storage.clone();
     let key = FileKey::default();
     disk.create_directory(&path.parent().unwrap()).unwrap();
-    disk.create_file(key, &path).unwrap();
-    disk.write(key, 0, bytes).unwrap();
+    disk.create_file(key, &path, Lane::default()).unwrap();
+    disk.write(key, 0, bytes);
     disk.close(key);
 }
 
@@ -50,6 +52,13 @@ fn recording(stage: &mut Stage) -> Producer {
     producer.send_metadata(stage, METADATA, b"metadata");
     producer.send_whole_packet(stage, DATA, 0);
     producer
+}
+
+/// Passes so much time that a disk which stays as it is has been asked for the last time.
+fn ask_the_disk_until_the_end(stage: &mut Stage) {
+    for _ in 0..=RESTORES_MAX {
+        stage.pass(COMMIT_RETRY);
+    }
 }
 
 /// The streams of [`recording`].

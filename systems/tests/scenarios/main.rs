@@ -20,6 +20,7 @@ mod producer_scenarios;
 mod producer_table;
 mod questions;
 mod retention;
+mod slow_disk;
 mod stage;
 mod status;
 mod stranger;

@@ -65,12 +65,18 @@ fn send(scene: &mut Scene, sequence: u64) {
 }
 
 #[test]
-fn a_packet_answers_in_the_tick_in_which_it_is_whole() {
+fn a_packet_answers_in_the_tick_in_which_it_is_confirmed() {
     let mut scene = kept();
     produce(&mut scene, &Command::SendIndex(stage::index(DATA, 0)));
     run(&mut scene);
     assert_eq!(heard(&scene, &[NEXT_INDEX]), KEPT, "its bytes are missing");
     scene.producer.data.write(&stage::packet_bytes(DATA, 0));
+    scene.stage.tick();
+    assert_eq!(
+        heard(&scene, &[NEXT_INDEX]),
+        KEPT,
+        "storage has not answered"
+    );
     scene.stage.tick();
     assert_eq!(heard(&scene, &[NEXT_INDEX]), "OK 0 at 0");
     scene.end();
@@ -280,6 +286,8 @@ fn a_packet_and_a_bad_request_in_one_tick_are_answered_once() {
     let mut scene = kept();
     send(&mut scene, 0);
     send(&mut scene, 1);
+    // Storage answers in the next one.
+    scene.stage.tick();
     let mut unknown = Vec::new();
     let header = Header {
         payload_size: 0,

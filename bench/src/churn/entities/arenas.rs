@@ -167,6 +167,7 @@ impl Hand<'_> {
         let id = member.id;
         let held = |at: usize| holds[at].unwrap_or_else(|| missing(member));
         match member.kind {
+            Kind::Batch => missing(member),
             Kind::Connection => {
                 let key = self.entities.insert(|_| Connection::numbered(id));
                 self.names.connections.insert(id, key);
@@ -318,13 +319,7 @@ impl Hand<'_> {
                 let file = find(&self.names.files, held);
                 let key = find(&self.names.trace_files, holder);
                 self.entities.relink(key, |record: &mut TraceFile, links| {
-                    record.index = Some(Box::new(IndexFile {
-                        file: links.hold(file),
-                        version: Version::V1_1,
-                        committed: 1,
-                        fresh: Vec::new(),
-                        told: None,
-                    }));
+                    record.index = Some(Box::new(IndexFile::new(links.hold(file), Version::V1_1)));
                 });
             }
             _ => missing(held),
@@ -334,6 +329,7 @@ impl Hand<'_> {
     fn release(&mut self, member: Member) {
         let entities = &mut self.entities;
         match member.kind {
+            Kind::Batch => missing(member),
             Kind::Connection => {
                 entities.disown::<Connection>(take(&mut self.names.connections, member));
             }

@@ -10,8 +10,8 @@ use baton_components::file::File;
 use baton_components::hold::{self, Held, Holder};
 use baton_components::index::{Half, Index};
 use baton_components::keys::{
-    ChunkKey, FileKey, SessionKey, StreamKey, TraceFileKey, TraceKey, ViewerSessionKey,
-    ViewerStreamKey,
+    ChunkKey, ConnectionKey, FileKey, SessionKey, StreamKey, TraceFileKey, TraceKey,
+    ViewerSessionKey, ViewerStreamKey,
 };
 use baton_components::kinds::{EntityKey, Id};
 use baton_components::path::RelativePath;
@@ -89,6 +89,7 @@ macro_rules! for_kind {
                 type $record = baton_components::file::File;
                 $act
             }
+            Kind::Batch => unreachable!("law: a family has no batch"),
         }
     }};
 }
@@ -294,6 +295,7 @@ impl Record for Session {
             host: b"host".to_vec(),
             origin: Some(origin(id)),
             address: AddressKey::default(),
+            control: ConnectionKey::default(),
             directory: directory(),
             trace_places: BTreeSet::new(),
             created_s: 0,
@@ -320,6 +322,7 @@ impl Record for Session {
             data_connections: 1,
             is_data_watched: false,
             streams_added: 0,
+            writes: Box::default(),
             kept_streams: VecDeque::new(),
             viewers: BTreeSet::new(),
         }
@@ -382,7 +385,8 @@ impl Record for TraceFile {
             index: None,
             size: 4096,
             written: 4096,
-            extent: 4096,
+            committed: 4096,
+            failures: 0,
             waiting: None,
             awaited: 0,
             is_awaited: false,
@@ -392,13 +396,8 @@ impl Record for TraceFile {
     }
 
     fn note(&mut self, _: Member) {
-        self.index = Some(Box::new(IndexFile {
-            file: unnamed::<FileKey>(),
-            version: Version::V1_1,
-            committed: 1,
-            fresh: Vec::new(),
-            told: None,
-        }));
+        let index = IndexFile::new(unnamed::<FileKey>(), Version::V1_1);
+        self.index = Some(Box::new(index));
     }
 }
 

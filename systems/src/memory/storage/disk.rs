@@ -1,13 +1,13 @@
 //! The state of the disk: names, inodes, open files, and injected faults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
 
 use super::power::Event;
 use crate::ports::{StorageError, StorageErrorKind};
-use crate::requests::Request;
+use crate::requests::{Breakage, Lane, Request};
 use baton_components::waits::Ticket;
 
 #[derive(Default)]
@@ -28,6 +28,10 @@ pub struct Disk {
     pub lateness: Option<Box<dyn FnMut() -> u64 + Send>>,
     /// No request is answered.
     pub holds_answers: bool,
+    /// No commit of these is answered.
+    pub held_lanes: BTreeSet<Lane>,
+    /// Files to which nothing is written since a write has failed.
+    pub broken: BTreeMap<(Process, FileKey), Breakage>,
     /// All changes, for a loss of power.
     pub events: Option<Vec<Event>>,
 }
@@ -146,11 +150,14 @@ impl Disk {
     pub fn due(&mut self, process: Process) -> Vec<Asked> {
         let mut due = Vec::new();
         let mut busy = Vec::new();
-        if self.holds_answers {
-            return due;
-        }
-        self.asked.retain_mut(|asked| {
-            if asked.process != process {
+        let Self {
+            asked,
+            holds_answers,
+            held_lanes,
+            ..
+        } = self;
+        asked.retain_mut(|asked| {
+            if asked.process != process || is_held(*holds_answers, held_lanes, &asked.request) {
                 return true;
             }
             let waits = asked.rounds > 0 || busy.contains(&asked.request.place());
@@ -163,6 +170,11 @@ impl Disk {
             waits
         });
         due
+    }
+
+    /// Whether a request is not answered for now.
+    pub fn holds(&self, request: &Request) -> bool {
+        is_held(self.holds_answers, &self.held_lanes, request)
     }
 
     /// An empty file, to which so many names and open files lead.
@@ -272,6 +284,13 @@ impl Disk {
                 self.inodes.remove(&number);
             }
         }
+    }
+}
+
+fn is_held(holds_answers: bool, held_lanes: &BTreeSet<Lane>, request: &Request) -> bool {
+    match request {
+        Request::Commit { lane, .. } => held_lanes.contains(lane),
+        _ => holds_answers,
     }
 }
 

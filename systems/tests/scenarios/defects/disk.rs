@@ -74,6 +74,7 @@ fn a_disk_may_stay_full() {
         let (mut stage, producer) = recording_with_room(room, 3);
         producer.close_stream(&mut stage, DATA, Some(3));
         producer.leave(&mut stage);
+        ask_the_disk_until_the_end(&mut stage);
         stage.assert_empty();
         let (packets, indexed) = packets(&stage);
         assert!(packets.starts_with(&indexed), "{packets:?} {indexed:?}");

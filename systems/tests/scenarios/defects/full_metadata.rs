@@ -106,6 +106,7 @@ fn a_disk_may_be_full_of_metadata_at_any_byte() {
                 producer.send_whole_packet(&mut stage, DATA, 3);
             }
             producer.leave(&mut stage);
+            ask_the_disk_until_the_end(&mut stage);
             stage.assert_empty();
             let (metadata, packets) = (metadata(&stage), packets(&stage));
             if !stays_full {

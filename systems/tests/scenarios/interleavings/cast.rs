@@ -133,6 +133,8 @@ impl Cast {
             return stranger.attack(&mut self.stage, &place.to_string(), close);
         }
         if let Act::Fault(fault) = &cue.act {
+            // It is not one for what others have written before.
+            self.stage.settle();
             self.disk.arm(&self.stage, fault);
             self.producers[SUFFERER].is_suffering = true;
             return;

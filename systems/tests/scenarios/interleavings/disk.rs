@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
 use baton_systems::memory::Operation;
+use baton_systems::requests::Lane;
 use slotmap::KeyData;
 
 use super::script::Fault;
@@ -46,7 +47,7 @@ impl Disk {
         let mut port = stage.storage.port();
         let path = RelativePath::parse(b"mended").unwrap();
         let key = FileKey::from(KeyData::from_ffi(u64::MAX));
-        while port.create_file(key, &path).is_err() {}
+        while port.create_file(key, &path, Lane::default()).is_err() {}
         for (operation, ordinal) in self.armed.drain(..) {
             while stage.storage.count(operation) < ordinal {
                 // Whether it fails is no matter.
@@ -55,10 +56,13 @@ impl Disk {
                     Operation::LookUp => port.exists(&path).map(|_| ()),
                     Operation::Rename => port.rename(&path, &path),
                     Operation::Remove => port.remove_directory(&path),
-                    Operation::CreateFile => port.create_file(key, &path),
-                    Operation::Write => port.write(key, 0, &[0]),
+                    Operation::CreateFile => port.create_file(key, &path, Lane::default()),
+                    Operation::Write => stage.storage.clone().try_write(key, 0, &[0]),
                     Operation::Read => port.read(key, 0, &mut []),
-                    Operation::Resize => port.resize(key, 0),
+                    Operation::Resize => {
+                        port.restore(key, 0);
+                        Ok(())
+                    }
                     Operation::Sync => unreachable!("it is not among those that are armed"),
                 };
             }

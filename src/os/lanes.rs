@@ -1,0 +1,442 @@
+//! Lanes: what is written to the files of a session, in order, by a worker.
+//!
+//! Small writes gather here, and those that follow each other in a file become one. They are
+//! handed to the workers when there are many, and with each commit. The bytes of large packets
+//! are already in a pipe then, and go from there to the file.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use baton_components::keys::FileKey;
+use baton_components::limits::COMMIT_BYTES;
+use baton_systems::ports::StorageError;
+use baton_systems::requests::{Breakage, Lane, Outcome};
+use rustc_hash::FxHashMap;
+
+use super::copy::copy;
+use super::counters::Counters;
+use super::files::failure;
+use super::pipe::{Pipe, Pipes};
+
+/// Whether a file is broken, and why. Its worker and the relay's thread share it.
+#[derive(Debug, Default)]
+pub struct Health(Mutex<Option<Breakage>>);
+
+impl Health {
+    /// What is wrong with the file, if it is broken.
+    pub fn breakage(&self) -> Option<Breakage> {
+        self.state().clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, Option<Breakage>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file that is written to.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// An error: it could not be opened, which breaks it when its turn comes.
+    pub file: Result<Arc<File>, StorageError>,
+    pub health: Arc<Health>,
+}
+
+/// Something that is written to one file.
+#[derive(Debug)]
+pub enum Operation {
+    Write {
+        offset: u64,
+        bytes: Vec<u8>,
+    },
+    /// Bytes that wait in a pipe.
+    Pour {
+        offset: u64,
+        bytes: u64,
+        pipe: Pipe,
+    },
+    Copy {
+        from: Target,
+        range: Range<u64>,
+        offset: u64,
+    },
+    Resize(u64),
+    Restore(u64),
+}
+
+/// Operations on the files of a lane, in order.
+pub type Operations = Vec<(Target, Operation)>;
+
+/// The end of what was written to a file, for a commit.
+#[derive(Debug)]
+pub struct End {
+    pub data: FileKey,
+    pub health: Arc<Health>,
+    /// The index file, and what is written to it, where.
+    pub index: Option<(Target, u64, Vec<u8>)>,
+}
+
+/// Operations that wait to be handed to a worker.
+#[derive(Debug, Default)]
+pub struct Lanes {
+    gathered: FxHashMap<Lane, Gathered>,
+    pub pipes: Pipes,
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
+    operations: Operations,
+    /// The place of the last operation that has to do with a file.
+    last: FxHashMap<FileKey, usize>,
+    bytes: u64,
+}
+
+impl Lanes {
+    /// Adds an operation on a file, which may read another one. Gives those that are to be handed
+    /// over, if there are many.
+    pub fn add(
+        &mut self,
+        lane: Lane,
+        (key, target): (FileKey, Target),
+        operation: Operation,
+        reads: Option<FileKey>,
+    ) -> Option<Operations> {
+        let gathered = self.gathered.entry(lane).or_default();
+        gathered.bytes += operation.bytes();
+        let at = gathered.operations.len();
+        gathered.operations.push((target, operation));
+        for key in [Some(key), reads].into_iter().flatten() {
+            gathered.last.insert(key, at);
+        }
+        self.take_if_many(lane)
+    }
+
+    /// Adds bytes that are written to a file. Gives what is to be handed over.
+    pub fn write(
+        &mut self,
+        lane: Lane,
+        (key, target): (FileKey, Target),
+        offset: u64,
+        bytes: &[u8],
+    ) -> Option<Operations> {
+        if let Some(gathered) = self.gathered.get_mut(&lane)
+            && let Some(Operation::Write {
+                offset: begin,
+                bytes: before,
+            }) = gathered.last_of(key)
+            && *begin + before.len() as u64 == offset
+        {
+            before.extend_from_slice(bytes);
+            gathered.bytes += bytes.len() as u64;
+            return self.take_if_many(lane);
+        }
+        let bytes = bytes.to_vec();
+        self.add(
+            lane,
+            (key, target),
+            Operation::Write { offset, bytes },
+            None,
+        )
+    }
+
+    /// Takes bytes from a socket into a pipe. Gives how many, and what is to be handed over.
+    pub fn take(
+        &mut self,
+        lane: Lane,
+        (key, target): (FileKey, Target),
+        offset: u64,
+        (socket, length): (BorrowedFd<'_>, u64),
+    ) -> (u64, Option<Operations>) {
+        if let Some(gathered) = self.gathered.get_mut(&lane)
+            && let Some(Operation::Pour {
+                offset: begin,
+                bytes,
+                pipe,
+            }) = gathered.last_of(key)
+            && *begin + *bytes == offset
+        {
+            let taken = pipe.fill(socket, length);
+            *bytes += taken;
+            if taken > 0 {
+                gathered.bytes += taken;
+                return (taken, self.take_if_many(lane));
+            }
+        }
+        let Some(mut pipe) = self.pipes.take() else {
+            return (0, None);
+        };
+        let bytes = pipe.fill(socket, length);
+        if bytes == 0 {
+            self.pipes.give_back(pipe);
+            return (0, None);
+        }
+        let pour = Operation::Pour {
+            offset,
+            bytes,
+            pipe,
+        };
+        (bytes, self.add(lane, (key, target), pour, None))
+    }
+
+    /// All that waits of a lane.
+    pub fn take_all(&mut self, lane: Lane) -> Operations {
+        let gathered = self.gathered.remove(&lane);
+        gathered.map_or_else(Vec::new, |gathered| gathered.operations)
+    }
+
+    /// All that waits of a lane, if some of it has to do with a file.
+    pub fn take_if_of(&mut self, lane: Lane, key: FileKey) -> Option<Operations> {
+        let gathered = self.gathered.get(&lane)?;
+        let is_of = gathered.last.contains_key(&key);
+        is_of.then(|| self.take_all(lane))
+    }
+
+    fn take_if_many(&mut self, lane: Lane) -> Option<Operations> {
+        let gathered = self.gathered.get(&lane)?;
+        (gathered.bytes >= COMMIT_BYTES).then(|| self.take_all(lane))
+    }
+}
+
+impl Gathered {
+    fn last_of(&mut self, key: FileKey) -> Option<&mut Operation> {
+        let (_, operation) = self.operations.get_mut(*self.last.get(&key)?)?;
+        Some(operation)
+    }
+}
+
+/// Does operations in their order. One that fails breaks its file, and those after it on the same
+/// file are skipped, until one restores it.
+pub fn act(operations: Operations, pipes: &Pipes, counters: &Counters) {
+    for (Target { file, health }, operation) in operations {
+        let is_skipped = health.breakage().is_some() && !matches!(operation, Operation::Restore(_));
+        match file {
+            Ok(file) if !is_skipped => {
+                let done = operation.act_on(&file, pipes, counters);
+                *health.state() = done.err();
+            }
+            Err(error) if !is_skipped => {
+                let sound = operation.begin();
+                operation.skip(pipes);
+                *health.state() = Some(Breakage { sound, error });
+            }
+            _ => operation.skip(pipes),
+        }
+    }
+}
+
+impl Operation {
+    fn act_on(self, file: &File, pipes: &Pipes, counters: &Counters) -> Result<(), Breakage> {
+        let mut at = self.begin();
+        let (action, done) = match self {
+            Self::Write { bytes, .. } => {
+                let written = counters.time_write(|| write(file, &bytes, &mut at));
+                ("write to", written)
+            }
+            Self::Pour {
+                bytes, mut pipe, ..
+            } => {
+                let end = at + bytes;
+                let poured = counters.time_write(|| pipe.empty_into(file, &mut at, end));
+                pipes.give_back(pipe);
+                ("write to", poured)
+            }
+            Self::Copy { from, range, .. } => {
+                let copied = match (from.health.breakage(), from.file) {
+                    (Some(Breakage { error, .. }), _) | (None, Err(error)) => Err(error),
+                    (None, Ok(from)) => Ok(copy(&from, range, file, at)),
+                };
+                let copied = copied.map_err(|error| Breakage { sound: at, error })?;
+                ("write to", copied)
+            }
+            Self::Resize(size) | Self::Restore(size) => ("resize", file.set_len(size)),
+        };
+        done.map_err(|reason| Breakage {
+            sound: at,
+            error: failure(action, &reason),
+        })
+    }
+
+    /// The offset from which it changes the file.
+    fn begin(&self) -> u64 {
+        match self {
+            Self::Write { offset, .. } | Self::Pour { offset, .. } | Self::Copy { offset, .. } => {
+                *offset
+            }
+            Self::Resize(_) | Self::Restore(_) => 0,
+        }
+    }
+
+    /// Does not do it.
+    fn skip(self, pipes: &Pipes) {
+        if let Self::Pour { mut pipe, .. } = self {
+            pipe.empty();
+            pipes.give_back(pipe);
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Write { bytes, .. } => bytes.len() as u64,
+            Self::Pour { bytes, .. } => *bytes,
+            Self::Copy { .. } | Self::Resize(_) | Self::Restore(_) => 0,
+        }
+    }
+}
+
+/// Writes all bytes at an offset, which goes on with what was written.
+fn write(file: &File, mut bytes: &[u8], at: &mut u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write_at(bytes, *at) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                bytes = &bytes[written..];
+                *at += written as u64;
+            }
+            Err(reason) if reason.kind() == io::ErrorKind::Interrupted => {}
+            Err(reason) => return Err(reason),
+        }
+    }
+    Ok(())
+}
+
+/// Writes the index records of a commit, and tells of which files something is missing.
+pub fn commit(ends: Vec<End>, counters: &Counters) -> Outcome {
+    let mut failed = Vec::new();
+    for End {
+        data,
+        health,
+        index,
+    } in ends
+    {
+        let mut breakage = health.breakage();
+        if let (None, Some((index, offset, bytes))) = (&breakage, index) {
+            let write = Operation::Write { offset, bytes };
+            let health = Arc::clone(&index.health);
+            act(vec![(index, write)], &Pipes::default(), counters);
+            breakage = health.breakage().map(Breakage::of_index);
+        }
+        failed.extend(breakage.map(|breakage| (data, breakage)));
+    }
+    Outcome::Committed { failed }
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_systems::ports::StorageErrorKind;
+    use slotmap::SlotMap;
+
+    use super::*;
+
+    struct Test {
+        lanes: Lanes,
+        keys: SlotMap<FileKey, ()>,
+    }
+
+    const LANE: Lane = Lane(1);
+
+    impl Test {
+        fn new() -> Self {
+            Self {
+                lanes: Lanes::default(),
+                keys: SlotMap::default(),
+            }
+        }
+
+        fn file(&mut self) -> (FileKey, Target) {
+            let file = Arc::new(tempfile::tempfile().unwrap());
+            let health = Arc::default();
+            let file = Ok(file);
+            (self.keys.insert(()), Target { file, health })
+        }
+
+        /// Does all that waits; gives how many operations that were.
+        fn act(&mut self) -> usize {
+            let operations = self.lanes.take_all(LANE);
+            let count = operations.len();
+            act(operations, &self.lanes.pipes, &Counters::default());
+            count
+        }
+    }
+
+    fn content(target: &Target) -> Vec<u8> {
+        let file = target.file.as_ref().unwrap();
+        let mut bytes = vec![0; file.metadata().unwrap().len() as usize];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn writes_that_follow_each_other_in_a_file_become_one() {
+        let mut test = Test::new();
+        let (one, other) = (test.file(), test.file());
+        for at in 0..3 {
+            for file in [&one, &other] {
+                let many = test.lanes.write(LANE, file.clone(), 2 * at, b"ab");
+                assert!(many.is_none());
+            }
+        }
+        // The copy has what was written before it.
+        let copy = Operation::Copy {
+            from: one.1.clone(),
+            range: 0..2,
+            offset: 6,
+        };
+        test.lanes.add(LANE, other.clone(), copy, Some(one.0));
+        test.lanes.write(LANE, one.clone(), 6, b"c");
+        assert_eq!(test.act(), 4);
+        assert_eq!(content(&one.1), b"abababc");
+        assert_eq!(content(&other.1), b"abababab");
+    }
+
+    #[test]
+    fn many_bytes_are_handed_over_at_once() {
+        let mut test = Test::new();
+        let file = test.file();
+        let bytes = vec![7; COMMIT_BYTES as usize - 1];
+        assert!(test.lanes.write(LANE, file.clone(), 0, &bytes).is_none());
+        let many = test.lanes.write(LANE, file, COMMIT_BYTES - 1, b"!");
+        assert_eq!(many.map(|it| it.len()), Some(1));
+        assert_eq!(test.act(), 0);
+    }
+
+    #[test]
+    fn a_file_that_has_failed_takes_nothing_before_it_is_restored() {
+        let mut test = Test::new();
+        let (full, other) = (test.file(), test.file());
+        let device = File::options().write(true).open("/dev/full").unwrap();
+        let broken = Target {
+            file: Ok(Arc::new(device)),
+            health: Arc::clone(&full.1.health),
+        };
+        test.lanes.write(LANE, full.clone(), 0, b"one");
+        test.lanes.write(LANE, other.clone(), 0, b"other");
+        assert_eq!(test.act(), 2);
+        test.lanes.write(LANE, (full.0, broken), 3, b"lost");
+        test.act();
+        test.lanes.write(LANE, full.clone(), 3, b"skipped");
+        test.act();
+        let end = |(data, target): &(FileKey, Target)| End {
+            data: *data,
+            health: Arc::clone(&target.health),
+            index: None,
+        };
+        let outcome = commit(vec![end(&full), end(&other)], &Counters::default());
+        let Outcome::Committed { failed } = outcome else {
+            panic!("{outcome:?}");
+        };
+        let failed = failed
+            .iter()
+            .map(|(file, it)| (*file, it.sound, it.error.kind));
+        let failed: Vec<_> = failed.collect();
+        assert_eq!(failed, [(full.0, 3, StorageErrorKind::Full)]);
+        assert_eq!(content(&full.1), b"one");
+        let restore = Operation::Restore(3);
+        test.lanes.add(LANE, full.clone(), restore, None);
+        test.lanes.write(LANE, full.clone(), 3, b"two");
+        test.act();
+        assert_eq!(content(&full.1), b"onetwo");
+    }
+}
