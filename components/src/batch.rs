@@ -12,7 +12,7 @@ use crate::keys::{BatchKey, ChunkKey, ConnectionKey, SessionKey, StreamKey, Trac
 use crate::kinds::Id;
 use crate::wire::ctf_index::IndexRecord;
 
-/// What was written for a session and is not confirmed: at most one batch gathers while the answer
+/// The writes of a session that are not confirmed: at most one batch gathers while the answer
 /// to the one before is awaited, so that the slower the disk, the more each commit has.
 #[derive(Debug, Default)]
 pub struct Writes {

@@ -109,7 +109,7 @@ pub struct Session {
     /// Its complete packets: what viewers may be behind of.
     pub span: Span,
 
-    /// What was written for it and is not confirmed.
+    /// Its writes that are not confirmed.
     pub writes: Box<Writes>,
 
     /// Weak: closed streams that are kept for later viewers, oldest first (only in a

@@ -27,7 +27,7 @@ use super::pipe::{Pipe, Pipes};
 pub struct Health(Mutex<Option<Breakage>>);
 
 impl Health {
-    /// What is wrong with the file, if it is broken.
+    /// The breakage of the file, if it is broken.
     pub fn breakage(&self) -> Option<Breakage> {
         self.state().clone()
     }
@@ -389,6 +389,17 @@ mod tests {
         assert_eq!(test.act(), 4);
         assert_eq!(content(&one.1), b"abababc");
         assert_eq!(content(&other.1), b"abababab");
+    }
+
+    #[test]
+    fn what_waits_of_a_file_that_is_closed_is_handed_over() {
+        let mut test = Test::new();
+        let (one, other) = (test.file(), test.file());
+        test.lanes.write(LANE, one.clone(), 0, b"one");
+        assert!(test.lanes.take_if_of(LANE, other.0).is_none());
+        let left = test.lanes.take_if_of(LANE, one.0);
+        assert_eq!(left.map(|it| it.len()), Some(1));
+        assert_eq!(test.act(), 0);
     }
 
     #[test]

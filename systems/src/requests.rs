@@ -116,7 +116,7 @@ pub struct IndexEnd {
 /// restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Breakage {
-    /// What was written before this offset is in the file.
+    /// Bytes that were written before this offset are in the file.
     pub sound: u64,
     /// The reason.
     pub error: StorageError,

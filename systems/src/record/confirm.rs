@@ -1,13 +1,13 @@
 //! Confirmation: storage has answered the commit of a batch.
 
-use baton_components::batch::{Batch, Confirmed, WrittenPacket};
+use baton_components::batch::{Batch, Confirmed};
 use baton_components::connection::Connection;
-use baton_components::keys::{BatchKey, FileKey, StreamKey, TraceFileKey};
+use baton_components::keys::{BatchKey, FileKey, TraceFileKey};
 use baton_components::stream::Stream;
 
 use super::{Recorder, batch, losses, ring, waiting_metadata};
 use crate::entities::Entities;
-use crate::facts::{MetadataGrew, PacketComplete, PacketKept};
+use crate::facts::{MetadataGrew, PacketComplete};
 use crate::ports::StorageError;
 use crate::requests::{Breakage, Outcome};
 
@@ -81,7 +81,7 @@ fn confirm(recorder: &mut Recorder, key: TraceFileKey, confirmed: &Confirmed) {
         index.committed = index.committed.max(confirmed.index_size);
     }
     let grown = file.committed.saturating_sub(size);
-    keep(recorder, stream, ordinal, &confirmed.packets);
+    losses::keep(recorder, stream, ordinal, &confirmed.packets);
     for written in &confirmed.records {
         ring::note_complete(&mut recorder.entities, stream, key, &written.record);
         recorder.facts.packets.push(PacketComplete(stream));
@@ -96,19 +96,6 @@ fn confirm(recorder: &mut Recorder, key: TraceFileKey, confirmed: &Confirmed) {
             stream,
             file: ordinal,
             bytes: grown,
-        });
-    }
-}
-
-/// The bytes of packets are in a file of a stream.
-pub fn keep(recorder: &mut Recorder, stream: StreamKey, file: u64, packets: &[WrittenPacket]) {
-    for packet in packets {
-        losses::report_recovery(recorder, stream);
-        recorder.facts.kept.push(PacketKept {
-            stream,
-            file,
-            sequence: packet.sequence,
-            bytes: packet.bytes,
         });
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use baton_components::batch::{Confirmed, WrittenRecord};
+use baton_components::batch::{Confirmed, WrittenPacket, WrittenRecord};
 use baton_components::index::Half;
 use baton_components::keys::{StreamKey, TraceFileKey};
 use baton_components::limits::RESTORES_MAX;
@@ -13,9 +13,9 @@ use baton_components::session::Session;
 use baton_components::tally::Cause;
 use baton_components::totals::Written;
 
-use super::{Recorder, batch, confirm, data_files, index_records, pairing, waiting_metadata};
+use super::{Recorder, batch, data_files, index_records, pairing, waiting_metadata};
 use crate::entities::Entities;
-use crate::facts::PacketDropped;
+use crate::facts::{PacketDropped, PacketKept};
 use crate::named;
 use crate::ports::{StorageError, StorageErrorKind};
 use crate::requests::Breakage;
@@ -76,7 +76,20 @@ fn keep_sound(recorder: &mut Recorder, key: TraceFileKey, confirmed: &mut Confir
         file.committed = file.committed.max(last.end);
     }
     let (stream, ordinal) = (file.stream, file.ordinal);
-    confirm::keep(recorder, stream, ordinal, &kept);
+    keep(recorder, stream, ordinal, &kept);
+}
+
+/// The bytes of packets are in a file of a stream.
+pub fn keep(recorder: &mut Recorder, stream: StreamKey, file: u64, packets: &[WrittenPacket]) {
+    for packet in packets {
+        report_recovery(recorder, stream);
+        recorder.facts.kept.push(PacketKept {
+            stream,
+            file,
+            sequence: packet.sequence,
+            bytes: packet.bytes,
+        });
+    }
 }
 
 /// Takes out of later batches what they would have confirmed of a file: storage writes nothing

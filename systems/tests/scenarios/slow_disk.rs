@@ -2,7 +2,9 @@
 //! producer of that session waits with what needs the answer.
 
 use baton_components::limits::COMMIT_DELAY;
-use baton_components::wire::producer::{Command, DataPending, EndDataPending, code};
+use baton_components::wire::producer::{
+    Command, DataPending, EndDataPending, QuiescentControl, code,
+};
 use baton_components::wire::viewer::{Request, SEEK_BEGINNING};
 use baton_systems::client;
 use baton_systems::settings::Settings;
@@ -154,6 +156,40 @@ fn a_data_connection_is_not_read_beyond_the_write_buffer() {
     assert_eq!(stage.entities().unconfirmed_bytes, 0);
     producer.leave(&mut stage);
     stage.assert_empty();
+}
+
+#[test]
+fn a_commit_that_is_not_answered_is_followed_by_none() {
+    let mut scene = Scene::watched(1);
+    assert_eq!(scene.indexes(1), "OK 0 at 0");
+    scene.stage.storage.hold_commits(SESSION, true);
+    for sequence in 1..5 {
+        scene.send(sequence);
+        assert_eq!(scene.indexes(1), "RETRY");
+    }
+    // One is asked, and one gathers, though a viewer waits.
+    assert_eq!(scene.stage.entities().batches.len(), 2);
+    scene.stage.storage.hold_commits(SESSION, false);
+    scene.stage.settle();
+    assert_eq!(scene.stage.entities().batches.len(), 0);
+    let told = "OK 1 at 64, OK 2 at 128, OK 3 at 192, OK 4 at 256, RETRY";
+    assert_eq!(scene.indexes(5), told);
+    scene.end();
+}
+
+#[test]
+fn metadata_that_is_not_confirmed_holds_up_the_end_of_a_rotation() {
+    let mut scene = Scene::watched(1);
+    scene.stage.storage.hold_commits(SESSION, true);
+    scene.send_metadata(b"more");
+    let quiescent = Command::QuiescentControl(QuiescentControl { stream: DATA });
+    let asked = scene.producer.ask(&mut scene.stage, &quiescent);
+    assert_eq!(asked, b"", "whether it is there is not known");
+    scene.stage.storage.hold_commits(SESSION, false);
+    scene.stage.settle();
+    let replies = scene.producer.control.take_received();
+    assert_eq!(replies, code::OK.to_be_bytes());
+    scene.end();
 }
 
 #[test]
