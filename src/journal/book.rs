@@ -213,23 +213,6 @@ impl Book {
         refers
     }
 
-    /// Whether the packets of a connection may go to their files with zero-copy: not if the
-    /// journal is to have a copy of them.
-    pub fn lets_go(&self, connection: ConnectionKey) -> bool {
-        let tap = self.taps.get(connection);
-        tap.is_some_and(|tap| tap.by_reference)
-    }
-
-    /// Notes that bytes of a connection went to a file with zero-copy. Its input was empty.
-    pub fn pass(&mut self, connection: ConnectionKey, file: FileKey, offset: u64, bytes: u64) {
-        if let Some(tap) = self.taps.get_mut(connection) {
-            tap.consumed += bytes;
-            tap.received += bytes;
-            tap.recorded += bytes;
-        }
-        self.extend(file, offset + bytes);
-    }
-
     /// Notes that the journal refers to bytes of a file up to `end`.
     fn extend(&mut self, file: FileKey, end: u64) {
         match self.referenced.get_mut(file) {

@@ -147,14 +147,6 @@ pub enum Record<'a> {
     HangUp,
     /// Records that the relay has ended in order.
     End,
-    /// Bytes of a peer went to a file with zero-copy: `bytes` were read from the network.
-    Take {
-        connection: ConnectionId,
-        file: FileId,
-        offset: u64,
-        length: u64,
-        bytes: u64,
-    },
     /// A random number was drawn.
     Draw(u64),
     /// A directory was claimed: whether its name was free.

@@ -24,7 +24,6 @@ impl Record<'_> {
                 | Self::Adopt(_)
                 | Self::Receive { .. }
                 | Self::Rest { .. }
-                | Self::Take { .. }
                 | Self::Draw(_)
                 | Self::Answer { .. }
                 | Self::Surveyed { .. }
@@ -168,17 +167,6 @@ impl Record<'_> {
                     "{taken} of {length} bytes at {offset} of {file} go to {connection}"
                 )
             }
-            Self::Take {
-                connection,
-                file,
-                offset,
-                length,
-                bytes,
-                ..
-            } => write!(
-                to,
-                "{bytes} of {length} bytes go from {connection} to {file} at {offset}"
-            ),
             Self::Resize { file, size, .. } => write!(to, "{file} gets a size of {size}"),
             Self::Saved {
                 file,

@@ -376,21 +376,6 @@ impl Storage for FileStorage {
         self.with_file(key, "read from", |file| file.read_exact_at(into, offset))
     }
 
-    fn read_back(
-        &mut self,
-        key: FileKey,
-        offset: u64,
-        into: &mut [u8],
-    ) -> Result<(), StorageError> {
-        let lane = self.files.lane(key);
-        let all = self.lanes.take_all(lane);
-        self.hand_over(lane, Some(all));
-        if let Some(workers) = &self.workers {
-            workers.wait(&Place::Lane(lane));
-        }
-        self.read(key, offset, into)
-    }
-
     fn close(&mut self, key: FileKey) {
         let lane = self.files.lane(key);
         // Nobody may ask for a commit any more.

@@ -1,8 +1,9 @@
 //! Workers: threads that do what may wait for the disk, so that the relay's thread does not.
 //!
-//! Jobs of one place are done one at a time, in their order, so one place has one thread at
-//! most. Threads are started when there is nobody to do a job, and end when they were idle
-//! for a while.
+//! Jobs of one place are done one at a time, in their order. Most jobs do not wait, since the
+//! system has a cache, and so one thread does them all, one after another: a change of threads
+//! costs more than a job. While jobs wait, a second thread watches. If none was begun for a
+//! while, the disk keeps the first waiting, and the second goes on with jobs of other places.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,8 @@ use mio::Waker;
 /// Maximum number of threads: as many places can wait for slow disks until others wait for
 /// them.
 const THREADS_MAX: usize = 32;
+/// Time after which a job is taken to wait for the disk, if other jobs wait for it.
+const STALL: Duration = Duration::from_millis(1);
 /// Time after which an idle thread ends.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
@@ -28,10 +31,8 @@ pub struct Workers {
 
 struct Shared {
     state: Mutex<State>,
-    /// There is a place whose jobs wait, or the workers are to end.
+    /// There is a job to do or to watch, or the workers are to end.
     called: Condvar,
-    /// A place has no jobs any more.
-    done: Condvar,
     /// Ends a poll of the relay.
     waker: Arc<Waker>,
 }
@@ -40,11 +41,22 @@ struct Shared {
 struct State {
     /// Jobs that wait, by their place. A place is here while one of its jobs runs or waits.
     places: BTreeMap<Place, VecDeque<Job>>,
-    /// Places of which no job runs.
+    /// Places of which no job runs, and at least one waits.
     ready: VecDeque<Place>,
     answers: Vec<Answer>,
     threads: usize,
+    /// Threads that wait to be called.
     idle: usize,
+    /// A thread was called, and has not come yet.
+    is_called: bool,
+    /// A thread waits for a stall.
+    is_watched: bool,
+    /// Threads that have a job and are not taken to wait for the disk.
+    active: usize,
+    /// Number of times that those were taken to wait.
+    stalls: u64,
+    /// Number of jobs that were begun.
+    begun: u64,
     is_over: bool,
 }
 
@@ -53,7 +65,6 @@ impl Workers {
         let shared = Shared {
             state: Mutex::default(),
             called: Condvar::new(),
-            done: Condvar::new(),
             waker,
         };
         Self {
@@ -71,41 +82,15 @@ impl Workers {
         let jobs = VecDeque::from([job]);
         state.places.insert(place.clone(), jobs);
         state.ready.push_back(place.clone());
-        if state.idle >= state.ready.len() || state.threads == THREADS_MAX {
-            self.shared.called.notify_one();
-        } else if self.start(&mut state) || state.threads > 0 {
-            // It, or another one when it is done with its job, takes the place.
-        } else {
-            drop(state);
-            self.shared.work(false);
-        }
-    }
-
-    fn start(&self, state: &mut State) -> bool {
-        let shared = Arc::clone(&self.shared);
-        let started = thread::Builder::new()
-            .name("disk".to_owned())
-            .spawn(move || shared.work(true));
-        if let Err(reason) = &started {
-            tracing::warn!("cannot start a thread for the disk: {reason}");
-        }
-        state.threads += usize::from(started.is_ok());
-        started.is_ok()
-    }
-
-    /// Waits until all jobs of a place are done.
-    pub fn wait(&self, place: &Place) {
-        let mut state = self.shared.state();
-        while state.places.contains_key(place) {
-            let woken = self.shared.done.wait(state);
-            state = woken.unwrap_or_else(PoisonError::into_inner);
+        self.shared.call(&mut state);
+        while state.threads == 0 && !state.ready.is_empty() {
+            state = self.shared.do_next(state);
         }
     }
 
     /// Adds an answer to a job that needs no worker.
     pub fn answer(&self, answer: Answer) {
-        self.shared.state().answers.push(answer);
-        self.shared.wake();
+        self.shared.answer(&mut self.shared.state(), answer);
     }
 
     /// Adds the answers that have come.
@@ -127,58 +112,111 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake(&self) {
-        if let Err(reason) = self.waker.wake() {
+    /// Adds an answer, and wakes the relay unless it was woken for those that are there.
+    fn answer(&self, state: &mut State, answer: Answer) {
+        let is_first = state.answers.is_empty();
+        state.answers.push(answer);
+        if is_first && let Err(reason) = self.waker.wake() {
             tracing::error!("cannot wake the relay for an answer of the disk: {reason}");
         }
     }
 
-    /// Does jobs: those that wait, and as a thread those that come.
-    fn work(&self, as_thread: bool) {
-        let mut state = self.state();
-        loop {
-            let Some(place) = state.ready.pop_front().filter(|_| !state.is_over) else {
-                if !as_thread {
-                    return;
+    /// Calls a thread if one is needed, to do a job or to watch.
+    fn call(self: &Arc<Self>, state: &mut State) {
+        let is_needed = state.active == 0 || !state.is_watched;
+        if state.ready.is_empty() || !is_needed || state.is_called {
+            return;
+        }
+        if state.idle > 0 {
+            state.is_called = true;
+            self.called.notify_one();
+        } else if state.threads < THREADS_MAX {
+            let shared = Arc::clone(self);
+            let thread = thread::Builder::new().name("disk".to_owned());
+            match thread.spawn(move || shared.work()) {
+                Ok(_) => {
+                    state.is_called = true;
+                    state.threads += 1;
                 }
-                if state.is_over {
-                    state.threads -= 1;
-                    return;
-                }
-                state.idle += 1;
-                let (woken, waited) = self
-                    .called
-                    .wait_timeout(state, IDLE_MAX)
-                    .unwrap_or_else(PoisonError::into_inner);
-                state = woken;
-                state.idle -= 1;
-                if waited.timed_out() && state.ready.is_empty() {
-                    state.threads -= 1;
-                    return;
-                }
-                continue;
-            };
-            let job = state.places.get_mut(&place).and_then(VecDeque::pop_front);
-            drop(state);
-            let answer = job.and_then(|job| job());
-            state = self.state();
-            let has_more = state
-                .places
-                .get(&place)
-                .is_some_and(|jobs| !jobs.is_empty());
-            if has_more {
-                state.ready.push_back(place);
-            } else {
-                state.places.remove(&place);
-                self.done.notify_all();
-            }
-            if let Some(answer) = answer {
-                state.answers.push(answer);
-                drop(state);
-                self.wake();
-                state = self.state();
+                Err(reason) => tracing::warn!("cannot start a thread for the disk: {reason}"),
             }
         }
+    }
+
+    /// The work of a thread, until it was idle for a while.
+    fn work(self: &Arc<Self>) {
+        let mut state = self.state();
+        state.is_called = false;
+        while !state.is_over {
+            if state.ready.is_empty() || state.active > 0 && state.is_watched {
+                state.idle += 1;
+                let (woken, is_late) = self.wait(state, IDLE_MAX);
+                state = woken;
+                state.idle -= 1;
+                if is_late && state.ready.is_empty() {
+                    break;
+                }
+            } else if state.active > 0 {
+                state = self.watch(state);
+            } else {
+                state = self.do_next(state);
+            }
+        }
+        state.threads -= 1;
+    }
+
+    /// Waits for a call; tells whether none came in time.
+    fn wait<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        time: Duration,
+    ) -> (MutexGuard<'a, State>, bool) {
+        let waited = self.called.wait_timeout(state, time);
+        let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        // It looks at what there is, whoever was called.
+        state.is_called = false;
+        (state, waited.timed_out())
+    }
+
+    /// Waits for a while. If no job was begun meanwhile, those that run wait for the disk.
+    fn watch<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let begun = state.begun;
+        state.is_watched = true;
+        let (mut state, is_late) = self.wait(state, STALL);
+        state.is_watched = false;
+        if is_late && state.begun == begun {
+            state.active = 0;
+            state.stalls += 1;
+        }
+        state
+    }
+
+    /// Does the next job.
+    fn do_next<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let Some(place) = state.ready.pop_front() else {
+            return state;
+        };
+        let job = state.places.get_mut(&place).and_then(VecDeque::pop_front);
+        state.active += 1;
+        state.begun += 1;
+        let stalls = state.stalls;
+        self.call(&mut state);
+        drop(state);
+        let answer = job.and_then(|job| job());
+        let mut state = self.state();
+        if state.stalls == stalls {
+            state.active -= 1;
+        }
+        let jobs = state.places.get(&place);
+        if jobs.is_some_and(|jobs| !jobs.is_empty()) {
+            state.ready.push_back(place);
+        } else {
+            state.places.remove(&place);
+        }
+        if let Some(answer) = answer {
+            self.answer(&mut state, answer);
+        }
+        state
     }
 }
 

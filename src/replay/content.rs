@@ -138,7 +138,7 @@ struct Saved {
 }
 
 /// The error for bytes that are neither in the journal nor in a file.
-pub const UNKNOWN: &str = "the journal does not say what bytes came";
+const UNKNOWN: &str = "the journal does not say what bytes came";
 
 /// Maximum number of open files.
 const OPEN_MAX: usize = 32;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use baton_systems::ports::StorageError;
 use rustc_hash::FxHashMap;
 
-use super::content::{Pieces, Traces, UNKNOWN};
+use super::content::{Pieces, Traces};
 use super::error::Error;
 use crate::journal::block::{Block, Header, Payload, ReadError, Reader};
 use crate::journal::record::Record;
@@ -291,47 +291,6 @@ impl Script {
         );
         // At the end of the script the peer accepts nothing.
         Some(answer.unwrap_or(Ok(0)))
-    }
-
-    /// Bytes of a connection that went to a file with zero-copy; none if the next record is no
-    /// such transfer. Bytes that did not come to the file are unknown, and are zeros here.
-    pub fn take(
-        &mut self,
-        connection: ConnectionId,
-        file: FileId,
-        offset: u64,
-        length: u64,
-    ) -> Option<Vec<u8>> {
-        if !matches!(self.peek(), Some(Record::Take { connection: of, .. }) if of == connection) {
-            return None;
-        }
-        let asked = (file, offset, length);
-        let count = self.ask(
-            |record| match record {
-                Record::Take {
-                    file,
-                    offset,
-                    length,
-                    bytes,
-                    ..
-                } if (*file, *offset, *length) == asked && bytes <= length => Some(*bytes),
-                _ => None,
-            },
-            || format!("up to {length} bytes go to {file} at {offset} with zero-copy"),
-        )?;
-        self.consume(connection, count);
-        let tick = self.ticks;
-        let read = match &mut self.traces {
-            Some(traces) => traces.read(tick, file, offset, count),
-            None => Err(UNKNOWN.to_owned()),
-        };
-        match read {
-            Ok(bytes) => Some(bytes),
-            Err(reason) => {
-                self.fail(Error::Content { tick, reason });
-                None
-            }
-        }
     }
 
     /// Counts further consumed bytes of a connection.

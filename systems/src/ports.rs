@@ -260,16 +260,6 @@ pub trait Storage: Transfer + Send + Sync {
     /// them.
     fn read(&mut self, key: FileKey, offset: u64, into: &mut [u8]) -> Result<(), StorageError>;
 
-    /// As [`Storage::read`], of what was written and may not be confirmed: waits for it.
-    fn read_back(
-        &mut self,
-        key: FileKey,
-        offset: u64,
-        into: &mut [u8],
-    ) -> Result<(), StorageError> {
-        self.read(key, offset, into)
-    }
-
     /// Closes the file when all that was written to it is done. Its key becomes invalid.
     fn close(&mut self, key: FileKey);
 

@@ -29,9 +29,7 @@ pub struct RecordedStorage {
 /// A part of a file.
 struct Part {
     offset: u64,
-    length: u64,
-    /// None: it went there with zero-copy.
-    bytes: Option<Vec<u8>>,
+    bytes: Vec<u8>,
     /// The commit that tells of it.
     ticket: Option<Ticket>,
 }
@@ -47,18 +45,17 @@ impl RecordedStorage {
     }
 
     /// Notes that the journal refers to a part of a file.
-    fn expect(&mut self, file: FileKey, offset: u64, length: u64, bytes: Option<&[u8]>) {
+    fn expect(&mut self, file: FileKey, offset: u64, bytes: &[u8]) {
         let part = Part {
             offset,
-            length,
-            bytes: bytes.map(<[u8]>::to_vec),
+            bytes: bytes.to_vec(),
             ticket: None,
         };
         self.unconfirmed.entry(file).or_default().push(part);
     }
 
     /// Storage has answered: copies bytes into the journal that it refers to and that did not
-    /// come to their file. Those that nobody has seen are zeros.
+    /// come to their file.
     fn settle(&mut self, answer: &Answer) {
         for file in self.asked.remove(&answer.ticket).unwrap_or_default() {
             let has_failed = match &answer.outcome {
@@ -73,12 +70,7 @@ impl RecordedStorage {
                 continue;
             }
             for part in std::mem::take(parts) {
-                let bytes = part.bytes.unwrap_or_else(|| vec![0; part.length as usize]);
-                self.journal.book().record(&Record::Saved {
-                    file: file.into(),
-                    offset: part.offset,
-                    bytes: &bytes,
-                });
+                part.save(file, 0, &self.journal);
             }
         }
     }
@@ -86,15 +78,23 @@ impl RecordedStorage {
     /// Copies bytes into the journal that it refers to and that are about to be cut off
     /// their file.
     fn save(&mut self, file: FileKey, size: u64) {
+        let parts = self.unconfirmed.get_mut(&file);
+        let parts = parts.map_or_else(Vec::new, |parts| {
+            let is_cut = |part: &mut Part| part.end() > size;
+            parts.extract_if(.., is_cut).collect()
+        });
+        // The bytes before are in the file.
+        let begin = parts.first().map(|part: &Part| part.offset);
         let mut offset = size;
         loop {
             let end = self.journal.book().referenced(file);
+            let end = begin.unwrap_or(end).min(end);
             let length = end.saturating_sub(offset).min(SAVED_BYTES);
             if length == 0 {
-                return self.journal.book().unrefer(file, size);
+                break;
             }
             let mut bytes = vec![0; length as usize];
-            if self.inner.read_back(file, offset, &mut bytes).is_ok() {
+            if self.inner.read(file, offset, &mut bytes).is_ok() {
                 self.journal.book().record(&Record::Saved {
                     file: file.into(),
                     offset,
@@ -103,6 +103,27 @@ impl RecordedStorage {
             }
             offset += length;
         }
+        for part in parts {
+            part.save(file, size, &self.journal);
+        }
+        self.journal.book().unrefer(file, size);
+    }
+}
+
+impl Part {
+    fn end(&self) -> u64 {
+        self.offset + self.bytes.len() as u64
+    }
+
+    /// Copies the bytes from an offset of the file on into the journal.
+    fn save(&self, file: FileKey, from: u64, journal: &Journal) {
+        let skipped = from.saturating_sub(self.offset);
+        let bytes = self.bytes.get(skipped as usize..).unwrap_or_default();
+        journal.book().record(&Record::Saved {
+            file: file.into(),
+            offset: self.offset + skipped,
+            bytes,
+        });
     }
 }
 
@@ -125,33 +146,6 @@ impl Transfer for RecordedStorage {
             });
         }
         outcome
-    }
-
-    fn to_file(
-        &mut self,
-        connection: ConnectionKey,
-        file: FileKey,
-        offset: u64,
-        length: u64,
-    ) -> u64 {
-        if !self.journal.book().lets_go(connection) {
-            return 0;
-        }
-        let bytes = self.inner.to_file(connection, file, offset, length);
-        if bytes == 0 {
-            return 0;
-        }
-        self.expect(file, offset, bytes, None);
-        let mut book = self.journal.book();
-        book.pass(connection, file, offset, bytes);
-        book.record(&Record::Take {
-            connection: connection.into(),
-            file: file.into(),
-            offset,
-            length,
-            bytes,
-        });
-        bytes
     }
 }
 
@@ -268,8 +262,7 @@ impl Storage for RecordedStorage {
         });
         drop(book);
         if refers {
-            let bytes = arrived.bytes();
-            self.expect(key, offset, bytes.len() as u64, Some(bytes));
+            self.expect(key, offset, arrived.bytes());
         }
     }
 

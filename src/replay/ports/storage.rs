@@ -119,24 +119,6 @@ impl Transfer for ReplayStorage {
         }
         answer.transpose()
     }
-
-    fn to_file(
-        &mut self,
-        connection: ConnectionKey,
-        file: FileKey,
-        offset: u64,
-        length: u64,
-    ) -> u64 {
-        let mut script = self.shared.script();
-        let taken = script.take(connection.into(), file.into(), offset, length);
-        let Some(bytes) = taken else {
-            return 0;
-        };
-        script.compared.file_bytes += bytes.len() as u64;
-        drop(script);
-        self.inner.write(file, offset, &bytes);
-        bytes.len() as u64
-    }
 }
 
 impl Storage for ReplayStorage {
