@@ -48,14 +48,16 @@ fn send(stage: &mut Stage, producer: &Producer, stream: u64, sequence: u64) {
 
 /// Bytes of blocks of all files on disk, but for the lists of what was made.
 fn on_disk(storage: &MemoryStorage) -> u64 {
-    let tree = storage.tree();
-    let files = tree.iter().filter_map(|(path, bytes)| {
+    blocks(storage.sizes().iter())
+}
+
+/// The same of these.
+fn blocks<'a>(sizes: impl Iterator<Item = (&'a RelativePath, &'a Option<u64>)>) -> u64 {
+    let files = sizes.filter_map(|(path, size)| {
         let is_list = path.as_bytes().starts_with(b".baton-chunks");
-        bytes.as_ref().filter(|_| !is_list)
+        size.filter(|_| !is_list)
     });
-    files
-        .map(|bytes| (bytes.len() as u64).next_multiple_of(4096))
-        .sum()
+    files.map(|size| size.next_multiple_of(4096)).sum()
 }
 
 fn used(stage: &Stage) -> u64 {
@@ -177,9 +179,20 @@ fn the_list_of_a_long_session_is_of_what_is_there() {
 }
 
 fn next_index(stage: &mut Stage, viewer: &Viewer, stream: u64) -> (NextIndexStatus, u64) {
+    let index = ask_index(stage, viewer, stream);
+    (index.status, index.offset_bytes)
+}
+
+/// The next packet: when it begins.
+fn next_packet(stage: &mut Stage, viewer: &Viewer, stream: u64) -> (NextIndexStatus, u64) {
+    let index = ask_index(stage, viewer, stream);
+    (index.status, index.timestamp_begin)
+}
+
+fn ask_index(stage: &mut Stage, viewer: &Viewer, stream: u64) -> reply::IndexReply {
     let bytes = viewer.ask(stage, Request::NextIndex { stream });
     match reply::decode(RequestKind::NextIndex, 15, &bytes) {
-        Ok(Some((Reply::NextIndex(index), _))) => (index.status, index.offset_bytes),
+        Ok(Some((Reply::NextIndex(index), _))) => index,
         other => panic!("{other:?}"),
     }
 }
