@@ -271,7 +271,7 @@ fn steps(world: &mut World, audited: bool) -> Vec<Step> {
     );
     step(
         "data",
-        |work| !work.agenda.data.is_empty() && !work.agenda.is_data_paused,
+        |work| !work.agenda.data.is_empty() && work.agenda.reads_data(),
         boxed(ingest::data),
     );
     // Listeners read the facts, which are then dropped.

@@ -139,6 +139,33 @@ fn a_live_session_keeps_its_newest_packets_and_its_metadata() {
 }
 
 #[test]
+fn packets_wait_for_a_disk_that_removes_slowly_and_none_is_lost() {
+    let mut stage = Stage::with(capped(CAP));
+    let (producer, metadata, data) = begin(&mut stage);
+    stage.storage.hold_answers(true);
+    let packets = 200;
+    for sequence in 0..packets {
+        send(&mut stage, &producer, data, sequence);
+        let there = on_disk(&stage.storage);
+        let slack = PACKET as u64 + 3 * 4096;
+        assert!(there <= CAP + slack, "{there} after packet {sequence}");
+    }
+    stage.storage.hold_answers(false);
+    stage.settle();
+    assert_eq!(used(&stage), on_disk(&stage.storage));
+    let removed = stage.entities().totals.stock.removed[0];
+    let sizes = stage.storage.sizes();
+    let left = sizes.iter().filter_map(|(path, size)| {
+        let is_data = path.name().starts_with(b"chan_0_") && !path.name().ends_with(b".idx");
+        size.filter(|_| is_data)
+    });
+    let left = left.sum::<u64>() / PACKET as u64;
+    assert_eq!(removed.packets + left, packets);
+    end(&mut stage, &producer, &[data, metadata]);
+    stage.assert_empty();
+}
+
+#[test]
 fn the_list_of_a_long_session_is_of_what_is_there() {
     let mut stage = Stage::with(capped(CAP));
     let (producer, metadata, data) = begin(&mut stage);
