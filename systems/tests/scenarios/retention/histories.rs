@@ -16,7 +16,7 @@ use super::{
 };
 use crate::stage::{Producer, Stage, Viewer};
 
-/// What is on disk: files with their sizes.
+/// The names on disk: files with their sizes.
 type Sizes = BTreeMap<RelativePath, Option<u64>>;
 
 /// Numbers that look random (SplitMix64).
