@@ -467,7 +467,10 @@ impl std::fmt::Display for Tally {
             (self.hooked, "taken by the hook"),
             (self.before, "archived before"),
             (self.deleted, "archived before and deleted now"),
-            (self.waiting, "not finished"),
+            (
+                self.waiting,
+                "not finished (in use, or changed within the --quiet-period)",
+            ),
             (self.failed, "failed"),
         ] {
             if count > 0 {

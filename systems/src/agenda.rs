@@ -42,6 +42,8 @@ pub struct Agenda {
     pub is_retention_due: bool,
     /// Data connections are not read: the disk has no room.
     pub is_data_paused: bool,
+    /// Nor are they until what is removed is gone: there is more than the cap.
+    pub is_removal_awaited: bool,
     /// Requests that storage has not answered.
     pub waits: Waits,
     /// Answers that came in this tick, in their order.
@@ -88,7 +90,12 @@ impl Agenda {
             ..
         } = self;
         let turns = [control, viewers, status, writable];
-        turns.iter().any(|turns| !turns.is_empty()) || (!self.is_data_paused && !data.is_empty())
+        turns.iter().any(|turns| !turns.is_empty()) || (self.reads_data() && !data.is_empty())
+    }
+
+    /// Whether data connections are read.
+    pub fn reads_data(&self) -> bool {
+        !self.is_data_paused && !self.is_removal_awaited
     }
 
     /// Ends the connection; it is closed at the end of the tick.

@@ -273,7 +273,7 @@ fn steps(world: &mut World, audited: bool) -> Vec<Step> {
     );
     step(
         "data",
-        |work| !work.agenda.data.is_empty() && !work.agenda.is_data_paused,
+        |work| !work.agenda.data.is_empty() && work.agenda.reads_data(),
         boxed(ingest::data),
     );
     // Records whose requests are answered go on; connections that have waited, in the next

@@ -14,7 +14,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 /// More than the disk has room for, and than that and the ballast.
 const MUCH: Workload = Workload {
@@ -193,7 +193,11 @@ fn stream(line: &str) -> Option<&str> {
 
 /// A file system in memory with little room.
 #[derive(Debug)]
-pub struct SmallDisk(TempDir);
+pub struct SmallDisk {
+    place: TempDir,
+    /// The file that it is in; none in memory.
+    _image: Option<NamedTempFile>,
+}
 
 impl SmallDisk {
     /// None, and a word on the reason, where that is not allowed.
@@ -203,13 +207,30 @@ impl SmallDisk {
 
     /// One of that size, as an option of the file system.
     pub fn mount_of(size: &str) -> Option<Self> {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", size, "tmpfs"])
-            .arg(directory.path())
-            .output();
+        Self::mount_with(&["-t", "tmpfs", "-o", size, "tmpfs"], None)
+    }
+
+    /// One of ext4, of so many bytes.
+    pub fn ext4(bytes: u64) -> Option<Self> {
+        let image = NamedTempFile::new().expect("a temporary file");
+        image.as_file().set_len(bytes).expect("a sparse file");
+        let mut format = Command::new("mkfs.ext4");
+        let formatted = format.arg("-q").arg(image.path()).status();
+        assert!(formatted.is_ok_and(|it| it.success()), "mkfs.ext4 failed");
+        let path = image.path().to_str().expect("text").to_owned();
+        Self::mount_with(&["-o", "loop", &path], Some(image))
+    }
+
+    fn mount_with(words: &[&str], image: Option<NamedTempFile>) -> Option<Self> {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let mounted = Command::new("mount").args(words).arg(place.path()).output();
         let refusal = match mounted {
-            Ok(output) if output.status.success() => return Some(Self(directory)),
+            Ok(output) if output.status.success() => {
+                return Some(Self {
+                    place,
+                    _image: image,
+                });
+            }
             Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
             Err(error) => error.to_string(),
         };
@@ -218,7 +239,7 @@ impl SmallDisk {
     }
 
     pub fn path(&self) -> &Path {
-        self.0.path()
+        self.place.path()
     }
 
     /// Lets nothing be written on it, or lets it again: `ro` or `rw`.

@@ -130,6 +130,7 @@ fn sessions_that_are_over_make_room_and_one_that_is_kept_does_not() {
 
 /// A disk that is not much larger than its cap.
 const SMALL: &str = "size=200m";
+const SMALL_BYTES: u64 = 200 << 20;
 const SMALL_CAP: u64 = 150 << 20;
 /// As much as a viewer reads meanwhile.
 const STEADY: Workload = Workload {
@@ -140,13 +141,18 @@ const STEADY: Workload = Workload {
 };
 
 /// `BATON_TEST_RETENTION_MIB`: how much the producer sends that needs no tracer.
+/// `BATON_TEST_RETENTION_DISK=ext4`: on a disk of that kind, instead of one in memory.
 #[test]
 fn far_more_than_the_disk_is_recorded_under_a_cap() {
     let _turn = turn::take_alone();
     if skipped(WHY) {
         return;
     }
-    let Some(disk) = SmallDisk::mount_of(SMALL) else {
+    let disk = match std::env::var("BATON_TEST_RETENTION_DISK").as_deref() {
+        Ok("ext4") => SmallDisk::ext4(SMALL_BYTES),
+        _ => SmallDisk::mount_of(SMALL),
+    };
+    let Some(disk) = disk else {
         return;
     };
     let output = disk.path().join("traces");

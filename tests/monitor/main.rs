@@ -10,6 +10,8 @@ mod ports;
 mod process;
 #[path = "../skip/mod.rs"]
 mod skip;
+#[path = "../terminal/mod.rs"]
+mod terminal;
 
 mod browser;
 mod crowd;

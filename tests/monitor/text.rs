@@ -1,13 +1,12 @@
 //! `baton status` and `baton top`.
 
-use std::process::Command;
-
 use serde_json::Value;
 
 use crate::process::{eventually, retry};
 use crate::producer::Producer;
 use crate::relay::{BATON, PATIENCE, Place, printed};
 use crate::skip;
+use crate::terminal::Terminal;
 
 /// A name that would colour, clear and turn a terminal.
 const EVIL: &str = "a\u{1b}[31m\u{202e}<b>\u{9b}2J\"'";
@@ -138,57 +137,6 @@ fn names_do_nothing_to_a_terminal() {
     }
 }
 
-/// `top` in a terminal of 80 columns and 24 lines.
-struct Tmux<'a> {
-    place: &'a Place,
-}
-
-impl<'a> Tmux<'a> {
-    fn start(place: &'a Place) -> Option<Self> {
-        let tmux = Self { place };
-        let command = format!("{BATON} top {}; echo ended; sleep 60", place.url());
-        let started = tmux.run(&["new-session", "-d", "-x", "80", "-y", "24", &command]);
-        started.map(|_| tmux)
-    }
-
-    /// A server of its own; none without tmux.
-    fn run(&self, words: &[&str]) -> Option<String> {
-        let socket = self.place.home().join("tmux");
-        let mut command = Command::new("tmux");
-        command
-            .arg("-S")
-            .arg(socket)
-            .args(["-f", "/dev/null"])
-            .args(words);
-        command
-            .env_remove("TMUX")
-            .env("LC_ALL", "C.UTF-8")
-            .env("TERM", "xterm");
-        let output = command.output().ok()?;
-        assert!(output.status.success(), "{}", printed(&output));
-        Some(String::from_utf8(output.stdout).expect("text"))
-    }
-
-    fn screen(&self) -> String {
-        self.run(&["capture-pane", "-p"]).expect("a screen")
-    }
-
-    fn press(&self, key: &str) {
-        self.run(&["send-keys", key]);
-    }
-
-    fn wait_for(&self, words: &str) -> String {
-        eventually(words, PATIENCE, || self.screen().contains(words));
-        self.screen()
-    }
-}
-
-impl Drop for Tmux<'_> {
-    fn drop(&mut self) {
-        self.run(&["kill-server"]);
-    }
-}
-
 #[test]
 fn top_sorts_filters_and_opens() {
     let place = Place::new();
@@ -196,10 +144,10 @@ fn top_sorts_filters_and_opens() {
     let _loud = lossy(&place, "vm");
     let mut quiet = Producer::live(&place, "vm", "quiet");
     quiet.send();
-    let Some(tmux) = Tmux::start(&place) else {
+    let Some(terminal) = Terminal::start(&format!("{BATON} top {}", place.url())) else {
         return skip::say("since tmux is missing");
     };
-    let screen = tmux.wait_for("quiet");
+    let screen = terminal.wait_for("quiet");
     let rows: Vec<_> = screen.lines().filter(|it| it.starts_with("vm ")).collect();
     assert_eq!(rows.len(), 2, "{screen}");
     assert!(
@@ -208,19 +156,19 @@ fn top_sorts_filters_and_opens() {
     );
     assert!(rows[0].ends_with(" 728962"), "{screen}");
     // A rate: it has asked again.
-    tmux.wait_for("B/s");
-    tmux.press("f");
+    terminal.wait_for("B/s");
+    terminal.press("f");
     eventually("the lossy session alone", PATIENCE, || {
-        !tmux.screen().contains("quiet")
+        !terminal.screen().contains("quiet")
     });
-    tmux.press("j");
-    tmux.press("Enter");
-    let screen = tmux.wait_for("read it with: babeltrace2");
+    terminal.press("j");
+    terminal.press("Enter");
+    let screen = terminal.wait_for("read it with: babeltrace2");
     assert!(screen.contains("ch_0"), "{screen}");
-    tmux.press("Escape");
-    tmux.wait_for("HOST");
-    tmux.press("q");
-    let screen = tmux.wait_for("ended");
+    terminal.press("Escape");
+    terminal.wait_for("HOST");
+    terminal.press("q");
+    let screen = terminal.wait_for("ended");
     assert!(!screen.contains("HOST"), "{screen}");
 }
 

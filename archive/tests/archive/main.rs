@@ -7,12 +7,15 @@
 
 #[path = "../../../tests/skip/mod.rs"]
 mod skip;
+#[path = "../../../tests/terminal/mod.rs"]
+mod terminal;
 
 mod program;
 mod proxy;
 mod server;
 mod tree;
 
+mod bar;
 mod faults;
 mod hostile;
 mod kills;

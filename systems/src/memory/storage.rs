@@ -76,6 +76,19 @@ impl MemoryStorage {
             .collect()
     }
 
+    /// All names: with the size of a file in bytes, none for a directory.
+    pub fn sizes(&self) -> BTreeMap<RelativePath, Option<u64>> {
+        let disk = lock(&self.disk);
+        let size = |entry: &Entry| match entry {
+            Entry::Directory => None,
+            Entry::File(inode) => Some(disk.size(*inode)),
+        };
+        disk.names
+            .iter()
+            .map(|(path, entry)| (path.clone(), size(entry)))
+            .collect()
+    }
+
     /// The bytes of one file, if there is a file of that name.
     pub fn file(&self, path: &RelativePath) -> Option<Vec<u8>> {
         let disk = lock(&self.disk);
@@ -126,6 +139,11 @@ impl MemoryStorage {
         let mut disk = lock(&self.disk);
         let ordinal = disk.counts.get(&operation).copied().unwrap_or(0) + nth;
         disk.faults.insert((operation, ordinal), reason.to_owned());
+    }
+
+    /// No operation fails any more that [`MemoryStorage::fail`] has named.
+    pub fn forget_faults(&self) {
+        lock(&self.disk).faults.clear();
     }
 
     /// Answers each request after as many polls as `lateness` gives, so that later requests

@@ -3,7 +3,8 @@
 //! [`ledger`] has what is there, [`policy`] decides what goes next, and this file does it:
 //! files of streams that go on are renamed to a hidden name and removed when no viewer holds
 //! them; closed chunks are removed by their lists ([`crate::lists`]). Storage is asked for
-//! all that takes time, and answers later.
+//! all that takes time, and answers later. Data connections are not read while there is more than
+//! the cap and storage still removes something: a producer may be faster than it.
 //!
 //! Files are unlinked, and not cut shorter before: the tick does not wait for it, and a reader
 //! that has mapped a file, as Babeltrace does, is not killed by it.
@@ -115,6 +116,13 @@ impl Retention {
         self.leaving_bytes
     }
 
+    /// Whether there is more than the cap until storage has done what it was asked for.
+    fn is_behind(&self) -> bool {
+        let used = self.ledger.used() + self.leaving_bytes;
+        let is_removal = |job: &Job| matches!(job, Job::File { .. } | Job::Chunk { .. });
+        self.caps.size.is_some_and(|cap| used > cap) && self.asked.values().any(is_removal)
+    }
+
     /// Where the list of a chunk is, if there are lists.
     pub fn list(&self, ordinal: u64) -> Option<RelativePath> {
         Some(lists::path(self.first_number?.wrapping_add(ordinal)))
@@ -159,6 +167,7 @@ pub fn retain(mut retain: Retain) {
         }
     }
     remove::release(&mut retain);
+    retain.agenda.is_removal_awaited = retain.retention.is_behind();
     set_timer(&mut retain);
     show(&mut retain);
 }

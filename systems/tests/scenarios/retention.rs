@@ -48,14 +48,16 @@ fn send(stage: &mut Stage, producer: &Producer, stream: u64, sequence: u64) {
 
 /// Bytes of blocks of all files on disk, but for the lists of what was made.
 fn on_disk(storage: &MemoryStorage) -> u64 {
-    let tree = storage.tree();
-    let files = tree.iter().filter_map(|(path, bytes)| {
+    blocks(storage.sizes().iter())
+}
+
+/// The same of these.
+fn blocks<'a>(sizes: impl Iterator<Item = (&'a RelativePath, &'a Option<u64>)>) -> u64 {
+    let files = sizes.filter_map(|(path, size)| {
         let is_list = path.as_bytes().starts_with(b".baton-chunks");
-        bytes.as_ref().filter(|_| !is_list)
+        size.filter(|_| !is_list)
     });
-    files
-        .map(|bytes| (bytes.len() as u64).next_multiple_of(4096))
-        .sum()
+    files.map(|size| size.next_multiple_of(4096)).sum()
 }
 
 fn used(stage: &Stage) -> u64 {
@@ -137,6 +139,33 @@ fn a_live_session_keeps_its_newest_packets_and_its_metadata() {
 }
 
 #[test]
+fn packets_wait_for_a_disk_that_removes_slowly_and_none_is_lost() {
+    let mut stage = Stage::with(capped(CAP));
+    let (producer, metadata, data) = begin(&mut stage);
+    stage.storage.hold_answers(true);
+    let packets = 200;
+    for sequence in 0..packets {
+        send(&mut stage, &producer, data, sequence);
+        let there = on_disk(&stage.storage);
+        let slack = PACKET as u64 + 3 * 4096;
+        assert!(there <= CAP + slack, "{there} after packet {sequence}");
+    }
+    stage.storage.hold_answers(false);
+    stage.settle();
+    assert_eq!(used(&stage), on_disk(&stage.storage));
+    let removed = stage.entities().totals.stock.removed[0];
+    let sizes = stage.storage.sizes();
+    let left = sizes.iter().filter_map(|(path, size)| {
+        let is_data = path.name().starts_with(b"chan_0_") && !path.name().ends_with(b".idx");
+        size.filter(|_| is_data)
+    });
+    let left = left.sum::<u64>() / PACKET as u64;
+    assert_eq!(removed.packets + left, packets);
+    end(&mut stage, &producer, &[data, metadata]);
+    stage.assert_empty();
+}
+
+#[test]
 fn the_list_of_a_long_session_is_of_what_is_there() {
     let mut stage = Stage::with(capped(CAP));
     let (producer, metadata, data) = begin(&mut stage);
@@ -177,9 +206,20 @@ fn the_list_of_a_long_session_is_of_what_is_there() {
 }
 
 fn next_index(stage: &mut Stage, viewer: &Viewer, stream: u64) -> (NextIndexStatus, u64) {
+    let index = ask_index(stage, viewer, stream);
+    (index.status, index.offset_bytes)
+}
+
+/// The next packet: when it begins.
+fn next_packet(stage: &mut Stage, viewer: &Viewer, stream: u64) -> (NextIndexStatus, u64) {
+    let index = ask_index(stage, viewer, stream);
+    (index.status, index.timestamp_begin)
+}
+
+fn ask_index(stage: &mut Stage, viewer: &Viewer, stream: u64) -> reply::IndexReply {
     let bytes = viewer.ask(stage, Request::NextIndex { stream });
     match reply::decode(RequestKind::NextIndex, 15, &bytes) {
-        Ok(Some((Reply::NextIndex(index), _))) => (index.status, index.offset_bytes),
+        Ok(Some((Reply::NextIndex(index), _))) => index,
         other => panic!("{other:?}"),
     }
 }
