@@ -116,9 +116,10 @@ impl Retention {
         self.leaving_bytes
     }
 
-    /// Whether there is more than the cap until storage has done what it was asked for.
-    fn is_behind(&self) -> bool {
-        let used = self.ledger.used() + self.leaving_bytes;
+    /// Whether there is more than the cap until storage has done what it was asked for, with the
+    /// bytes that are being written.
+    fn is_behind(&self, coming_bytes: u64) -> bool {
+        let used = self.ledger.used() + self.leaving_bytes + coming_bytes;
         let is_removal = |job: &Job| matches!(job, Job::File { .. } | Job::Chunk { .. });
         self.caps.size.is_some_and(|cap| used > cap) && self.asked.values().any(is_removal)
     }
@@ -167,7 +168,9 @@ pub fn retain(mut retain: Retain) {
         }
     }
     remove::release(&mut retain);
-    retain.agenda.is_removal_awaited = retain.retention.is_behind();
+    retain.agenda.is_removal_awaited = retain
+        .retention
+        .is_behind(retain.entities.unconfirmed_bytes);
     set_timer(&mut retain);
     show(&mut retain);
 }

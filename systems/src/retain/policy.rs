@@ -58,10 +58,15 @@ pub fn next_of(caps: &Caps, session: &Account) -> Option<Victim> {
     Some(Victim { what: what?, why })
 }
 
-/// The next victim of all sessions.
-pub fn next(caps: &Caps, ledger: &Ledger, calendar: &Calendar, now: Duration) -> Option<Victim> {
+/// The next victim of all sessions, while so many bytes are being written.
+pub fn next(
+    caps: &Caps,
+    (ledger, coming_bytes): (&Ledger, u64),
+    calendar: &Calendar,
+    now: Duration,
+) -> Option<Victim> {
     if let Some(cap) = caps.size
-        && ledger.used() > target(cap)
+        && ledger.used() + coming_bytes > target(cap)
         && let Some(what) = oldest(ledger)
     {
         return Some(Victim {

@@ -32,7 +32,8 @@ pub fn next(retain: &mut Retain) -> Option<Victim> {
         }
         retention.changed.pop_first();
     }
-    policy::next(&retention.caps, &retention.ledger, &retention.calendar, now)
+    let stock = (&retention.ledger, retain.entities.unconfirmed_bytes);
+    policy::next(&retention.caps, stock, &retention.calendar, now)
 }
 
 /// Begins to remove it.
