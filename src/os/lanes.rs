@@ -222,7 +222,13 @@ pub fn act(operations: Operations, pipes: &Pipes, counters: &Counters) {
                 operation.skip(pipes);
                 *health.state() = Some(Breakage { sound, error });
             }
-            _ => operation.skip(pipes),
+            _ => {
+                // Later packets may be where earlier ones were cut off.
+                if let Some(breakage) = &mut *health.state() {
+                    breakage.sound = breakage.sound.min(operation.begin());
+                }
+                operation.skip(pipes);
+            }
         }
     }
 }
@@ -259,13 +265,15 @@ impl Operation {
         })
     }
 
-    /// The offset from which it changes the file.
+    /// The offset from which it changes the file, as far as packets are concerned: one that ends
+    /// with its padding is not whole before.
     fn begin(&self) -> u64 {
         match self {
             Self::Write { offset, .. } | Self::Pour { offset, .. } | Self::Copy { offset, .. } => {
                 *offset
             }
-            Self::Resize(_) | Self::Restore(_) => 0,
+            Self::Resize(size) => size.saturating_sub(1),
+            Self::Restore(_) => 0,
         }
     }
 
@@ -411,6 +419,22 @@ mod tests {
         let many = test.lanes.write(LANE, file, COMMIT_BYTES - 1, b"!");
         assert_eq!(many.map(|it| it.len()), Some(1));
         assert_eq!(test.act(), 0);
+    }
+
+    #[test]
+    fn a_packet_where_a_torn_one_was_cut_off_is_not_taken_for_written() {
+        let mut test = Test::new();
+        let (key, Target { health, .. }) = test.file();
+        let device = File::options().write(true).open("/dev/full").unwrap();
+        let file = Ok(Arc::new(device));
+        let full = (key, Target { file, health });
+        test.lanes.write(LANE, full.clone(), 100, b"torn");
+        test.act();
+        test.lanes
+            .add(LANE, full.clone(), Operation::Resize(51), None);
+        test.lanes.write(LANE, full.clone(), 51, b"another");
+        test.act();
+        assert_eq!(full.1.health.breakage().map(|it| it.sound), Some(50));
     }
 
     #[test]

@@ -99,6 +99,16 @@ impl Workers {
     }
 }
 
+/// A job that panics ends the process, as a panic of the relay's thread does: its session would
+/// wait for it for ever.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
+}
+
 /// Jobs that are being done go on: a disk may not answer. Others are dropped.
 impl Drop for Workers {
     fn drop(&mut self) {
@@ -202,7 +212,9 @@ impl Shared {
         let stalls = state.stalls;
         self.call(&mut state);
         drop(state);
+        let bomb = Bomb;
         let answer = job.and_then(|job| job());
+        std::mem::forget(bomb);
         let mut state = self.state();
         if state.stalls == stalls {
             state.active -= 1;

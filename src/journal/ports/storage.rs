@@ -54,23 +54,17 @@ impl RecordedStorage {
         self.unconfirmed.entry(file).or_default().push(part);
     }
 
-    /// Storage has answered: copies bytes into the journal that it refers to and that did not
-    /// come to their file.
+    /// Storage has answered: bytes that came to their file need not be kept. A file that has
+    /// failed is restored.
     fn settle(&mut self, answer: &Answer) {
         for file in self.asked.remove(&answer.ticket).unwrap_or_default() {
             let has_failed = match &answer.outcome {
                 Ok(Outcome::Committed { failed }) => failed.iter().any(|(it, _)| *it == file),
                 _ => true,
             };
-            let Some(parts) = self.unconfirmed.get_mut(&file) else {
-                continue;
-            };
-            if !has_failed {
+            let parts = self.unconfirmed.get_mut(&file);
+            if let Some(parts) = parts.filter(|_| !has_failed) {
                 parts.retain(|part| part.ticket != Some(answer.ticket));
-                continue;
-            }
-            for part in std::mem::take(parts) {
-                part.save(file, 0, &self.journal);
             }
         }
     }
@@ -297,11 +291,12 @@ impl Storage for RecordedStorage {
     }
 
     fn restore(&mut self, key: FileKey, size: u64) {
+        self.save(key, size);
+        // The bytes before are in the file.
+        self.unconfirmed.remove(&key);
         self.inner.restore(key, size);
-        let mut book = self.journal.book();
-        book.unrefer(key, size);
         let file = key.into();
-        book.record(&Record::Restore { file, size });
+        self.journal.book().record(&Record::Restore { file, size });
     }
 
     fn commit(&mut self, lane: Lane, ends: &[FileEnd]) -> Outcome {

@@ -9,6 +9,7 @@ use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use baton_components::batch::{Batch, Confirmed, Kept};
+use baton_components::index::PacketLocation;
 use baton_components::keys::{BatchKey, ConnectionKey, SessionKey, TraceFileKey};
 use baton_components::limits::{
     COMMIT_BYTES, COMMIT_DELAY, COMMIT_RETRY, UNCONFIRMED_FILES_MIN, UNCONFIRMED_FILES_PARTS,
@@ -61,12 +62,12 @@ pub fn note(entities: &mut Entities, key: TraceFileKey, bytes: u64) -> Option<&m
     Some(confirmed)
 }
 
-/// A packet moves to another file: that file's commit confirms it, if none has.
+/// A packet moves to another place: the commit of the file there confirms it, if none has.
 pub fn move_packet(
     entities: &mut Entities,
     sequence: u64,
     from: TraceFileKey,
-    to: TraceFileKey,
+    to: PacketLocation,
 ) -> Option<()> {
     let Entities {
         trace_files,
@@ -77,12 +78,13 @@ pub fn move_packet(
     } = &mut *entities;
     let stream = streams.get(trace_files.get(from)?.stream)?;
     let session = &sessions[&stream.session];
-    let packet = session.writes.batches().find_map(|batch| {
+    let mut packet = session.writes.batches().find_map(|batch| {
         let packets = &mut batches.get_mut(batch)?.files.get_mut(&from)?.packets;
         let at = packets.iter().position(|it| it.sequence == sequence)?;
         Some(packets.remove(at))
     })?;
-    note(entities, to, 0)?.packets.push(packet);
+    packet.end = to.offset + to.size;
+    note(entities, to.file, 0)?.packets.push(packet);
     Some(())
 }
 
@@ -258,17 +260,7 @@ pub fn commit(
                 COMMIT_DELAY
             };
             batch.due = now + delay;
-            let Entities {
-                gathering, batches, ..
-            } = &mut *entities;
-            gathering.schedule(key, |key| batches.get(key).map(|batch| batch.due));
-        }
-    }
-    for key in std::mem::take(&mut entities.gathering.wanted) {
-        let batch = entities.batches.get(key);
-        // The disk is not asked again before its time for what it has refused.
-        if batch.is_some_and(|batch| !batch.is_late || batch.bytes >= COMMIT_BYTES) {
-            ask(&mut entities, &mut storage, &mut agenda, key);
+            schedule(&mut entities, key);
         }
     }
     while let Some(key) = entities.gathering.waiting.front().copied() {
@@ -282,6 +274,29 @@ pub fn commit(
         }
         entities.gathering.waiting.pop_front();
     }
+    for key in std::mem::take(&mut entities.gathering.wanted) {
+        let Some(batch) = gathers(&mut entities, key) else {
+            continue;
+        };
+        if !batch.is_late || batch.bytes >= COMMIT_BYTES || agenda.is_stopping {
+            ask(&mut entities, &mut storage, &mut agenda, key);
+            continue;
+        }
+        // The disk is not asked again before its time for what it has refused.
+        batch.is_wanted = false;
+        if batch.due <= now {
+            batch.due = now + COMMIT_RETRY;
+            agenda.expect_commit(batch.due);
+            schedule(&mut entities, key);
+        }
+    }
+}
+
+fn schedule(entities: &mut Entities, key: BatchKey) {
+    let Entities {
+        gathering, batches, ..
+    } = entities;
+    gathering.schedule(key, |key| batches.get(key).map(|batch| batch.due));
 }
 
 /// A batch, if it still gathers.

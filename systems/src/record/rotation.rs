@@ -142,7 +142,7 @@ fn move_excess(
     for (sequence, index, location) in excess {
         let moved = move_packet(recorder, key, *location)?;
         repoint(recorder, *index, *location, moved);
-        batch::move_packet(&mut recorder.entities, *sequence, location.file, moved.file);
+        batch::move_packet(&mut recorder.entities, *sequence, location.file, moved);
     }
     let stream = recorder.entities.streams.get(key);
     let stream = stream.ok_or(RecordError::Closed)?;

@@ -1,12 +1,13 @@
 //! A disk that does not answer what is written for one session: others are served, and the
 //! producer of that session waits with what needs the answer.
 
-use baton_components::limits::COMMIT_DELAY;
+use baton_components::limits::{COMMIT_DELAY, COMMIT_RETRY};
 use baton_components::wire::producer::{
     Command, DataPending, EndDataPending, QuiescentControl, code,
 };
 use baton_components::wire::viewer::{Request, SEEK_BEGINNING};
 use baton_systems::client;
+use baton_systems::memory::Operation;
 use baton_systems::settings::Settings;
 
 use crate::stage::{self, Producer, Stage};
@@ -174,6 +175,36 @@ fn a_commit_that_is_not_answered_is_followed_by_none() {
     assert_eq!(scene.stage.entities().batches.len(), 0);
     let told = "OK 1 at 64, OK 2 at 128, OK 3 at 192, OK 4 at 256, RETRY";
     assert_eq!(scene.indexes(5), told);
+    scene.end();
+}
+
+/// While the answer to one commit is awaited, the next becomes due; then the answer is that the
+/// disk has refused an index record once more, so the next has to wait a while.
+#[test]
+fn a_commit_that_is_put_off_is_asked_for_later() {
+    let mut scene = Scene::watched(1);
+    assert_eq!(scene.indexes(1), "OK 0 at 0");
+    let storage = scene.stage.storage.clone();
+    // After the packet: the index record, again and again.
+    for nth in 2..8 {
+        storage.fail(Operation::Write, nth, "the index");
+    }
+    scene.send(1);
+    storage.hold_commits(SESSION, true);
+    scene.stage.pass(COMMIT_RETRY);
+    scene.send_metadata(b"more");
+    scene.stage.pass(COMMIT_DELAY);
+    assert_eq!(scene.stage.entities().batches.len(), 2);
+    storage.hold_commits(SESSION, false);
+    scene.stage.tick();
+    scene.stage.pass(COMMIT_RETRY);
+    scene.stage.pass(COMMIT_RETRY);
+    let pending = data_pending(1);
+    assert_eq!(
+        scene.producer.code(&mut scene.stage, &pending),
+        code::NOT_PENDING
+    );
+    assert_eq!(scene.indexes(1), "OK 1 at 64 NEW_METADATA");
     scene.end();
 }
 
