@@ -17,6 +17,7 @@ use baton_systems::ports::StorageError;
 use baton_systems::requests::{Breakage, Lane, Outcome};
 use rustc_hash::FxHashMap;
 
+use super::buffers::Buffers;
 use super::copy::copy;
 use super::counters::Counters;
 use super::files::failure;
@@ -83,7 +84,14 @@ pub struct End {
 #[derive(Debug, Default)]
 pub struct Lanes {
     gathered: FxHashMap<Lane, Gathered>,
-    pub pipes: Pipes,
+    pub pools: Pools,
+}
+
+/// Places for bytes that wait, for those who write them to give back.
+#[derive(Clone, Debug, Default)]
+pub struct Pools {
+    pipes: Pipes,
+    buffers: Buffers,
 }
 
 #[derive(Debug, Default)]
@@ -133,7 +141,9 @@ impl Lanes {
             gathered.bytes += bytes.len() as u64;
             return self.take_if_many(lane);
         }
-        let bytes = bytes.to_vec();
+        let mut buffer = self.pools.buffers.take();
+        buffer.extend_from_slice(bytes);
+        let bytes = buffer;
         self.add(
             lane,
             (key, target),
@@ -165,12 +175,12 @@ impl Lanes {
                 return (taken, self.take_if_many(lane));
             }
         }
-        let Some(mut pipe) = self.pipes.take() else {
+        let Some(mut pipe) = self.pools.pipes.take() else {
             return (0, None);
         };
         let bytes = pipe.fill(socket, length);
         if bytes == 0 {
-            self.pipes.give_back(pipe);
+            self.pools.pipes.give_back(pipe);
             return (0, None);
         }
         let pour = Operation::Pour {
@@ -200,6 +210,14 @@ impl Lanes {
     }
 }
 
+impl Pools {
+    /// Frees what is not in use.
+    pub fn free_idle(&self) {
+        self.pipes.close_idle();
+        self.buffers.free_idle();
+    }
+}
+
 impl Gathered {
     fn last_of(&mut self, key: FileKey) -> Option<&mut Operation> {
         let (_, operation) = self.operations.get_mut(*self.last.get(&key)?)?;
@@ -209,17 +227,17 @@ impl Gathered {
 
 /// Does operations in their order. One that fails breaks its file, and those after it on the same
 /// file are skipped, until one restores it.
-pub fn act(operations: Operations, pipes: &Pipes, counters: &Counters) {
+pub fn act(operations: Operations, pools: &Pools, counters: &Counters) {
     for (Target { file, health }, operation) in operations {
         let is_skipped = health.breakage().is_some() && !matches!(operation, Operation::Restore(_));
         match file {
             Ok(file) if !is_skipped => {
-                let done = operation.act_on(&file, pipes, counters);
+                let done = operation.act_on(&file, pools, counters);
                 *health.state() = done.err();
             }
             Err(error) if !is_skipped => {
                 let sound = operation.begin();
-                operation.skip(pipes);
+                operation.skip(pools);
                 *health.state() = Some(Breakage { sound, error });
             }
             _ => {
@@ -227,18 +245,19 @@ pub fn act(operations: Operations, pipes: &Pipes, counters: &Counters) {
                 if let Some(breakage) = &mut *health.state() {
                     breakage.sound = breakage.sound.min(operation.begin());
                 }
-                operation.skip(pipes);
+                operation.skip(pools);
             }
         }
     }
 }
 
 impl Operation {
-    fn act_on(self, file: &File, pipes: &Pipes, counters: &Counters) -> Result<(), Breakage> {
+    fn act_on(self, file: &File, pools: &Pools, counters: &Counters) -> Result<(), Breakage> {
         let mut at = self.begin();
         let (action, done) = match self {
             Self::Write { bytes, .. } => {
                 let written = counters.time_write(|| write(file, &bytes, &mut at));
+                pools.buffers.give_back(bytes);
                 ("write to", written)
             }
             Self::Pour {
@@ -246,7 +265,7 @@ impl Operation {
             } => {
                 let end = at + bytes;
                 let poured = counters.time_write(|| pipe.empty_into(file, &mut at, end));
-                pipes.give_back(pipe);
+                pools.pipes.give_back(pipe);
                 ("write to", poured)
             }
             Self::Copy { from, range, .. } => {
@@ -278,10 +297,14 @@ impl Operation {
     }
 
     /// Does not do it.
-    fn skip(self, pipes: &Pipes) {
-        if let Self::Pour { mut pipe, .. } = self {
-            pipe.empty();
-            pipes.give_back(pipe);
+    fn skip(self, pools: &Pools) {
+        match self {
+            Self::Write { bytes, .. } => pools.buffers.give_back(bytes),
+            Self::Pour { mut pipe, .. } => {
+                pipe.empty();
+                pools.pipes.give_back(pipe);
+            }
+            Self::Copy { .. } | Self::Resize(_) | Self::Restore(_) => {}
         }
     }
 
@@ -323,7 +346,7 @@ pub fn commit(ends: Vec<End>, counters: &Counters) -> Outcome {
         if let (None, Some((index, offset, bytes))) = (&breakage, index) {
             let write = Operation::Write { offset, bytes };
             let health = Arc::clone(&index.health);
-            act(vec![(index, write)], &Pipes::default(), counters);
+            act(vec![(index, write)], &Pools::default(), counters);
             breakage = health.breakage().map(Breakage::of_index);
         }
         failed.extend(breakage.map(|breakage| (data, breakage)));
@@ -364,7 +387,7 @@ mod tests {
         fn act(&mut self) -> usize {
             let operations = self.lanes.take_all(LANE);
             let count = operations.len();
-            act(operations, &self.lanes.pipes, &Counters::default());
+            act(operations, &self.lanes.pools, &Counters::default());
             count
         }
     }

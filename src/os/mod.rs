@@ -9,6 +9,7 @@ use std::path::Path;
 use baton_components::shown::Shown;
 
 pub mod archiver;
+mod buffers;
 pub mod busy_poll;
 pub mod chance;
 pub mod clock;

@@ -99,7 +99,7 @@ impl FileStorage {
     fn let_go(&mut self) {
         if self.files.is_empty() {
             self.root.keep_directories(false);
-            self.lanes.pipes.close_idle();
+            self.lanes.pools.free_idle();
         }
     }
 
@@ -115,11 +115,11 @@ impl FileStorage {
     /// Hands operations of a lane to a worker, if there are many. Without workers all that there
     /// is is done now.
     fn hand_over(&mut self, lane: Lane, many: Option<Operations>) {
-        let (pipes, counters) = (self.lanes.pipes.clone(), self.counters.clone());
+        let (pools, counters) = (self.lanes.pools.clone(), self.counters.clone());
         match (&self.workers, many) {
             (Some(workers), Some(operations)) => {
                 let job = move || {
-                    lanes::act(operations, &pipes, &counters);
+                    lanes::act(operations, &pools, &counters);
                     None
                 };
                 workers.give(&Place::Lane(lane), Box::new(job));
@@ -127,7 +127,7 @@ impl FileStorage {
             (Some(_), None) => {}
             (None, many) => {
                 let operations = many.unwrap_or_else(|| self.lanes.take_all(lane));
-                lanes::act(operations, &pipes, &counters);
+                lanes::act(operations, &pools, &counters);
             }
         }
     }
@@ -136,9 +136,9 @@ impl FileStorage {
     fn commit_of(&mut self, lane: Lane, ends: &[FileEnd]) -> impl FnOnce() -> Outcome + use<> {
         let ends: Vec<End> = ends.iter().filter_map(|end| self.end(end)).collect();
         let operations = self.lanes.take_all(lane);
-        let (pipes, counters) = (self.lanes.pipes.clone(), self.counters.clone());
+        let (pools, counters) = (self.lanes.pools.clone(), self.counters.clone());
         move || {
-            lanes::act(operations, &pipes, &counters);
+            lanes::act(operations, &pools, &counters);
             lanes::commit(ends, &counters)
         }
     }
