@@ -9,6 +9,8 @@
 mod disk;
 mod power;
 
+// Long because: each call of the port, and what tests ask of the disk.
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
