@@ -445,6 +445,20 @@ mod tests {
     }
 
     #[test]
+    fn padding_that_cannot_be_added_costs_its_own_packet_alone() {
+        let mut test = Test::new();
+        let (key, Target { health, .. }) = test.file();
+        // A device has no size.
+        let device = File::options().write(true).open("/dev/full").unwrap();
+        let file = Ok(Arc::new(device));
+        let target = Target { file, health };
+        let padding = Operation::Resize(100);
+        test.lanes.add(LANE, (key, target.clone()), padding, None);
+        test.act();
+        assert_eq!(target.health.breakage().map(|it| it.sound), Some(99));
+    }
+
+    #[test]
     fn a_packet_where_a_torn_one_was_cut_off_is_not_taken_for_written() {
         let mut test = Test::new();
         let (key, Target { health, .. }) = test.file();

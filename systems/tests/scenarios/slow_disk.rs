@@ -208,6 +208,30 @@ fn a_commit_that_is_put_off_is_asked_for_later() {
     scene.end();
 }
 
+/// It was moved before the disk has answered, and in the file to which it was moved it ends
+/// elsewhere.
+#[test]
+fn a_packet_that_a_rotation_moves_is_kept_if_only_its_index_fails() {
+    let mut stage = Stage::new();
+    let producer = Producer::with_session(&mut stage, 15);
+    let (metadata, data) = producer.add_trace(&mut stage, "ust");
+    producer.send_metadata(&mut stage, metadata, b"metadata");
+    producer.send_whole_packet(&mut stage, data, 0);
+    stage.storage.hold_commits(SESSION, true);
+    producer.send_packet(&mut stage, data, 1, &stage::payload(data, 1));
+    producer.expect_ok(&mut stage, &stage::create_chunk(1));
+    let positions = [(metadata, 0), (data, 1)];
+    producer.expect_ok(&mut stage, &stage::rotate(Some(1), &positions));
+    producer.send_index(&mut stage, data, 1);
+    stage.storage.fail(Operation::Write, 1, "the index");
+    stage.storage.hold_commits(SESSION, false);
+    stage.settle();
+    let tally = stage.session(SESSION).unwrap().tally;
+    assert_eq!((tally.packets, tally.lost.total()), (2, 0));
+    producer.leave(&mut stage);
+    stage.assert_empty();
+}
+
 #[test]
 fn metadata_that_is_not_confirmed_holds_up_the_end_of_a_rotation() {
     let mut scene = Scene::watched(1);
