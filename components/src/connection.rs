@@ -153,6 +153,8 @@ pub struct Data {
     pub session: Option<Held<SessionKey>>,
     /// The packet that is arriving.
     pub packet: Option<ArrivingPacket>,
+    /// The last packet was a large one.
+    pub was_large: bool,
     /// It brought no packet yet, and is counted among those of its address.
     pub is_silent: bool,
     /// When it was opened, its address had a session that lacked one.
@@ -315,6 +317,15 @@ impl Connection {
     }
 
     /// The state of a data connection; none for the others.
+    pub fn data(&self) -> Option<&Data> {
+        if let Role::Data(data) = &self.role {
+            Some(data)
+        } else {
+            None
+        }
+    }
+
+    /// As [`Self::data`], mutable.
     pub fn data_mut(&mut self) -> Option<&mut Data> {
         if let Role::Data(data) = &mut self.role {
             Some(data)

@@ -10,7 +10,7 @@ pub const RECEIVE_BYTES_MAX: usize = 72 * 1024;
 
 /// Minimum of remaining payload for zero-copy from socket to file. Below this, copying
 /// through a buffer is cheaper.
-pub const PAYLOAD_TAKEN_BYTES_MIN: u32 = 128 * 1024;
+pub const PAYLOAD_TAKEN_BYTES_MIN: u32 = 32 * 1024;
 
 /// Backpressure: with more unsent reply bytes than this, the peer's next command is not
 /// read. A peer that does not read costs this much memory and one reply.

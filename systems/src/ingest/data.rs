@@ -82,7 +82,7 @@ fn ingest_all(
             return Ok(Pause::Turn);
         }
         if is_empty && (turn.is_over() || !may_be_more) {
-            return Ok(Pause::Input);
+            return Ok(wanted(ingest, key, 0));
         }
         if is_empty && input.at() > 0 {
             // Bytes that go by zero-copy come after those of the input.
@@ -97,9 +97,22 @@ fn ingest_all(
         // The cost of a faulty packet is spent too.
         turn.spend_message(0, ingest.record.storage.calls() - calls);
         let Some(bytes) = taken? else {
-            return Ok(Pause::Input);
+            return Ok(wanted(ingest, key, input.bytes().len()));
         };
         turn.spend(bytes);
+    }
+}
+
+/// What is to be received, behind `there` bytes of a header. After a large packet the next header
+/// comes alone, so that all the payload behind it goes by zero-copy.
+fn wanted(ingest: &Ingest, key: ConnectionKey, there: usize) -> Pause {
+    let connection = ingest.record.entities.connections.get(key);
+    let plain = connection.filter(|connection| !connection.has_tls);
+    let data = plain.and_then(Connection::data);
+    if data.is_some_and(|data| data.packet.is_none() && data.was_large) {
+        Pause::Bytes(HEADER_SIZE - there)
+    } else {
+        Pause::Input
     }
 }
 
@@ -209,7 +222,10 @@ fn of_stream(ingest: &Ingest, key: StreamKey, reason: RecordError) -> Reason {
 fn set_arriving(ingest: &mut Ingest, key: ConnectionKey, packet: Option<ArrivingPacket>) {
     let connection = ingest.record.entities.connections.get_mut(key);
     if let Some(data) = connection.and_then(Connection::data_mut) {
-        data.packet = packet;
+        let before = std::mem::replace(&mut data.packet, packet);
+        if let Some(packet) = packet.or(before) {
+            data.was_large = packet.header.size >= PAYLOAD_TAKEN_BYTES_MIN;
+        }
     }
 }
 

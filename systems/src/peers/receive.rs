@@ -35,6 +35,8 @@ pub trait Protocol {
 pub enum Pause {
     /// There is no whole message in it.
     Input,
+    /// There is no whole message in it, and no more than so many bytes are to be received.
+    Bytes(usize),
     /// All of it is done with, and more may be done before anything is received.
     Consume,
     /// The turn is over.
@@ -80,7 +82,7 @@ pub fn take_turn(network: &mut NetworkPort, protocol: &mut impl Protocol, turn: 
             }
             Pause::Disk => return false,
             Pause::Consume => continue,
-            Pause::Input => {}
+            Pause::Input | Pause::Bytes(_) => {}
         }
         match received {
             Received::Drained => return false,
@@ -94,7 +96,11 @@ pub fn take_turn(network: &mut NetworkPort, protocol: &mut impl Protocol, turn: 
         }
         let endpoint = connection.endpoint();
         let known = network.input(key).len();
-        received = network.receive(key, RECEIVE_BYTES_MAX);
+        let budget = match pause {
+            Pause::Bytes(count) => count,
+            _ => RECEIVE_BYTES_MAX,
+        };
+        received = network.receive(key, budget);
         let bytes = (network.input(key).len() - known) as u64;
         entities.totals.port(endpoint).received_bytes += bytes;
         turn.spend(bytes);
