@@ -53,11 +53,10 @@ pub enum Operation {
         offset: u64,
         bytes: Vec<u8>,
     },
-    /// Bytes that wait in a pipe.
+    /// The next bytes of the pipe.
     Pour {
         offset: u64,
         bytes: u64,
-        pipe: Pipe,
     },
     Copy {
         from: Target,
@@ -69,7 +68,12 @@ pub enum Operation {
 }
 
 /// Operations on the files of a lane, in order.
-pub type Operations = Vec<(Target, Operation)>;
+#[derive(Debug, Default)]
+pub struct Operations {
+    list: Vec<(Target, Operation)>,
+    /// The bytes of all that pour, in their order. None: there are none.
+    pipe: Option<Pipe>,
+}
 
 /// The end of what was written to a file, for a commit.
 #[derive(Debug)]
@@ -114,8 +118,9 @@ impl Lanes {
     ) -> Option<Operations> {
         let gathered = self.gathered.entry(lane).or_default();
         gathered.bytes += operation.bytes();
-        let at = gathered.operations.len();
-        gathered.operations.push((target, operation));
+        let list = &mut gathered.operations.list;
+        let at = list.len();
+        list.push((target, operation));
         for key in [Some(key), reads].into_iter().flatten() {
             gathered.last.insert(key, at);
         }
@@ -160,41 +165,39 @@ impl Lanes {
         offset: u64,
         (socket, length): (BorrowedFd<'_>, u64),
     ) -> (u64, Option<Operations>) {
-        if let Some(gathered) = self.gathered.get_mut(&lane)
-            && let Some(Operation::Pour {
-                offset: begin,
-                bytes,
-                pipe,
-            }) = gathered.last_of(key)
+        let gathered = self.gathered.entry(lane).or_default();
+        let pipe = &mut gathered.operations.pipe;
+        if pipe.is_none() {
+            *pipe = self.pools.pipes.take();
+        }
+        let taken = pipe.as_mut().map_or(0, |pipe| pipe.fill(socket, length));
+        if taken == 0 {
+            if gathered.operations.list.is_empty() {
+                let unused = self.gathered.remove(&lane);
+                self.pools
+                    .give_back(unused.and_then(|it| it.operations.pipe));
+            }
+            return (0, None);
+        }
+        if let Some(Operation::Pour {
+            offset: begin,
+            bytes,
+        }) = gathered.newest_if_of(key)
             && *begin + *bytes == offset
         {
-            let taken = pipe.fill(socket, length);
             *bytes += taken;
-            if taken > 0 {
-                gathered.bytes += taken;
-                return (taken, self.take_if_many(lane));
-            }
+            gathered.bytes += taken;
+            return (taken, self.take_if_many(lane));
         }
-        let Some(mut pipe) = self.pools.pipes.take() else {
-            return (0, None);
-        };
-        let bytes = pipe.fill(socket, length);
-        if bytes == 0 {
-            self.pools.pipes.give_back(pipe);
-            return (0, None);
-        }
-        let pour = Operation::Pour {
-            offset,
-            bytes,
-            pipe,
-        };
-        (bytes, self.add(lane, (key, target), pour, None))
+        let bytes = taken;
+        let pour = Operation::Pour { offset, bytes };
+        (taken, self.add(lane, (key, target), pour, None))
     }
 
     /// All that waits of a lane.
     pub fn take_all(&mut self, lane: Lane) -> Operations {
         let gathered = self.gathered.remove(&lane);
-        gathered.map_or_else(Vec::new, |gathered| gathered.operations)
+        gathered.map_or_else(Operations::default, |gathered| gathered.operations)
     }
 
     /// All that waits of a lane, if some of it has to do with a file.
@@ -211,6 +214,12 @@ impl Lanes {
 }
 
 impl Pools {
+    fn give_back(&self, pipe: Option<Pipe>) {
+        if let Some(pipe) = pipe {
+            self.pipes.give_back(pipe);
+        }
+    }
+
     /// Frees what is not in use.
     pub fn free_idle(&self) {
         self.pipes.close_idle();
@@ -219,25 +228,33 @@ impl Pools {
 }
 
 impl Gathered {
+    /// The last operation on a file.
     fn last_of(&mut self, key: FileKey) -> Option<&mut Operation> {
-        let (_, operation) = self.operations.get_mut(*self.last.get(&key)?)?;
+        let (_, operation) = self.operations.list.get_mut(*self.last.get(&key)?)?;
         Some(operation)
+    }
+
+    /// The last operation of all, if it is on this file.
+    fn newest_if_of(&mut self, key: FileKey) -> Option<&mut Operation> {
+        let is_newest = *self.last.get(&key)? + 1 == self.operations.list.len();
+        is_newest.then(|| self.last_of(key))?
     }
 }
 
 /// Does operations in their order. One that fails breaks its file, and those after it on the same
 /// file are skipped, until one restores it.
 pub fn act(operations: Operations, pools: &Pools, counters: &Counters) {
-    for (Target { file, health }, operation) in operations {
+    let Operations { list, mut pipe } = operations;
+    for (Target { file, health }, operation) in list {
         let is_skipped = health.breakage().is_some() && !matches!(operation, Operation::Restore(_));
         match file {
             Ok(file) if !is_skipped => {
-                let done = operation.act_on(&file, pools, counters);
+                let done = operation.act_on(&file, &mut pipe, pools, counters);
                 *health.state() = done.err();
             }
             Err(error) if !is_skipped => {
                 let sound = operation.begin();
-                operation.skip(pools);
+                operation.skip(&mut pipe, pools);
                 *health.state() = Some(Breakage { sound, error });
             }
             _ => {
@@ -245,14 +262,21 @@ pub fn act(operations: Operations, pools: &Pools, counters: &Counters) {
                 if let Some(breakage) = &mut *health.state() {
                     breakage.sound = breakage.sound.min(operation.begin());
                 }
-                operation.skip(pools);
+                operation.skip(&mut pipe, pools);
             }
         }
     }
+    pools.give_back(pipe);
 }
 
 impl Operation {
-    fn act_on(self, file: &File, pools: &Pools, counters: &Counters) -> Result<(), Breakage> {
+    fn act_on(
+        self,
+        file: &File,
+        pipe: &mut Option<Pipe>,
+        pools: &Pools,
+        counters: &Counters,
+    ) -> Result<(), Breakage> {
         let mut at = self.begin();
         let (action, done) = match self {
             Self::Write { bytes, .. } => {
@@ -260,12 +284,9 @@ impl Operation {
                 pools.buffers.give_back(bytes);
                 ("write to", written)
             }
-            Self::Pour {
-                bytes, mut pipe, ..
-            } => {
-                let end = at + bytes;
+            Self::Pour { bytes, .. } => {
+                let (pipe, end) = (pipe.get_or_insert_default(), at + bytes);
                 let poured = counters.time_write(|| pipe.empty_into(file, &mut at, end));
-                pools.pipes.give_back(pipe);
                 ("write to", poured)
             }
             Self::Copy { from, range, .. } => {
@@ -297,12 +318,13 @@ impl Operation {
     }
 
     /// Does not do it.
-    fn skip(self, pools: &Pools) {
+    fn skip(self, pipe: &mut Option<Pipe>, pools: &Pools) {
         match self {
             Self::Write { bytes, .. } => pools.buffers.give_back(bytes),
-            Self::Pour { mut pipe, .. } => {
-                pipe.empty();
-                pools.pipes.give_back(pipe);
+            Self::Pour { bytes, .. } => {
+                if let Some(pipe) = pipe {
+                    pipe.drop_bytes(bytes);
+                }
             }
             Self::Copy { .. } | Self::Resize(_) | Self::Restore(_) => {}
         }
@@ -346,7 +368,11 @@ pub fn commit(ends: Vec<End>, counters: &Counters) -> Outcome {
         if let (None, Some((index, offset, bytes))) = (&breakage, index) {
             let write = Operation::Write { offset, bytes };
             let health = Arc::clone(&index.health);
-            act(vec![(index, write)], &Pools::default(), counters);
+            let operations = Operations {
+                list: vec![(index, write)],
+                pipe: None,
+            };
+            act(operations, &Pools::default(), counters);
             breakage = health.breakage().map(Breakage::of_index);
         }
         failed.extend(breakage.map(|breakage| (data, breakage)));
@@ -386,7 +412,7 @@ mod tests {
         /// Does all that waits; gives how many operations that were.
         fn act(&mut self) -> usize {
             let operations = self.lanes.take_all(LANE);
-            let count = operations.len();
+            let count = operations.list.len();
             act(operations, &self.lanes.pools, &Counters::default());
             count
         }
@@ -429,7 +455,7 @@ mod tests {
         test.lanes.write(LANE, one.clone(), 0, b"one");
         assert!(test.lanes.take_if_of(LANE, other.0).is_none());
         let left = test.lanes.take_if_of(LANE, one.0);
-        assert_eq!(left.map(|it| it.len()), Some(1));
+        assert_eq!(left.map(|it| it.list.len()), Some(1));
         assert_eq!(test.act(), 0);
     }
 
@@ -440,7 +466,7 @@ mod tests {
         let bytes = vec![7; COMMIT_BYTES as usize - 1];
         assert!(test.lanes.write(LANE, file.clone(), 0, &bytes).is_none());
         let many = test.lanes.write(LANE, file, COMMIT_BYTES - 1, b"!");
-        assert_eq!(many.map(|it| it.len()), Some(1));
+        assert_eq!(many.map(|it| it.list.len()), Some(1));
         assert_eq!(test.act(), 0);
     }
 
