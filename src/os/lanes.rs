@@ -382,6 +382,10 @@ pub fn commit(ends: Vec<End>, counters: &Counters) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
     use baton_systems::ports::StorageErrorKind;
     use slotmap::SlotMap;
 
@@ -446,6 +450,40 @@ mod tests {
         assert_eq!(test.act(), 4);
         assert_eq!(content(&one.1), b"abababc");
         assert_eq!(content(&other.1), b"abababab");
+    }
+
+    #[test]
+    fn payloads_of_several_files_share_a_pipe() {
+        let mut test = Test::new();
+        let (one, other) = (test.file(), test.file());
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let broken = Target {
+            file: Ok(Arc::new(full)),
+            health: Arc::default(),
+        };
+        let broken = (test.keys.insert(()), broken);
+        let (near, mut far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let take = |lanes: &mut Lanes, file: &(FileKey, Target), at, length| {
+            let from = (near.as_fd(), length);
+            lanes.take(LANE, file.clone(), at, from).0
+        };
+        assert_eq!(take(&mut test.lanes, &one, 0, 9), 0, "nothing has come");
+        far.write_all(b"aabblostcccc").unwrap();
+        assert_eq!(take(&mut test.lanes, &one, 0, 2), 2);
+        assert_eq!(take(&mut test.lanes, &other, 0, 2), 2);
+        // The first part finds the file broken, the second is skipped.
+        assert_eq!(take(&mut test.lanes, &broken, 0, 2), 2);
+        test.lanes.write(LANE, broken.clone(), 2, b"here");
+        assert_eq!(take(&mut test.lanes, &broken, 6, 2), 2);
+        assert_eq!(take(&mut test.lanes, &one, 2, 1), 1);
+        assert_eq!(take(&mut test.lanes, &one, 3, 9), 3);
+        assert_eq!(test.lanes.pools.pipes.used(), 1);
+        assert_eq!(test.act(), 6);
+        assert_eq!(content(&one.1), b"aacccc");
+        assert_eq!(content(&other.1), b"bb");
+        assert!(broken.1.health.breakage().is_some());
+        assert_eq!(test.lanes.pools.pipes.used(), 0);
     }
 
     #[test]

@@ -50,6 +50,12 @@ impl Pipes {
         self.pool().idle.clear();
     }
 
+    /// Number of pipes that are in use.
+    #[cfg(test)]
+    pub fn used(&self) -> usize {
+        self.pool().used
+    }
+
     fn pool(&self) -> MutexGuard<'_, Pool> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,10 +1,11 @@
 //! A disk that takes long: strace delays the relay's system calls.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{env, fs};
 
+use crate::application::Workload;
 use crate::events::assert_complete;
 use crate::layout::{Current, assert_tidy, files};
 use crate::live_client::LiveClient;
@@ -109,6 +110,63 @@ fn a_session_whose_writes_hang_keeps_nobody_else_waiting() {
     hanging.signal("TERM");
     slow.destroy();
     assert_complete(&read_directory(&directory), &[first, second]);
+    end([left, right], relay);
+}
+
+/// Events of some 18 MB in 6 seconds: more than a small write buffer has room for.
+const ABUNDANT: Workload = Workload {
+    threads: 2,
+    events_per_thread: 6_000,
+    sleep_us: 1_000,
+    payload_length: 1_500,
+};
+
+#[test]
+fn a_disk_that_is_dead_for_a_while_loses_nothing() {
+    let _turn = turn::take();
+    if skipped("it loses what comes while the disk is dead") {
+        return;
+    }
+    if Command::new("strace").arg("-V").output().is_err() {
+        skip::say("since there is no strace");
+        return;
+    }
+    let seconds = env::var("BATON_TEST_DEAD_DISK_SECONDS");
+    let seconds = seconds.map_or(8, |it| it.parse().expect("a number of seconds"));
+    let relay = Relay::start_with(&["--write-buffer", "16M"]);
+    let (left, right) = (Producer::start(), Producer::start());
+    let slow = left.live_session(&relay, "slow", Buffers::PerUser);
+    let quick = right.live_session(&relay, "quick", Buffers::PerUser);
+    let first = left.launch(BRIEF).finish();
+    let directory = relay.trace_directory("slow");
+    eventually("the session has packets", PATIENCE, || {
+        written(&directory) > 0
+    });
+    let viewers = ["slow", "quick"].map(|name| Viewer::attach(&relay, name));
+    let hanging = hang(&relay, &directory);
+    let across = left.launch(ABUNDANT);
+    eventually("a write hangs", PATIENCE, || is_traced(relay.pid()));
+    let before = written(&directory);
+    let dead = Instant::now();
+    let mut beside = Vec::new();
+    while dead.elapsed() < Duration::from_secs(seconds) {
+        beside.push(right.launch(BRIEF).finish());
+    }
+    quick.destroy();
+    assert_eq!(written(&directory), before, "the disk was not dead");
+    hanging.signal("TERM");
+
+    let across = across.finish();
+    slow.destroy();
+    let [of_slow, of_quick] = viewers.map(Viewer::finish);
+    for (read, runs) in [
+        (of_slow, &[across][..]),
+        (read_directory(&directory), &[first, across]),
+        (of_quick, &beside),
+        (read_directory(&relay.trace_directory("quick")), &beside),
+    ] {
+        assert_complete(&read, runs);
+    }
     end([left, right], relay);
 }
 
