@@ -32,7 +32,6 @@ pub mod retain;
 mod serve;
 pub mod settings;
 pub mod status;
-mod storage_error;
 pub mod tick;
 mod turns;
 pub mod usage;

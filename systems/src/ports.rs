@@ -24,7 +24,7 @@ use crate::lists::Files;
 use crate::requests::{FileEnd, Lane, Outcome, Request};
 use crate::usage::{Usage, Warning};
 
-pub use crate::storage_error::{StorageError, StorageErrorKind};
+pub use baton_components::storage_error::{StorageError, StorageErrorKind};
 
 /// The network: connections and their bytes.
 pub trait Network: Send + Sync {

@@ -7,9 +7,9 @@
 
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
+use baton_components::storage_error::{StorageError, StorageErrorKind};
 
 use crate::lists::{self, Files, Found};
-use crate::storage_error::{StorageError, StorageErrorKind};
 
 /// The kinds of requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
