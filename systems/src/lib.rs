@@ -11,6 +11,7 @@ pub mod audit;
 pub mod census;
 mod chance;
 pub mod client;
+mod cold_reads;
 pub mod count;
 pub mod deadlines;
 mod described;
