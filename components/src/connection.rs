@@ -182,7 +182,7 @@ pub struct Viewer {
     pub has_only_listed: bool,
     /// The rest of the current reply, if it is sent from a file.
     pub body: Option<Body>,
-    /// What it gets next, if that is not in memory.
+    /// The part of a file that it gets next, if that is not in memory.
     pub fetch: Fetch,
 }
 

@@ -282,6 +282,7 @@ pub enum Record<'a> {
 
 impl<'a> Record<'a> {
     /// The record of a request.
+    // Long because: a record for each kind.
     pub fn asked(ticket: Ticket, request: &'a Request) -> Self {
         let bytes = |paths: &'a [RelativePath]| paths.iter().map(RelativePath::as_bytes).collect();
         match request {

@@ -99,7 +99,7 @@ mod tests {
             eprintln!("not tested, since the file system does not know RWF_NOWAIT");
             return false;
         }
-        // What is in use at this moment stays.
+        // Pages that are in use at this moment stay.
         for _ in 0..100 {
             file.sync_all().unwrap();
             rustix::fs::fadvise(file, 0, None, Advice::DontNeed).unwrap();
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn what_the_system_has_dropped_is_there_when_it_was_fetched() {
         let mut file = tempfile::tempfile().unwrap();
-        let bytes: Vec<u8> = (0..300_000).map(|at| (at / 7 % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..300_000_u32).map(|at| (at / 7 % 251) as u8).collect();
         file.write_all(&bytes).unwrap();
         if !evict(&file) {
             return;

@@ -333,7 +333,7 @@ fn wait_for_answers(test: &mut Test, poll: &mut mio::Poll, count: usize) -> Vec<
 fn what_is_fetched_is_read_whatever_the_system_has() {
     let (mut test, mut poll) = with_workers();
     let file = test.create("file").unwrap();
-    let bytes: Vec<u8> = (0..100_000).map(|at| (at / 7 % 251) as u8).collect();
+    let bytes: Vec<u8> = (0..100_000_u32).map(|at| (at / 7 % 251) as u8).collect();
     test.storage.write(file, 0, &bytes);
     let lane = Lane::default();
     let data = file;

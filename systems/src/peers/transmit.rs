@@ -1,7 +1,7 @@
 //! Sends replies: queued bytes, and then the part from a file.
 //!
 //! A large body is sent with zero-copy (`sendfile`); a peer that does not read it costs no
-//! CPU time. What the page cache does not have is fetched before.
+//! CPU time. A part that the page cache does not have is fetched before.
 
 use baton_components::connection::{Body, Connection, Ending, Extent, Viewer};
 use baton_components::keys::ConnectionKey;

@@ -33,7 +33,7 @@ pub struct Disk {
     pub held_lanes: BTreeSet<Lane>,
     /// Whether what is looked at next is not at hand.
     pub is_cold: Option<Box<dyn FnMut() -> bool + Send>>,
-    /// What was at hand or was fetched, and may be read once.
+    /// Parts that were at hand or fetched, and may be read once.
     pub at_hand: Vec<(Process, Extent)>,
     /// Reads of anything else.
     pub cold_reads: u64,
