@@ -12,6 +12,7 @@ use crate::limits::TLS_CONNECTION_BYTES;
 use crate::refusals::Refusals;
 use crate::rights::Rights;
 use crate::shares::AddressKey;
+use crate::storage_error::StorageError;
 use crate::wire::producer::data::PacketHeader;
 
 /// A TCP endpoint of the relay, to which peers connect: one for each protocol.
@@ -183,6 +184,31 @@ pub struct Viewer {
     pub has_only_listed: bool,
     /// The rest of the current reply, if it is sent from a file.
     pub body: Option<Body>,
+    /// The part of a file that it gets next, if that is not in memory.
+    pub fetch: Fetch,
+}
+
+/// A cold read: what a viewer gets next is not in memory, and storage fetches it.
+#[derive(Debug, Default)]
+pub enum Fetch {
+    /// There is none.
+    #[default]
+    None,
+    /// Storage was asked, and the viewer waits for it.
+    Asked(Extent),
+    /// Storage has answered, and the viewer has not read it yet.
+    Answered(Extent, Result<(), StorageError>),
+}
+
+/// A range of a file, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Weak.
+    pub file: FileKey,
+    /// Its first byte, from the start of the file.
+    pub offset: u64,
+    /// Number of bytes.
+    pub size: u64,
 }
 
 /// A monitor's connection: one request, one answer.
@@ -238,6 +264,22 @@ pub struct Body {
     pub offset: u64,
     /// Number of bytes that are not sent yet.
     pub remaining: u64,
+}
+
+impl Viewer {
+    /// Whether it waits for the disk.
+    pub fn is_fetching(&self) -> bool {
+        matches!(self.fetch, Fetch::Asked(_))
+    }
+}
+
+impl Extent {
+    /// Whether all of another one is in it.
+    pub fn contains(&self, other: &Self) -> bool {
+        let end = self.offset.saturating_add(self.size);
+        let others = other.offset.saturating_add(other.size);
+        self.file == other.file && self.offset <= other.offset && others <= end
+    }
 }
 
 impl Connection {

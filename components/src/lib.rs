@@ -30,6 +30,7 @@ pub mod session;
 pub mod shares;
 pub mod shown;
 pub mod steps;
+pub mod storage_error;
 pub mod stream;
 pub mod tally;
 pub mod time;

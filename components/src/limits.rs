@@ -23,6 +23,10 @@ pub const BODY_COPIED_BYTES_MAX: u64 = 16 * 1024;
 /// Bytes of a body per read where storage has no zero-copy.
 pub const BODY_SLICE_BYTES: u64 = 256 * 1024;
 
+/// Minimum of bytes that are fetched from the disk for a viewer (a cold read): the record or
+/// packet that it asks for next is mostly behind the last one.
+pub const FETCH_BYTES_MIN: u64 = 64 * 1024;
+
 /// Bytes of packets moved to another chunk at once.
 pub const COPY_SLICE_BYTES: u64 = 256 * 1024;
 

@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use crate::keys::{BatchKey, ChunkKey};
+use crate::keys::{BatchKey, ChunkKey, ConnectionKey};
 
 /// The number of a request, which its answer has. Never used again while the relay runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// The record for which a request was made. It stays until the answer comes.
+/// The record for which a request was made. It stays until the answer comes, but for a viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiter {
     /// A chunk whose files are being removed.
     Chunk(ChunkKey),
     /// A batch that is to be confirmed.
     Batch(BatchKey),
+    /// A viewer, for which a part of a file is fetched. It may be gone when the answer comes.
+    Viewer(ConnectionKey),
     /// Files that are being synced, for the listener that has asked.
     Sync,
     /// A listener, which keeps the ticket and reads the fact.

@@ -3,6 +3,7 @@
 //! Input is recorded in full, since a replay answers with it. Output is recorded as a
 //! digest, since a replay makes it again and compares it.
 
+use baton_components::connection::Extent;
 use baton_components::path::RelativePath;
 use baton_components::waits::Ticket;
 use baton_systems::lists::Found;
@@ -263,10 +264,25 @@ pub enum Record<'a> {
         #[serde(serialize_with = "as_bytes")]
         bytes: &'a [u8],
     },
+    /// A part of a file was not at hand: to read it would have waited for the disk. (One that was
+    /// has no record.)
+    NotAtHand {
+        file: FileId,
+        offset: u64,
+        length: u64,
+    },
+    /// Storage was asked to fetch a part of a file.
+    Fetch {
+        ticket: u64,
+        file: FileId,
+        offset: u64,
+        length: u64,
+    },
 }
 
 impl<'a> Record<'a> {
     /// The record of a request.
+    // Long because: a record for each kind.
     pub fn asked(ticket: Ticket, request: &'a Request) -> Self {
         let bytes = |paths: &'a [RelativePath]| paths.iter().map(RelativePath::as_bytes).collect();
         match request {
@@ -311,6 +327,12 @@ impl<'a> Record<'a> {
                 ends: ends.iter().map(end).collect(),
             },
             Request::Space => Self::AskSpace { ticket: ticket.0 },
+            Request::Fetch(extent) => Self::Fetch {
+                ticket: ticket.0,
+                file: extent.file.into(),
+                offset: extent.offset,
+                length: extent.size,
+            },
             Request::Sync {
                 within,
                 files,
@@ -321,6 +343,15 @@ impl<'a> Record<'a> {
                 files: bytes(files),
                 directories: bytes(directories),
             },
+        }
+    }
+
+    /// The record of a part of a file that is not at hand.
+    pub fn not_at_hand(extent: Extent) -> Self {
+        Self::NotAtHand {
+            file: extent.file.into(),
+            offset: extent.offset,
+            length: extent.size,
         }
     }
 

@@ -251,6 +251,7 @@ fn failure(text: &str) -> Failure<'_> {
 
 /// One record of each kind that has something in it.
 // Long because: a record of each kind.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn records<'a>(numbers: [u64; 3], bytes: &'a [u8], text: &'a str) -> Vec<Record<'a>> {
     let [one, two, three] = numbers;
     let (connection, file) = (ConnectionId(one), FileId(two));
@@ -346,6 +347,17 @@ fn records<'a>(numbers: [u64; 3], bytes: &'a [u8], text: &'a str) -> Vec<Record<
         Record::Committed {
             ticket: one,
             failed: vec![(file, 9, failure(text))],
+        },
+        Record::NotAtHand {
+            file,
+            offset: one,
+            length: two,
+        },
+        Record::Fetch {
+            ticket: one,
+            file,
+            offset: two,
+            length: three,
         },
         Record::End,
     ]

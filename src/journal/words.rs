@@ -29,6 +29,7 @@ impl Record<'_> {
                 | Self::Surveyed { .. }
                 | Self::Space { .. }
                 | Self::Committed { .. }
+                | Self::NotAtHand { .. }
         )
     }
 }
@@ -154,6 +155,11 @@ impl Record<'_> {
                 length,
                 ..
             } => write!(to, "{length} bytes are read from {file} at {offset}"),
+            Self::NotAtHand {
+                file,
+                offset,
+                length,
+            } => write!(to, "{length} bytes at {offset} of {file} are not in memory"),
             Self::SendFile {
                 connection,
                 file,
@@ -251,6 +257,15 @@ impl Record<'_> {
                 files.len(),
                 directories.len(),
                 text(within)
+            ),
+            Self::Fetch {
+                ticket,
+                file,
+                offset,
+                length,
+            } => write!(
+                to,
+                "request {ticket}: {length} bytes at {offset} of {file} are to be fetched"
             ),
             Self::Commit { ticket, ends, .. } => write!(
                 to,

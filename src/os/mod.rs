@@ -31,6 +31,7 @@ mod names;
 pub mod network;
 pub mod open_files;
 pub mod own_file;
+mod page_cache;
 pub mod peer;
 pub mod pipe;
 pub mod pool;

@@ -15,12 +15,15 @@ use rustix::fs::{Access, AtFlags, Dir, Mode, OFlags, RenameFlags, ResolveFlags, 
 use rustix::io::Errno;
 
 use super::directories::Directories;
+use super::page_cache;
 
 #[derive(Debug)]
 pub struct Root {
     handle: Arc<OwnedFd>,
     /// Device and inode number of the directory itself.
     identity: (u64, u64),
+    /// The directory is on a file system without a disk.
+    is_in_memory: bool,
     /// None: no directory is kept open.
     directories: Option<Directories>,
 }
@@ -61,8 +64,9 @@ impl Root {
         may_be_used(root.as_fd())?;
         let it = rustix::fs::fstat(&root)?;
         Ok(Self {
-            handle: Arc::new(root),
             identity: (it.st_dev, it.st_ino),
+            is_in_memory: page_cache::is_all(&root),
+            handle: Arc::new(root),
             directories: None,
         })
     }
@@ -77,8 +81,14 @@ impl Root {
         Self {
             handle: Arc::clone(&self.handle),
             identity: self.identity,
+            is_in_memory: self.is_in_memory,
             directories: None,
         }
+    }
+
+    /// Whether its files are on no disk.
+    pub fn is_in_memory(&self) -> bool {
+        self.is_in_memory
     }
 
     /// Whether the path still leads to this directory.

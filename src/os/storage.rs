@@ -6,7 +6,9 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use baton_components::connection::Extent;
 use baton_components::keys::{ConnectionKey, FileKey};
 use baton_components::path::RelativePath;
 use baton_components::waits::Ticket;
@@ -17,9 +19,10 @@ use baton_systems::requests::{FileEnd, Lane, Outcome, Place, Request};
 use rustix::fs::AtFlags;
 
 use super::counters::Counters;
-use super::files::{FilesByName, absolute, error, remove_empty};
+use super::files::{FilesByName, absolute, error, failure, remove_empty};
 use super::lanes::{self, End, Lanes, Operation, Operations};
 use super::open_files::OpenFiles;
+use super::page_cache;
 use super::recording::{self, Recordings};
 use super::root::Root;
 use super::said;
@@ -143,6 +146,27 @@ impl FileStorage {
         }
     }
 
+    /// A cold read: what is to be done for it.
+    fn fetch_of(
+        &mut self,
+        extent: Extent,
+    ) -> impl FnOnce() -> Result<Outcome, StorageError> + use<> {
+        let path = self.path(&self.files.path(extent.file));
+        let file = self.files.file(extent.file, &mut self.root).map(Arc::clone);
+        move || {
+            let fetched = file.and_then(|file| page_cache::fetch(&file, extent));
+            fetched.map(|()| Outcome::Done).map_err(|reason| {
+                let error = failure("read from", &reason);
+                StorageError { path, ..error }
+            })
+        }
+    }
+
+    /// Whether reads may wait for the disk, and another thread can do them.
+    fn has_cold_reads(&self) -> bool {
+        self.workers.is_some() && !self.root.is_in_memory()
+    }
+
     fn end(&mut self, end: &FileEnd) -> Option<End> {
         let health = self.files.health(end.data)?;
         let index = end.index.as_ref().and_then(|index| {
@@ -174,7 +198,8 @@ impl FileStorage {
                 kept.map_err(|reason| self.error("remove file", path, &reason))
             }),
             // These need no descriptor that is kept.
-            Request::Append { .. }
+            Request::Fetch(_)
+            | Request::Append { .. }
             | Request::Replace { .. }
             | Request::RemoveListed { .. }
             | Request::Survey { .. }
@@ -376,6 +401,24 @@ impl Storage for FileStorage {
         self.with_file(key, "read from", |file| file.read_exact_at(into, offset))
     }
 
+    fn is_at_hand(&mut self, extent: Extent) -> bool {
+        if !self.has_cold_reads() {
+            return true;
+        }
+        let file = self.files.file(extent.file, &mut self.root);
+        // If it cannot be opened, a read says why.
+        file.map_or(true, |file| page_cache::has(file, extent))
+    }
+
+    fn read_at_hand(&mut self, from: Extent, into: &mut [u8]) -> Result<bool, StorageError> {
+        if !self.has_cold_reads() {
+            return self.read(from.file, from.offset, into).map(|()| true);
+        }
+        self.with_file(from.file, "read from", |file| {
+            page_cache::read(file, from.offset, into)
+        })
+    }
+
     fn close(&mut self, key: FileKey) {
         let lane = self.files.lane(key);
         // Nobody may ask for a commit any more.
@@ -396,6 +439,12 @@ impl Storage for FileStorage {
             let commit = self.commit_of(*lane, ends);
             Box::new(move || {
                 let outcome = Ok(commit());
+                Some(Answer { ticket, outcome })
+            })
+        } else if let Request::Fetch(extent) = request {
+            let fetch = self.fetch_of(extent);
+            Box::new(move || {
+                let outcome = fetch();
                 Some(Answer { ticket, outcome })
             })
         } else {

@@ -3,7 +3,8 @@
 //! Jobs of one place are done one at a time, in their order. Most jobs do not wait, since the
 //! system has a cache, and so one thread does them all, one after another: a change of threads
 //! costs more than a job. While jobs wait, a second thread watches. If none was begun for a
-//! while, the disk keeps the first waiting, and the second goes on with jobs of other places.
+//! while, the disk keeps the first waiting, and the second goes on with jobs of other places. A cold
+//! read is known to wait, and so another thread goes on at once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -207,7 +208,8 @@ impl Shared {
             return state;
         };
         let job = state.places.get_mut(&place).and_then(VecDeque::pop_front);
-        state.active += 1;
+        let is_active = !matches!(place, Place::Reads(_));
+        state.active += usize::from(is_active);
         state.begun += 1;
         let stalls = state.stalls;
         self.call(&mut state);
@@ -216,7 +218,7 @@ impl Shared {
         let answer = job.and_then(|job| job());
         std::mem::forget(bomb);
         let mut state = self.state();
-        if state.stalls == stalls {
+        if is_active && state.stalls == stalls {
             state.active -= 1;
         }
         let jobs = state.places.get(&place);
@@ -262,6 +264,11 @@ mod tests {
 
         /// Gives a job that waits for its message.
         fn give(&self, place: &str, ticket: u64) -> mpsc::Sender<()> {
+            let place = RelativePath::parse(place.as_bytes()).unwrap();
+            self.give_at(&Place::Name(place), ticket)
+        }
+
+        fn give_at(&self, place: &Place, ticket: u64) -> mpsc::Sender<()> {
             let (sender, receiver) = mpsc::channel();
             let job = move || {
                 receiver.recv().unwrap();
@@ -270,8 +277,7 @@ mod tests {
                     outcome: Ok(Outcome::Done),
                 })
             };
-            let place = RelativePath::parse(place.as_bytes()).unwrap();
-            self.workers.give(&Place::Name(place), Box::new(job));
+            self.workers.give(place, Box::new(job));
             sender
         }
 
@@ -301,6 +307,28 @@ mod tests {
         assert_eq!(test.wait(3), [5, 6, 7]);
         slow.send(()).unwrap();
         assert_eq!(test.wait(4), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_job_does_not_wait_for_reads_that_hang() {
+        let mut test = Test::new();
+        let reads: Vec<_> = (1..9)
+            .map(|at| test.give_at(&Place::Reads(at), at))
+            .collect();
+        while test.workers.shared.state().begun < reads.len() as u64 {
+            thread::yield_now();
+        }
+        assert_eq!(
+            test.workers.shared.state().stalls,
+            0,
+            "one had to be watched"
+        );
+        test.give("quick", 0).send(()).unwrap();
+        assert_eq!(test.wait(1), [0]);
+        for sender in &reads {
+            sender.send(()).unwrap();
+        }
+        assert_eq!(test.wait(reads.len()).len(), reads.len());
     }
 
     #[test]

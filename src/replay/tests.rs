@@ -1,12 +1,15 @@
 //! Replays of relays on ports in memory, with a journal of what came in.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use baton_components::connection::Endpoint;
-use baton_components::wire::producer::{AddStream, Command, CreateSession, SendMetadata, Version};
+use baton_components::wire::producer::{
+    AddStream, Command, CreateSession, SendIndex, SendMetadata, Version,
+};
+use baton_components::wire::viewer::{Request, SEEK_BEGINNING};
 use baton_systems::client;
-use baton_systems::memory::{MemoryChance, MemoryClock, MemoryNetwork, Peer};
+use baton_systems::memory::{MemoryChance, MemoryClock, MemoryNetwork, MemoryStorage, Peer};
 use baton_systems::settings::Settings;
 use tempfile::TempDir;
 
@@ -33,6 +36,13 @@ struct JournaledRelay {
 
 impl JournaledRelay {
     fn new(payload: Payload) -> Self {
+        Self::on(payload, |traces| {
+            let storage = FileStorage::open(traces, 100).unwrap();
+            StoragePort::new(Box::new(storage))
+        })
+    }
+
+    fn on(payload: Payload, storage: impl FnOnce(&Path) -> StoragePort) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let header = Header {
             program: "test".to_owned(),
@@ -53,8 +63,7 @@ impl JournaledRelay {
             Journal::begin(file, &path, &header).unwrap()
         };
         let (network, clock) = (MemoryNetwork::new(), MemoryClock::new(1_795_331_211));
-        let storage = FileStorage::open(&directory.path().join("traces"), 100).unwrap();
-        let storage = StoragePort::new(Box::new(storage));
+        let storage = storage(&directory.path().join("traces"));
         let chance = MemoryChance::default();
         let ports = (network.port(), storage, clock.port(), chance.port());
         let (network_port, storage, clock_port, chance) = record(&journal, ports);
@@ -103,6 +112,64 @@ impl JournaledRelay {
 
     /// A session with two packets, of which the second is torn.
     fn record(mut self) -> Recorded {
+        let (control, data, stream) = self.produce();
+        data.write(&packet(stream, 0));
+        self.settle();
+        let torn = packet(stream, 1);
+        for part in torn[..PACKET_BYTES - 100].chunks(1_700) {
+            data.write(part);
+            self.settle();
+        }
+        self.scrape();
+        self.end(&control, &data)
+    }
+
+    /// A session with metadata, and a large packet, all of which a viewer reads.
+    fn record_viewed(mut self) -> Recorded {
+        let (control, data, stream) = self.produce();
+        let size = 100_000;
+        data.write(&client::packet(stream, 0, &vec![7; size]));
+        self.settle();
+        let index = SendIndex {
+            stream,
+            packet_size_bits: 8 * size as u64,
+            ..SendIndex::default()
+        };
+        self.ask(&control, &Command::SendIndex(index));
+        let peer = self.network.connect(Endpoint::Live, "viewer:1");
+        let mut viewer = client::Viewer::default();
+        let mut ask = |request| {
+            let mut bytes = Vec::new();
+            viewer.say(request, &mut bytes);
+            peer.write(&bytes);
+            self.settle();
+            viewer.hear(&peer.take_received());
+            let (_, reply) = viewer.reply().unwrap().expect("a whole reply");
+            format!("{reply:?}")
+        };
+        ask(client::connect(MINOR));
+        ask(Request::CreateSession);
+        let (session, seek) = (1, SEEK_BEGINNING);
+        ask(Request::Attach { session, seek });
+        let (metadata, stream) = (1, 2);
+        let told = ask(Request::Metadata { stream: metadata });
+        assert!(told.contains("Ok"), "{told}");
+        let told = ask(Request::NextIndex { stream });
+        assert!(told.contains("Ok"), "{told}");
+        let (offset, length) = (0, size as u32);
+        let packet = Request::Packet {
+            stream,
+            offset,
+            length,
+        };
+        assert!(ask(packet).len() > size);
+        peer.finish();
+        self.end(&control, &data)
+    }
+
+    /// A session with two streams and metadata, its connections, and the handle of the stream for
+    /// packets.
+    fn produce(&mut self) -> (Peer, Peer, u64) {
         let control = self.network.connect(Endpoint::Control, "producer:control");
         let data = self.network.connect(Endpoint::Data, "producer:data");
         let version = Version {
@@ -134,15 +201,10 @@ impl JournaledRelay {
         };
         self.ask(&control, &Command::SendMetadata(metadata));
         self.ask(&control, &Command::StreamsSent);
-        let packet = packet(handles[1], 0);
-        data.write(&packet);
-        self.settle();
-        let torn = self::packet(handles[1], 1);
-        for part in torn[..PACKET_BYTES - 100].chunks(1_700) {
-            data.write(part);
-            self.settle();
-        }
-        self.scrape();
+        (control, data, handles[1])
+    }
+
+    fn end(mut self, control: &Peer, data: &Peer) -> Recorded {
         data.finish();
         self.settle();
         control.finish();
@@ -233,6 +295,25 @@ fn a_replay_writes_the_same_files() {
         let error = replayed(&plan).unwrap_err().to_string();
         assert!(error.ends_with("is not empty: choose another directory for the replay"));
     }
+}
+
+#[test]
+fn reads_that_had_to_be_fetched_are_replayed_in_the_ticks_of_their_answers() {
+    let cold = MemoryStorage::new();
+    cold.chill(|| true);
+    let mut said = Vec::new();
+    for storage in [MemoryStorage::new(), cold.clone()] {
+        let relay = JournaledRelay::on(Payload::Copy, |_| storage.port());
+        let recorded = relay.record_viewed();
+        let plan = Plan {
+            print: true,
+            ..recorded.plan()
+        };
+        said.push(replayed(&plan).unwrap());
+    }
+    assert_eq!(cold.cold_reads(), 0);
+    let fetches = |said: &str| said.matches("are to be fetched").count();
+    assert_eq!((fetches(&said[0]), fetches(&said[1]) > 2), (0, true));
 }
 
 #[test]

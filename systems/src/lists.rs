@@ -11,9 +11,8 @@
 use std::collections::BTreeSet;
 
 use baton_components::path::{KEEP, OWN_PREFIX, RelativePath};
+use baton_components::storage_error::{StorageError, StorageErrorKind};
 use serde::{Deserialize, Serialize};
-
-use crate::storage_error::{StorageError, StorageErrorKind};
 
 /// The files of storage, for what is done with whole files by their names.
 pub trait Files {

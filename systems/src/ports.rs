@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-use baton_components::connection::Endpoint;
+use baton_components::connection::{Endpoint, Extent};
 use baton_components::directory::Lot;
 use baton_components::keys::{ConnectionKey, FileKey};
 use baton_components::path::RelativePath;
@@ -24,7 +24,7 @@ use crate::lists::Files;
 use crate::requests::{FileEnd, Lane, Outcome, Request};
 use crate::usage::{Usage, Warning};
 
-pub use crate::storage_error::{StorageError, StorageErrorKind};
+pub use baton_components::storage_error::{StorageError, StorageErrorKind};
 
 /// The network: connections and their bytes.
 pub trait Network: Send + Sync {
@@ -260,6 +260,19 @@ pub trait Storage: Transfer + Send + Sync {
     /// them.
     fn read(&mut self, key: FileKey, offset: u64, into: &mut [u8]) -> Result<(), StorageError>;
 
+    /// Whether a read of that range would not wait for the disk, as far as a quick look shows.
+    fn is_at_hand(&mut self, _: Extent) -> bool {
+        true
+    }
+
+    /// As [`Storage::read`], if the bytes are at hand; false: they are not.
+    fn read_at_hand(&mut self, from: Extent, into: &mut [u8]) -> Result<bool, StorageError> {
+        if !self.is_at_hand(from) {
+            return Ok(false);
+        }
+        self.read(from.file, from.offset, into).map(|()| true)
+    }
+
     /// Closes the file when all that was written to it is done. Its key becomes invalid.
     fn close(&mut self, key: FileKey);
 
@@ -374,6 +387,11 @@ impl StoragePort {
     /// Number of calls so far.
     pub fn calls(&self) -> u64 {
         self.calls
+    }
+
+    /// [`Storage::is_at_hand`], which costs little and is not counted.
+    pub fn is_at_hand(&mut self, extent: Extent) -> bool {
+        self.storage.is_at_hand(extent)
     }
 }
 

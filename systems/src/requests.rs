@@ -5,11 +5,13 @@
 
 #![warn(missing_docs)]
 
+use baton_components::connection::Extent;
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
+use baton_components::storage_error::{StorageError, StorageErrorKind};
+use slotmap::Key;
 
 use crate::lists::{self, Files, Found};
-use crate::storage_error::{StorageError, StorageErrorKind};
 
 /// The kinds of requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +67,9 @@ pub enum Request {
         /// The files that were written to.
         ends: Vec<FileEnd>,
     },
+    /// Reads a range of an open file, as far as there is one, so that it is in the page cache. The
+    /// file may be closed before the answer.
+    Fetch(Extent),
     /// Makes durable (sync) what was written: files in their order, then names in directories
     /// in theirs. If a name is missing the others are synced nevertheless, and the answer is an
     /// error of that kind ([`StorageErrorKind::Gone`]).
@@ -90,7 +95,13 @@ pub enum Place {
     Name(RelativePath),
     /// A lane.
     Lane(Lane),
+    /// The cold reads of some of the files. There are only so many of these, so that a disk that
+    /// hangs leaves threads for others.
+    Reads(u64),
 }
+
+/// Number of cold reads that are done at a time.
+const READS_AT_ONCE: u64 = 8;
 
 /// The end of what was written to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,6 +171,11 @@ impl Request {
     pub fn place(&self) -> Place {
         Place::Name(match self {
             Self::Commit { lane, .. } => return Place::Lane(*lane),
+            // The slot of its key.
+            Self::Fetch(extent) => {
+                let slot = extent.file.data().as_ffi() & u64::from(u32::MAX);
+                return Place::Reads(slot % READS_AT_ONCE);
+            }
             Self::Remove { within, .. } | Self::Sync { within, .. } => within.clone(),
             Self::Append { path, .. }
             | Self::Replace { path, .. }
@@ -181,8 +197,8 @@ impl Request {
                     .try_for_each(|path| on.remove_empty(path))?;
             }
             Self::Append { path, bytes } => on.append(path, bytes)?,
-            // It is of files that are open.
-            Self::Commit { .. } => {}
+            // They are of files that are open.
+            Self::Commit { .. } | Self::Fetch(_) => {}
             Self::Replace { path, bytes } => on.replace(path, bytes)?,
             Self::Space => {
                 let free_bytes = on.free_bytes()?;

@@ -16,7 +16,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// How long a relay may take for a reply.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How long to wait when no stream had anything new; Babeltrace waits as long.
 pub const IDLE_PERIOD: Duration = Duration::from_millis(100);

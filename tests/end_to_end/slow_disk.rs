@@ -1,14 +1,18 @@
 //! A disk that takes long: strace delays the relay's system calls.
 
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use std::{env, fs};
+use std::{env, fs, thread};
+
+use rustix::fs::Advice;
+use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::application::Workload;
 use crate::events::assert_complete;
 use crate::layout::{Current, assert_tidy, files};
-use crate::live_client::LiveClient;
+use crate::live_client::{LiveClient, Seek};
 use crate::lttng::{Buffers, Producer};
 use crate::process::{Process, eventually};
 use crate::relay::{Relay, skipped};
@@ -23,6 +27,10 @@ const SLOW_REMOVAL: &str = "inject=unlinkat:delay_enter=1000000";
 
 /// Each look at the disk takes minutes, but for the first: the relay starts with some.
 const SLOW_LOOK: &str = "inject=statfs,fstatfs:delay_enter=300000000:when=8+";
+
+/// Calls that write data files, and those that read them and may wait.
+const WRITES: &str = "pwrite64,splice,ftruncate";
+const READS: &str = "pread64,sendfile";
 
 /// A relay below strace, as its own process, with these delays. None: there is no strace.
 fn delayed_relay(delays: &str, arguments: &[&str]) -> Option<Relay> {
@@ -73,46 +81,6 @@ fn peers_are_served_while_a_clear_removes_files() {
     end([producer], relay);
 }
 
-#[test]
-fn a_session_whose_writes_hang_keeps_nobody_else_waiting() {
-    let _turn = turn::take();
-    if skipped("it writes while its peers wait") {
-        return;
-    }
-    if Command::new("strace").arg("-V").output().is_err() {
-        skip::say("since there is no strace");
-        return;
-    }
-    let relay = Relay::start();
-    let (left, right) = (Producer::start(), Producer::start());
-    let slow = left.live_session(&relay, "slow", Buffers::PerUser);
-    let first = left.launch(BRIEF).finish();
-    let directory = relay.trace_directory("slow");
-    eventually("the session has packets", PATIENCE, || {
-        written(&directory) > 0
-    });
-    let hanging = hang(&relay, &directory);
-    let second = left.launch(BRIEF).finish();
-    eventually("a write hangs", PATIENCE, || is_traced(relay.pid()));
-    let before = written(&directory);
-
-    let session = right.live_session(&relay, "quick", Buffers::PerUser);
-    let viewer = Viewer::attach(&relay, "quick");
-    let run = right.launch(BRIEF).finish();
-    session.destroy();
-    assert_complete(&viewer.finish(), &[run]);
-    assert_complete(&read_directory(&relay.trace_directory("quick")), &[run]);
-    let mut lists = LiveClient::connect(relay.live_address());
-    assert_eq!(lists.session("slow").clients, 0);
-    drop(lists);
-    assert_eq!(written(&directory), before, "the write did not hang");
-
-    hanging.signal("TERM");
-    slow.destroy();
-    assert_complete(&read_directory(&directory), &[first, second]);
-    end([left, right], relay);
-}
-
 /// Events of some 18 MB in 6 seconds: more than a small write buffer has room for.
 const ABUNDANT: Workload = Workload {
     threads: 2,
@@ -143,7 +111,7 @@ fn a_disk_that_is_dead_for_a_while_loses_nothing() {
         written(&directory) > 0
     });
     let viewers = ["slow", "quick"].map(|name| Viewer::attach(&relay, name));
-    let hanging = hang(&relay, &directory);
+    let hanging = hang(&relay, &directory, WRITES);
     let across = left.launch(ABUNDANT);
     eventually("a write hangs", PATIENCE, || is_traced(relay.pid()));
     let before = written(&directory);
@@ -153,6 +121,9 @@ fn a_disk_that_is_dead_for_a_while_loses_nothing() {
         beside.push(right.launch(BRIEF).finish());
     }
     quick.destroy();
+    let mut lists = LiveClient::connect(relay.live_address());
+    assert_eq!(lists.session("slow").clients, 1);
+    drop(lists);
     assert_eq!(written(&directory), before, "the disk was not dead");
     hanging.signal("TERM");
 
@@ -170,9 +141,77 @@ fn a_disk_that_is_dead_for_a_while_loses_nothing() {
     end([left, right], relay);
 }
 
-/// From now on writes to the data files in a directory hang, until strace ends.
-fn hang(relay: &Relay, directory: &Path) -> Process {
-    let calls = "pwrite64,splice,ftruncate";
+#[test]
+fn a_viewer_whose_packets_the_disk_does_not_give_keeps_nobody_else_waiting() {
+    let _turn = turn::take();
+    if skipped("it reads while its peers wait") {
+        return;
+    }
+    if Command::new("strace").arg("-V").output().is_err() {
+        skip::say("since there is no strace");
+        return;
+    }
+    let relay = Relay::start();
+    let (left, right) = (Producer::start(), Producer::start());
+    let slow = left.live_session(&relay, "slow", Buffers::PerUser);
+    let first = left.launch(BRIEF).finish();
+    let directory = relay.trace_directory("slow");
+    eventually("the session has packets", PATIENCE, || {
+        written(&directory) > 0
+    });
+    let hanging = hang(&relay, &directory, READS);
+    if !evict(&directory) {
+        skip::say("since the file system does not say what it has in memory");
+        hanging.signal("TERM");
+        slow.destroy();
+        return end([left, right], relay);
+    }
+    let address = relay.live_address();
+    let viewer = LiveClient::connect(address).attach("slow", Seek::Beginning);
+    let viewer = thread::spawn(move || viewer.read_to_end());
+    eventually("a read hangs", PATIENCE, || is_traced(relay.pid()));
+
+    let session = right.live_session(&relay, "quick", Buffers::PerUser);
+    let other = Viewer::attach(&relay, "quick");
+    let run = right.launch(BRIEF).finish();
+    session.destroy();
+    assert_complete(&other.finish(), &[run]);
+    let second = left.launch(BRIEF).finish();
+    assert!(is_traced(relay.pid()), "the read did not hang");
+
+    hanging.signal("TERM");
+    slow.destroy();
+    let seen = viewer.join().expect("a viewer that reads to the end");
+    assert_complete(&seen, &[first, second]);
+    end([left, right], relay);
+}
+
+/// Has the system drop what it has in memory of the data files. False: it cannot be known
+/// whether reads would wait for the disk.
+fn evict(directory: &Path) -> bool {
+    let is_dropped = |path: PathBuf| {
+        let file = fs::File::open(path).expect("a file of the trace");
+        let drop = || {
+            file.sync_all().expect("the file on the disk");
+            rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).expect("advice");
+        };
+        drop();
+        let mut byte = [0];
+        let into = &mut [io::IoSliceMut::new(&mut byte)];
+        let read = rustix::io::preadv2(&file, into, 0, ReadWriteFlags::NOWAIT);
+        // That has begun to bring it back.
+        let mut all = Vec::new();
+        (&file).read_to_end(&mut all).expect("the file");
+        drop();
+        read == Err(Errno::AGAIN)
+    };
+    let with_packets = data_files(directory).into_iter();
+    let mut with_packets = with_packets.filter(|file| file.metadata().is_ok_and(|it| it.len() > 0));
+    with_packets.all(is_dropped)
+}
+
+/// From now on these calls on the data files in a directory hang, until strace ends.
+fn hang(relay: &Relay, directory: &Path, calls: &str) -> Process {
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o", "/dev/null", "-p"]);
     command.arg(relay.pid().to_string());

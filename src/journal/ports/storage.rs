@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use baton_components::connection::Extent;
 use baton_components::keys::{ConnectionKey, FileKey};
 use baton_components::path::RelativePath;
 use baton_components::waits::Ticket;
@@ -281,6 +282,15 @@ impl Storage for RecordedStorage {
             failure: failure(&outcome),
         });
         outcome
+    }
+
+    fn is_at_hand(&mut self, extent: Extent) -> bool {
+        let is_at_hand = self.inner.is_at_hand(extent);
+        if !is_at_hand {
+            let record = Record::not_at_hand(extent);
+            self.journal.book().record(&record);
+        }
+        is_at_hand
     }
 
     fn resize(&mut self, key: FileKey, size: u64) {

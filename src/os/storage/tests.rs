@@ -309,3 +309,60 @@ fn a_sync_reaches_what_is_there_and_says_what_is_missing() {
     assert!(test.storage.act(&sync(&["host/etc/passwd"], &[])).is_err());
     assert!(test.storage.act(&sync(&[], &["host/etc"])).is_err());
 }
+
+/// A storage whose requests are done by other threads, and the end of its polls.
+fn with_workers() -> (Test, mio::Poll) {
+    let test = Test::new();
+    let poll = mio::Poll::new().unwrap();
+    let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
+    let workers = Workers::new(Arc::new(waker));
+    let storage = test.storage.with_workers(workers);
+    (Test { storage, ..test }, poll)
+}
+
+fn wait_for_answers(test: &mut Test, poll: &mut mio::Poll, count: usize) -> Vec<Answer> {
+    let (mut events, mut answers) = (mio::Events::with_capacity(1), Vec::new());
+    while answers.len() < count {
+        poll.poll(&mut events, None).unwrap();
+        test.storage.answers(&mut answers);
+    }
+    answers
+}
+
+#[test]
+fn what_is_fetched_is_read_whatever_the_system_has() {
+    let (mut test, mut poll) = with_workers();
+    let file = test.create("file").unwrap();
+    let bytes: Vec<u8> = (0..100_000_u32).map(|at| (at / 7 % 251) as u8).collect();
+    test.storage.write(file, 0, &bytes);
+    let lane = Lane::default();
+    let data = file;
+    let ends = vec![FileEnd { data, index: None }];
+    test.storage.ask(Ticket(1), Request::Commit { lane, ends });
+    wait_for_answers(&mut test, &mut poll, 1);
+    let on_disk = File::open(test.at("file")).unwrap();
+    on_disk.sync_all().unwrap();
+    rustix::fs::fadvise(&on_disk, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    let (offset, size) = (0, bytes.len() as u64);
+    let extent = Extent { file, offset, size };
+    let mut read = vec![0; bytes.len()];
+    if !test.storage.read_at_hand(extent, &mut read).unwrap() {
+        test.storage.ask(Ticket(2), Request::Fetch(extent));
+        let answers = wait_for_answers(&mut test, &mut poll, 1);
+        assert_eq!(answers[0].outcome, Ok(Outcome::Done));
+        test.storage.read(file, 0, &mut read).unwrap();
+    }
+    assert!(read == bytes);
+}
+
+#[test]
+fn a_file_may_be_closed_while_it_is_fetched() {
+    let (mut test, mut poll) = with_workers();
+    let file = test.create("file").unwrap();
+    let (offset, size) = (0, 1 << 20);
+    let fetch = Request::Fetch(Extent { file, offset, size });
+    test.storage.ask(Ticket(1), fetch);
+    test.storage.close(file);
+    let answers = wait_for_answers(&mut test, &mut poll, 1);
+    assert_eq!(answers[0].outcome, Ok(Outcome::Done));
+}

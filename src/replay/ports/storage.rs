@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use baton_components::connection::Extent;
 use baton_components::keys::{ConnectionKey, FileKey};
 use baton_components::path::RelativePath;
 use baton_components::waits::Ticket;
@@ -242,6 +243,11 @@ impl Storage for ReplayStorage {
             failure: None,
         };
         self.act(&made, |inner| inner.read(key, offset, into))
+    }
+
+    fn is_at_hand(&mut self, extent: Extent) -> bool {
+        let made = Record::not_at_hand(extent);
+        self.shared.script().ask_whether(same(&made)).is_none()
     }
 
     fn resize(&mut self, key: FileKey, size: u64) {

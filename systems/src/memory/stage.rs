@@ -115,7 +115,7 @@ impl Stage {
         let (network, clock) = (self.network.clone(), self.clock.clone());
         settle(&network, &clock, TICKS_MAX, || self.tick());
         // A disk that is full is asked again and again, as time passes: here it does not.
-        while self.storage.has_commits() || self.relay.goes_on() {
+        while self.storage.is_busy() || self.relay.goes_on() {
             self.tick();
         }
     }
@@ -143,6 +143,8 @@ impl Stage {
         let remains = self.remains();
         assert!(remains.is_empty(), "{remains:#?}");
         assert_eq!(self.storage.open_files(), 0, "files are open");
+        let cold_reads = self.storage.cold_reads();
+        assert_eq!(cold_reads, 0, "reads have waited for the disk");
         let shares = &self.entities().shares;
         assert!(shares.is_empty(), "{shares:#?}");
     }

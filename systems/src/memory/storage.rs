@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
+use baton_components::connection::Extent;
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
 
@@ -159,13 +160,24 @@ impl MemoryStorage {
         lock(&self.disk).holds_answers = hold;
     }
 
-    /// Whether a commit will be answered.
-    pub fn has_commits(&self) -> bool {
+    /// Asks `is_cold` whether what is looked at is not at hand. From now on each read has to follow a
+    /// look that found it at hand, or a fetch: see [`MemoryStorage::cold_reads`].
+    pub fn chill(&self, is_cold: impl FnMut() -> bool + Send + 'static) {
+        lock(&self.disk).is_cold = Some(Box::new(is_cold));
+    }
+
+    /// Number of reads that would have waited for the disk.
+    pub fn cold_reads(&self) -> u64 {
+        lock(&self.disk).cold_reads
+    }
+
+    /// Whether a commit or a fetch will be answered.
+    pub fn is_busy(&self) -> bool {
         let disk = lock(&self.disk);
         let mut asked = disk.asked.iter();
         asked.any(|asked| {
-            let is_commit = matches!(asked.request, Request::Commit { .. });
-            is_commit && asked.process == self.process && !disk.holds(&asked.request)
+            let is_it = matches!(asked.request, Request::Commit { .. } | Request::Fetch(_));
+            is_it && asked.process == self.process && !disk.holds(&asked.request)
         })
     }
 
@@ -254,6 +266,32 @@ impl MemoryStorage {
             return Err(error(operation, &open.path, NO_SPACE));
         }
         Ok(())
+    }
+
+    fn read_now(&mut self, from: Extent, into: &mut [u8]) -> Result<(), StorageError> {
+        let mut disk = lock(&self.disk);
+        let operation = Operation::Read;
+        let open = disk.opened(operation, self.process, from.file)?;
+        disk.begin(operation, &open.path)?;
+        let file = disk.bytes(open.inode);
+        let end = from.offset.saturating_add(from.size);
+        match file.get(from.offset as usize..end as usize) {
+            Some(bytes) => {
+                into.copy_from_slice(bytes);
+                Ok(())
+            }
+            None => Err(error(operation, &open.path, TOO_SHORT)),
+        }
+    }
+
+    /// Fetches a part of a file that may have been closed since.
+    fn fetch(&mut self, extent: Extent) -> Result<Outcome, StorageError> {
+        let mut disk = lock(&self.disk);
+        if let Ok(open) = disk.opened(Operation::Read, self.process, extent.file) {
+            disk.begin(Operation::Read, &open.path)?;
+            disk.at_hand.push((self.process, extent));
+        }
+        Ok(Outcome::Done)
     }
 
     fn try_resize(&mut self, key: FileKey, size: u64) -> Result<(), StorageError> {
@@ -404,8 +442,14 @@ impl Storage for MemoryStorage {
             if let Some(Breakage { error, .. }) = disk.breakage(from) {
                 return Err(error);
             }
-            let mut bytes = vec![0; (range.end - range.start) as usize];
-            disk.read(from, range.start, &mut bytes)?;
+            let size = range.end - range.start;
+            let mut bytes = vec![0; size as usize];
+            let from = Extent {
+                file: from,
+                offset: range.start,
+                size,
+            };
+            disk.read_now(from, &mut bytes)?;
             disk.try_write(to, offset, &bytes)
         });
     }
@@ -442,19 +486,17 @@ impl Storage for MemoryStorage {
     }
 
     fn read(&mut self, key: FileKey, offset: u64, into: &mut [u8]) -> Result<(), StorageError> {
-        let mut disk = lock(&self.disk);
-        let operation = Operation::Read;
-        let open = disk.opened(operation, self.process, key)?;
-        disk.begin(operation, &open.path)?;
-        let file = disk.bytes(open.inode);
-        let end = offset.saturating_add(into.len() as u64);
-        match file.get(offset as usize..end as usize) {
-            Some(bytes) => {
-                into.copy_from_slice(bytes);
-                Ok(())
-            }
-            None => Err(error(operation, &open.path, TOO_SHORT)),
-        }
+        let from = Extent {
+            file: key,
+            offset,
+            size: into.len() as u64,
+        };
+        lock(&self.disk).note_read(self.process, from);
+        self.read_now(from, into)
+    }
+
+    fn is_at_hand(&mut self, extent: Extent) -> bool {
+        lock(&self.disk).look(self.process, extent)
     }
 
     fn close(&mut self, key: FileKey) {
@@ -483,7 +525,10 @@ impl Storage for MemoryStorage {
             ticket, request, ..
         } in due
         {
-            let outcome = self.act(&request);
+            let outcome = match request {
+                Request::Fetch(extent) => self.fetch(extent),
+                request => self.act(&request),
+            };
             into.push(Answer { ticket, outcome });
         }
     }

@@ -43,7 +43,7 @@ pub enum Pause {
     Turn,
     /// The replies have to leave first.
     Replies,
-    /// Storage has to confirm first what was written before: the answer makes it ready.
+    /// Storage has to answer first, about what was written or is read: the answer makes it ready.
     Disk,
 }
 

@@ -1,15 +1,16 @@
 //! Sends replies: queued bytes, and then the part from a file.
 //!
 //! A large body is sent with zero-copy (`sendfile`); a peer that does not read it costs no
-//! CPU time.
+//! CPU time. A part that the page cache does not have is fetched before.
 
-use baton_components::connection::{Body, Connection, Ending};
+use baton_components::connection::{Body, Connection, Ending, Extent, Viewer};
 use baton_components::keys::ConnectionKey;
 use baton_components::limits::{BODY_SLICE_BYTES, REPLY_PATIENCE, UNSENT_BYTES_MAX};
 use baton_components::time::Now;
 use bevy_ecs::system::{Local, Res, ResMut, SystemParam};
 
 use crate::agenda::Agenda;
+use crate::cold_reads::Reads;
 use crate::deadlines::Timer;
 use crate::entities::Entities;
 use crate::peers::waiting;
@@ -102,9 +103,11 @@ fn send(transmit: &mut Transmit, key: ConnectionKey, share: u64) -> bool {
         // Nothing waits for a connection that has ended.
         return false;
     };
+    let is_fetching = connection.viewer().is_some_and(Viewer::is_fetching);
+    let waits_for_disk = is_fetching && transmit.network.unsent(key) == 0;
     let sent_bytes = waiting.saturating_sub(left);
     totals.port(connection.endpoint()).sent_bytes += sent_bytes;
-    if left == 0 {
+    if left == 0 || waits_for_disk {
         connection.stalled_since = None;
     } else if connection.stalled_since.is_none() {
         connection.stalled_since = Some(now);
@@ -139,7 +142,7 @@ fn waiting(transmit: &Transmit, key: ConnectionKey) -> u64 {
 }
 
 /// Sends as much of the current body as the peer accepts, at most `share`. Returns whether it
-/// may take more.
+/// may take more; not if it waits for the disk.
 fn transmit_body(
     transmit: &mut Transmit,
     key: ConnectionKey,
@@ -149,15 +152,34 @@ fn transmit_body(
         network,
         storage,
         entities,
+        agenda,
         slice,
         ..
     } = transmit;
     let connection = entities.connections.get_mut(key);
-    let viewer = connection.and_then(Connection::viewer_mut);
-    let Some(body) = viewer.and_then(|viewer| viewer.body.as_mut()) else {
+    let Some(Viewer {
+        body: Some(body),
+        fetch,
+        ..
+    }) = connection.and_then(Connection::viewer_mut)
+    else {
         // All that is for the peer was queued.
         return Ok(false);
     };
+    let mut reads = Reads {
+        connection: key,
+        fetch,
+        storage,
+        waits: &mut agenda.waits,
+    };
+    let next = Extent {
+        file: body.file.key(),
+        offset: body.offset,
+        size: body.remaining.min(share),
+    };
+    if next.size > 0 && !reads.is_at_hand(next)? {
+        return Ok(false);
+    }
     while body.remaining > 0 {
         if share == 0 {
             return Ok(true);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use baton_components::connection::{Connection, Ending, Role};
+use baton_components::connection::{Connection, Ending, Role, Viewer};
 use baton_components::keys::ConnectionKey;
 use baton_components::limits::{
     MEMORY_FREE_BYTES, MESSAGE_PATIENCE, PACKET_PATIENCE, STATUS_PATIENCE,
@@ -124,6 +124,7 @@ pub fn patience(connection: &Connection) -> Duration {
 /// disk.
 fn is_incomplete(network: &NetworkPort, connection: &Connection, key: ConnectionKey) -> bool {
     let has_packet = matches!(&connection.role, Role::Data(data) if data.packet.is_some());
-    let is_held_up = connection.throttled || connection.awaits_batch.is_some();
+    let is_fetching = connection.viewer().is_some_and(Viewer::is_fetching);
+    let is_held_up = connection.throttled || connection.awaits_batch.is_some() || is_fetching;
     !is_held_up && (has_packet || !network.input(key).is_empty())
 }

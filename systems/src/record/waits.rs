@@ -5,6 +5,7 @@ use bevy_ecs::system::Res;
 
 use super::{Recorder, burial, confirm};
 use crate::agenda::Agenda;
+use crate::cold_reads;
 use crate::entities::Entities;
 use crate::ports::Answer;
 
@@ -22,6 +23,9 @@ pub fn settle(mut recorder: Recorder) {
         match agenda.waits.remove(ticket) {
             Some(Waiter::Chunk(key)) => {
                 burial::answered(entities, directory, agenda, now, key, outcome.map(drop));
+            }
+            Some(Waiter::Viewer(key)) => {
+                cold_reads::answered(entities, agenda, key, outcome.map(drop));
             }
             Some(Waiter::Batch(key)) => confirm::answered(&mut recorder, key, outcome),
             Some(Waiter::Listener | Waiter::Sync) => {
@@ -41,19 +45,25 @@ pub fn unanswered(entities: Res<Entities>, agenda: Res<Agenda>) -> Vec<String> {
     let mut lines: Vec<String> = waiters
         .chain(unheard)
         .chain(unsynced)
-        .map(|waiter| match waiter {
-            Waiter::Listener => "lists of what was recorded are written".to_owned(),
-            Waiter::Sync => "what was recorded is synced to the disk".to_owned(),
+        .filter_map(|waiter| match waiter {
+            Waiter::Listener => Some("lists of what was recorded are written".to_owned()),
+            Waiter::Sync => Some("what was recorded is synced to the disk".to_owned()),
+            // Nobody waits for the reads of viewers that have left.
+            Waiter::Viewer(key) => {
+                let viewer = entities.connections.get(key)?;
+                Some(format!("files are read for the viewer at {}", viewer.peer))
+            }
             Waiter::Batch(key) => {
                 let batch = entities.batches.get(key);
                 let session = batch.map(|batch| entities.sessions[&batch.session].to_string());
                 let session = session.unwrap_or_default();
-                format!("what was recorded of session {session} is written")
+                Some(format!("what was recorded of session {session} is written"))
             }
             Waiter::Chunk(key) => {
                 let chunk = entities.chunks.get(key);
                 let place = chunk.map(|chunk| chunk.directory().to_string());
-                format!("files are being removed in {}", place.unwrap_or_default())
+                let place = place.unwrap_or_default();
+                Some(format!("files are being removed in {place}"))
             }
         })
         .collect();

@@ -1,14 +1,15 @@
 //! GET_METADATA: all metadata that the viewer does not have, in one reply.
 
+use baton_components::connection::Extent;
 use baton_components::hold::Held;
 use baton_components::keys::{TraceFileKey, ViewerStreamKey};
 use baton_components::viewer_stream::ViewerStream;
 use baton_components::wire::viewer::MetadataStatus;
 use baton_components::wire::viewer::reply::MetadataReply;
 
-use super::body::Extent;
 use super::{Caller, Serve, announce, body};
 use crate::entities::Entities;
+use crate::peers::receive::Pause;
 use crate::record::ring;
 
 /// Metadata that a viewer does not have. Whole messages of the producer: less could
@@ -18,25 +19,37 @@ pub struct Unread {
     body: Extent,
 }
 
-pub fn answer(serve: &mut Serve, caller: Caller, handle: u64, replies: &mut Vec<u8>) {
+/// Replies, unless the request waits: why.
+pub fn answer(
+    serve: &mut Serve,
+    caller: Caller,
+    handle: u64,
+    replies: &mut Vec<u8>,
+) -> Option<Pause> {
     let key = serve.viewer_stream(caller, handle).filter(|key| {
         let stream = serve.entities.viewer_streams.get(*key);
         stream.is_some_and(|stream| stream.metadata().is_some())
     });
     let Some(key) = key else {
-        return MetadataReply::without_bytes(MetadataStatus::Error).encode(replies);
+        MetadataReply::without_bytes(MetadataStatus::Error).encode(replies);
+        return None;
     };
     let Some(unread) = unread(&serve.entities, key) else {
         MetadataReply::without_bytes(MetadataStatus::NoNew).encode(replies);
         let is_past_waiting = serve.is_past_waiting(key);
-        return end_if_over(&mut serve.entities, key, is_past_waiting);
+        end_if_over(&mut serve.entities, key, is_past_waiting);
+        return None;
     };
     let head = |out: &mut Vec<u8>| MetadataReply::ok(unread.body.size).encode(out);
-    if let Err(error) = body::reply(serve, caller.connection, &unread.body, replies, head) {
-        tracing::error!("metadata cannot be served: {error}");
-        return MetadataReply::without_bytes(MetadataStatus::Error).encode(replies);
+    match body::reply(serve, caller.connection, unread.body, replies, head) {
+        Ok(true) => advance(&mut serve.entities, key, &unread),
+        Ok(false) => return Some(Pause::Disk),
+        Err(error) => {
+            tracing::error!("metadata cannot be served: {error}");
+            MetadataReply::without_bytes(MetadataStatus::Error).encode(replies);
+        }
     }
-    advance(&mut serve.entities, key, &unread);
+    None
 }
 
 /// The rest of the viewer's current metadata file, or of the file after it.

@@ -18,6 +18,7 @@ mod question;
 mod told;
 mod viewer;
 
+use baton_components::connection::{Connection, Extent};
 use baton_components::directory::Directory;
 use baton_components::keys::{ConnectionKey, ViewerSessionKey, ViewerStreamKey};
 use baton_components::limits::DISK_PATIENCE;
@@ -28,9 +29,10 @@ use bevy_ecs::system::{Res, ResMut, SystemParam};
 pub use viewer::serve;
 
 use crate::agenda::Agenda;
+use crate::cold_reads::Reads;
 use crate::entities::Entities;
 use crate::facts::Facts;
-use crate::ports::{ChancePort, ClockPort, StoragePort};
+use crate::ports::{ChancePort, ClockPort, StorageError, StoragePort};
 use crate::settings::Settings;
 use baton_components::viewer_session::{Question, ViewerSession};
 
@@ -85,6 +87,27 @@ impl Serve<'_> {
     fn take_question(&mut self, caller: Caller) -> Option<Question> {
         let viewer = self.entities.viewer_sessions.get_mut(caller.session?)?;
         viewer.question.take()
+    }
+
+    /// Reads a part of a file for a request. False: the request waits for the disk.
+    fn read(
+        &mut self,
+        connection: ConnectionKey,
+        wanted: Extent,
+        into: &mut [u8],
+    ) -> Result<bool, StorageError> {
+        let record = self.entities.connections.get_mut(connection);
+        let Some(viewer) = record.and_then(Connection::viewer_mut) else {
+            // Nothing is read for a connection that has ended.
+            return Ok(false);
+        };
+        let mut reads = Reads {
+            connection,
+            fetch: &mut viewer.fetch,
+            storage: &mut self.storage,
+            waits: &mut self.agenda.waits,
+        };
+        reads.read(wanted, into)
     }
 
     /// Whether a stream's session has been over for so long that viewers do not wait for data

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use baton_components::connection::Extent;
 use baton_components::hold::Held;
 use baton_components::keys::{FileKey, TraceFileKey, ViewerStreamKey};
 use baton_components::limits::NEW_STREAMS_PATIENCE;
@@ -14,33 +15,36 @@ use baton_components::wire::viewer::{NEW_METADATA, NEW_STREAM, NextIndexStatus};
 
 use super::{Caller, Serve, announce, metadata, question};
 use crate::entities::Entities;
+use crate::peers::receive::Pause;
 use crate::record::ring;
 use crate::record::waiting_metadata;
 
-/// Replies, unless the reply would be RETRY and the question can be kept. Returns whether
-/// it has replied.
+/// Replies, unless the request waits: for the disk, or since the reply would be RETRY and the
+/// question can be kept.
 pub fn answer(
     serve: &mut Serve,
     caller: Caller,
     handle: u64,
     last: Option<Question>,
     replies: &mut Vec<u8>,
-) -> bool {
+) -> Option<Pause> {
     let Some(key) = serve.viewer_stream(caller, handle) else {
         IndexReply::without_index(NextIndexStatus::Error, 0).encode(replies);
-        return true;
+        return None;
     };
     let flags = flags(serve, caller, key);
-    let reply = next(serve, caller, key, flags);
+    let Some(reply) = next(serve, caller, key, flags) else {
+        return Some(Pause::Disk);
+    };
     let is_nothing = reply.status == NextIndexStatus::Retry && flags == 0;
     if is_nothing {
         let next = next_told(serve, key);
         if question::is_kept(serve, caller, key, last, next) {
-            return false;
+            return Some(Pause::Input);
         }
     }
     reply.encode(replies);
-    true
+    None
 }
 
 /// The position of a viewer stream.
@@ -55,14 +59,16 @@ enum Next {
     Drained,
 }
 
-fn next(serve: &mut Serve, caller: Caller, key: ViewerStreamKey, flags: u32) -> IndexReply {
+/// None: the record is not at hand.
+fn next(serve: &mut Serve, caller: Caller, key: ViewerStreamKey, flags: u32) -> Option<IndexReply> {
     let entities = &mut serve.entities;
     if entities
         .viewer_streams
         .get(key)
         .is_some_and(|stream| stream.metadata().is_some())
     {
-        return IndexReply::without_index(NextIndexStatus::Hup, flags & NEW_METADATA);
+        let reply = IndexReply::without_index(NextIndexStatus::Hup, flags & NEW_METADATA);
+        return Some(reply);
     }
     let at = told_at(serve, key);
     let next = match seek_next(&mut serve.entities, key, at) {
@@ -70,16 +76,20 @@ fn next(serve: &mut Serve, caller: Caller, key: ViewerStreamKey, flags: u32) -> 
         Next::Packet(..) if lacks_metadata(&serve.entities, key) => Next::Waiting,
         next => next,
     };
-    match next {
-        Next::Packet(file, record) => match deliver(serve, key, file, record) {
-            Some(index) => IndexReply { flags, ..index },
-            None => IndexReply::without_index(NextIndexStatus::Error, flags),
+    Some(match next {
+        Next::Packet(file, record) => match read(serve, caller, file, record)? {
+            Ok(record) => {
+                deliver(serve, key, file, &record);
+                let index = IndexReply::with_index(&record);
+                IndexReply { flags, ..index }
+            }
+            Err(Unreadable) => IndexReply::without_index(NextIndexStatus::Error, flags),
         },
         Next::Waiting if serve.is_past_waiting(key) => end(serve, key, flags),
         Next::Waiting => IndexReply::without_index(NextIndexStatus::Retry, flags),
         Next::Drained if is_closed(&serve.entities, key) => end(serve, key, flags),
         Next::Held | Next::Drained => idle(serve, caller, key, at, flags),
-    }
+    })
 }
 
 fn end(serve: &mut Serve, key: ViewerStreamKey, flags: u32) -> IndexReply {
@@ -221,31 +231,49 @@ fn go_to(entities: &mut Entities, key: ViewerStreamKey, file: TraceFileKey) {
     }
 }
 
-/// Reads a record, and advances the position. None if it cannot be read.
-fn deliver(
+/// A record cannot be read, or is none.
+struct Unreadable;
+
+/// Reads a record. None: it is not at hand.
+fn read(
     serve: &mut Serve,
-    key: ViewerStreamKey,
+    caller: Caller,
     file: TraceFileKey,
     record: u64,
-) -> Option<IndexReply> {
-    let trace_file = serve.entities.trace_files.get(file)?;
-    let index = trace_file.index.as_ref()?;
+) -> Option<Result<IndexRecord, Unreadable>> {
+    let trace_file = serve.entities.trace_files.get(file);
+    let Some(index) = trace_file.and_then(|file| file.index.as_ref()) else {
+        return Some(Err(Unreadable));
+    };
+    let version = index.version;
     let mut bytes = [0; RECORD_SIZE_MAX];
-    let bytes = bytes.get_mut(..index.version.record_size())?;
-    let read = serve
-        .storage
-        .read(index.file.key(), index.record_offset(record), bytes);
-    let record = read
-        .map_err(|error| tracing::error!("an index cannot be served: {error}"))
-        .ok()
-        .and_then(|()| IndexRecord::decode(index.version, bytes).ok())?;
+    let bytes = &mut bytes[..version.record_size()];
+    let wanted = Extent {
+        file: index.file.key(),
+        offset: index.record_offset(record),
+        size: bytes.len() as u64,
+    };
+    match serve.read(caller.connection, wanted, bytes) {
+        Ok(true) => Some(IndexRecord::decode(version, bytes).map_err(|_| Unreadable)),
+        Ok(false) => None,
+        Err(error) => {
+            tracing::error!("an index cannot be served: {error}");
+            Some(Err(Unreadable))
+        }
+    }
+}
+
+/// The viewer gets a record: the position advances.
+fn deliver(serve: &mut Serve, key: ViewerStreamKey, file: TraceFileKey, record: &IndexRecord) {
+    let Some(trace_file) = serve.entities.trace_files.get(file) else {
+        return;
+    };
     let end = record
         .offset_bytes
         .saturating_add(record.packet_size_bits / 8);
     let (data, end) = (trace_file.data.key(), end.min(trace_file.committed));
     advance(&mut serve.entities, key, data, end);
     note_read(&mut serve.entities, key, record.timestamp_end);
-    Some(IndexReply::with_index(&record))
 }
 
 /// Moves the position after a record, and allows GET_PACKET up to the end of its packet.

@@ -120,22 +120,22 @@ impl Requests<'_, '_> {
             let (length, calls) = (replies.len(), serve.storage.calls());
             let changes = serve.entities.changes;
             let answered = execute(serve, key, kind, payload, goes_on, replies);
-            if !matches!(answered, Ok(false)) {
+            if !matches!(answered, Ok(Some(_))) {
                 let counts = &mut serve.entities.totals.requests;
                 counts[kind as usize].add(answered.is_err());
             }
-            let is_answered = answered?;
+            let pause = answered?;
             turn.spend_message(replies.len() - length, serve.storage.calls() - calls);
             turn.spend_records(serve.entities.changes - changes);
-            if !is_answered {
-                return Ok(Pause::Input);
+            if let Some(pause) = pause {
+                return Ok(pause);
             }
             *consumed += HEADER_SIZE + payload.len();
         }
     }
 }
 
-/// Decodes and answers a request, unless it is one that waits: whether it was answered.
+/// Decodes and answers a request, unless it is one that waits: why.
 fn execute(
     serve: &mut Serve,
     key: ConnectionKey,
@@ -143,16 +143,16 @@ fn execute(
     payload: &[u8],
     goes_on: bool,
     replies: &mut Vec<u8>,
-) -> Result<bool, Rejection> {
+) -> Result<Option<Pause>, Rejection> {
     let request = decode(kind, payload)?;
     let length = replies.len();
     let told =
         tracing::enabled!(tracing::Level::TRACE).then(|| told::request(serve, key, &request));
-    let is_answered = answer(serve, key, request, goes_on, replies)?;
-    if let Some(told) = told.filter(|_| is_answered) {
+    let pause = answer(serve, key, request, goes_on, replies)?;
+    if let Some(told) = told.filter(|_| pause.is_none()) {
         trace(serve, key, kind, &told, &replies[length..]);
     }
-    Ok(is_answered)
+    Ok(pause)
 }
 
 /// Logs a request with its reply.
@@ -201,17 +201,17 @@ fn refuse_unknown(
     Rejection::UnknownRequest(number)
 }
 
-/// Answers a request, unless it is one that waits: whether it was answered.
+/// Answers a request, unless it is one that waits: why.
 fn answer(
     serve: &mut Serve,
     key: ConnectionKey,
     request: Request,
     goes_on: bool,
     replies: &mut Vec<u8>,
-) -> Result<bool, Rejection> {
+) -> Result<Option<Pause>, Rejection> {
     if let Request::Connect { major, minor, kind } = request {
         connect::connect(serve, key, major, minor, kind, replies)?;
-        return Ok(true);
+        return Ok(None);
     }
     let viewer = serve
         .entities
@@ -240,14 +240,17 @@ fn answer(
         Request::NextIndex { stream } => {
             return Ok(next_index::answer(serve, caller, stream, last, replies));
         }
-        Request::Metadata { stream } => metadata::answer(serve, caller, stream, replies),
+        Request::Metadata { stream } => {
+            return Ok(metadata::answer(serve, caller, stream, replies));
+        }
         Request::Packet {
             stream,
             offset,
             length,
         } => {
-            packet::answer(serve, caller, stream, offset, length, replies);
+            let pause = packet::answer(serve, caller, stream, offset, length, replies);
+            return Ok(pause);
         }
     }
-    Ok(true)
+    Ok(None)
 }

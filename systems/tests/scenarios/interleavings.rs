@@ -49,10 +49,12 @@ fn check(theme: Theme, seed: u8, cases: u32, run: fn(&Script)) {
                 producers,
                 viewers,
                 lateness,
+                cold,
                 ..
             } = script;
             panic!(
-                "{reason}\nproducers {producers:#?}\n{viewers} viewers\nanswers {lateness:?} polls late\n{}",
+                "{reason}\nproducers {producers:#?}\n{viewers} viewers\nanswers {lateness:?} polls late, \
+                 cold {cold:?}\n{}",
                 cues.concat()
             );
         }

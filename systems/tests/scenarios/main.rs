@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bounds;
+mod cold_reads;
 mod costs;
 mod defects;
 mod durability;

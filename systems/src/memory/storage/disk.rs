@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use baton_components::connection::Extent;
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
 
@@ -30,6 +31,12 @@ pub struct Disk {
     pub holds_answers: bool,
     /// No commit of these is answered.
     pub held_lanes: BTreeSet<Lane>,
+    /// Whether what is looked at next is not at hand.
+    pub is_cold: Option<Box<dyn FnMut() -> bool + Send>>,
+    /// Parts that were at hand or fetched, and may be read once.
+    pub at_hand: Vec<(Process, Extent)>,
+    /// Reads of anything else.
+    pub cold_reads: u64,
     /// Files to which nothing is written since a write has failed.
     pub broken: BTreeMap<(Process, FileKey), Breakage>,
     /// All changes, for a loss of power.
@@ -170,6 +177,30 @@ impl Disk {
             waits
         });
         due
+    }
+
+    /// Whether a part of a file is at hand. If so, it may be read.
+    pub fn look(&mut self, process: Process, extent: Extent) -> bool {
+        let Some(is_cold) = &mut self.is_cold else {
+            return true;
+        };
+        let is_at_hand = !is_cold();
+        if is_at_hand {
+            self.at_hand.push((process, extent));
+        }
+        is_at_hand
+    }
+
+    /// A part of a file is read.
+    pub fn note_read(&mut self, process: Process, extent: Extent) {
+        if self.is_cold.is_none() {
+            return;
+        }
+        let is_it = |(by, part): &(Process, Extent)| *by == process && part.contains(&extent);
+        match self.at_hand.iter().position(is_it) {
+            Some(at) => drop(self.at_hand.swap_remove(at)),
+            None => self.cold_reads += 1,
+        }
     }
 
     /// Whether a request is not answered for now.

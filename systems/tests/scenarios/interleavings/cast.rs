@@ -68,6 +68,10 @@ impl Cast {
             let next = move || lateness.next().unwrap_or_default();
             stage.storage.answer_late(next);
         }
+        if !script.cold.is_empty() {
+            let mut cold = script.cold.clone().into_iter().cycle();
+            stage.storage.chill(move || cold.next().unwrap_or_default());
+        }
         let mut origins = BTreeMap::<u64, Origin>::new();
         let mut producers = Vec::new();
         for (number, setup) in script.producers.iter().enumerate() {

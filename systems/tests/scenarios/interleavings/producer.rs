@@ -586,7 +586,7 @@ fn write_cut(peer: &Peer, bytes: &[u8], cut: usize) {
 fn run(stage: &mut Stage, cut: usize) {
     if cut == 0 {
         stage.tick();
-        while stage.relay.goes_on() || stage.storage.has_commits() {
+        while stage.relay.goes_on() || stage.storage.is_busy() {
             stage.tick();
         }
     } else {

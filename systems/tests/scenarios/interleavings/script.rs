@@ -15,6 +15,8 @@ pub struct Script {
     pub viewers: usize,
     /// How late storage answers its requests, in turn; empty: at once.
     pub lateness: Vec<u64>,
+    /// Whether what viewers get is not in memory, in turn; empty: it is.
+    pub cold: Vec<bool>,
     pub cues: Vec<Cue>,
 }
 
@@ -171,12 +173,14 @@ pub fn scripts(theme: Theme) -> impl Strategy<Value = Script> {
         producers(theme),
         viewers,
         lateness(),
+        cold(theme),
         vec(cue(theme), length),
     );
-    parts.prop_map(|(producers, viewers, lateness, cues)| Script {
+    parts.prop_map(|(producers, viewers, lateness, cold, cues)| Script {
         producers,
         viewers,
         lateness,
+        cold,
         cues,
     })
 }
@@ -184,6 +188,16 @@ pub fn scripts(theme: Theme) -> impl Strategy<Value = Script> {
 /// In half of the scripts storage answers at once.
 fn lateness() -> impl Strategy<Value = Vec<u64>> {
     prop_oneof![Just(Vec::new()), vec(0..6_u64, 1..12_usize)]
+}
+
+/// In half of the scripts with viewers all is in memory.
+fn cold(theme: Theme) -> impl Strategy<Value = Vec<bool>> {
+    let length = if theme == Theme::Viewers {
+        1..12
+    } else {
+        0..1_usize
+    };
+    prop_oneof![Just(Vec::new()), vec(any::<bool>(), length)]
 }
 
 fn producers(theme: Theme) -> BoxedStrategy<Vec<Setup>> {

@@ -1,7 +1,5 @@
 //! Failures of storage, with what code and people need to know of them.
 
-#![warn(missing_docs)]
-
 use std::borrow::Cow;
 
 /// A failure of storage: operation, path and reason.

@@ -1,0 +1,94 @@
+//! Cold reads: parts of files that viewers get, and that the page cache does not have.
+//!
+//! The thread that owns the world does not wait for them. Storage is asked to fetch such a part,
+//! and meanwhile the viewer's request stays unread, or the rest of its reply unsent. Then the part
+//! is read without another look: where memory is short it may be gone again, and the viewer
+//! would never go on.
+
+use baton_components::connection::{Connection, Extent, Fetch};
+use baton_components::keys::ConnectionKey;
+use baton_components::limits::FETCH_BYTES_MIN;
+use baton_components::waits::{Waiter, Waits};
+
+use crate::agenda::Agenda;
+use crate::entities::Entities;
+use crate::ports::{StorageError, StoragePort};
+use crate::requests::Request;
+
+/// A viewer's reads.
+pub struct Reads<'a> {
+    pub connection: ConnectionKey,
+    pub fetch: &'a mut Fetch,
+    pub storage: &'a mut StoragePort,
+    pub waits: &'a mut Waits,
+}
+
+impl Reads<'_> {
+    /// Reads a part of a file. False: the viewer waits for it.
+    pub fn read(&mut self, wanted: Extent, into: &mut [u8]) -> Result<bool, StorageError> {
+        match self.fetched(wanted)? {
+            Some(true) => {
+                let read = self.storage.read(wanted.file, wanted.offset, into);
+                read.map(|()| true)
+            }
+            Some(false) => Ok(false),
+            None => {
+                let is_read = self.storage.read_at_hand(wanted, into)?;
+                Ok(is_read || self.ask(wanted))
+            }
+        }
+    }
+
+    /// Whether a part of a file can be read. False: the viewer waits for it.
+    pub fn is_at_hand(&mut self, wanted: Extent) -> Result<bool, StorageError> {
+        let fetched = self.fetched(wanted)?;
+        Ok(fetched.unwrap_or_else(|| self.storage.is_at_hand(wanted) || self.ask(wanted)))
+    }
+
+    /// Whether the viewer has waited for it, and goes on; false: it still waits. None: it has not
+    /// waited. An answer is good for one read.
+    fn fetched(&mut self, wanted: Extent) -> Result<Option<bool>, StorageError> {
+        if matches!(self.fetch, Fetch::Asked(_)) {
+            return Ok(Some(false));
+        }
+        match std::mem::take(self.fetch) {
+            Fetch::Answered(extent, outcome) if extent.contains(&wanted) => {
+                outcome.map(|()| Some(true))
+            }
+            // It was for a request that did not need it any more.
+            Fetch::Answered(..) | Fetch::Asked(_) | Fetch::None => Ok(None),
+        }
+    }
+
+    /// Has it fetched. It is not there yet.
+    fn ask(&mut self, wanted: Extent) -> bool {
+        let size = wanted.size.max(FETCH_BYTES_MIN);
+        let extent = Extent { size, ..wanted };
+        let ticket = self.waits.add(Waiter::Viewer(self.connection));
+        self.storage.ask(ticket, Request::Fetch(extent));
+        *self.fetch = Fetch::Asked(extent);
+        false
+    }
+}
+
+/// Storage has answered: the viewer goes on.
+pub fn answered(
+    entities: &mut Entities,
+    agenda: &mut Agenda,
+    key: ConnectionKey,
+    outcome: Result<(), StorageError>,
+) {
+    let connection = entities.connections.get_mut(key);
+    let Some(viewer) = connection.and_then(Connection::viewer_mut) else {
+        // It has left.
+        return;
+    };
+    if let Fetch::Asked(extent) = viewer.fetch {
+        viewer.fetch = Fetch::Answered(extent, outcome);
+    }
+    if viewer.body.is_some() {
+        agenda.writable.ready(key);
+    } else {
+        agenda.viewers.ready(key);
+    }
+}
