@@ -12,6 +12,7 @@ use std::sync::Arc;
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
 use baton_systems::requests::Lane;
+use rustc_hash::FxHashMap;
 use slotmap::SecondaryMap;
 
 use super::files::failure;
@@ -30,8 +31,9 @@ pub struct OpenFiles {
     /// Number of files with a descriptor.
     open: usize,
     open_max: usize,
-    /// Number of files without a name: each keeps its descriptor until it is closed.
-    nameless: usize,
+    /// The last paths of files without a name, for messages. Each keeps its descriptor until it
+    /// is closed.
+    nameless: FxHashMap<FileKey, RelativePath>,
 }
 
 #[derive(Debug)]
@@ -39,8 +41,10 @@ struct Open {
     /// None: suspended.
     file: Option<Arc<File>>,
     lane: Lane,
-    health: Arc<Health>,
-    at: At,
+    /// Made when something is written to it: most files are idle most of the time.
+    health: Option<Arc<Health>>,
+    /// None: its name was removed.
+    place: Option<Place>,
     used: bool,
 }
 
@@ -52,13 +56,6 @@ impl Open {
     }
 }
 
-#[derive(Debug)]
-enum At {
-    Named(Place),
-    /// Its last path, for messages.
-    Nameless(RelativePath),
-}
-
 impl OpenFiles {
     pub fn new(open_max: usize) -> Self {
         Self {
@@ -67,16 +64,17 @@ impl OpenFiles {
             turn: VecDeque::new(),
             open: 0,
             open_max,
-            nameless: 0,
+            nameless: FxHashMap::default(),
         }
     }
 
     /// The path of a file, or its last path if the name was removed.
     pub fn path(&self, key: FileKey) -> RelativePath {
-        match &self.files.get(key).expect(HELD).at {
-            At::Named(place) => self.names.path(*place).unwrap_or_default(),
-            At::Nameless(path) => path.clone(),
-        }
+        let path = match self.files.get(key).expect(HELD).place {
+            Some(place) => self.names.path(place),
+            None => self.nameless.get(&key).cloned(),
+        };
+        path.unwrap_or_default()
     }
 
     /// Creates a file at a path.
@@ -95,8 +93,8 @@ impl OpenFiles {
             Open {
                 file: Some(Arc::new(file)),
                 lane,
-                health: Arc::default(),
-                at: At::Named(place),
+                health: None,
+                place: Some(place),
                 used: false,
             },
         );
@@ -131,8 +129,9 @@ impl OpenFiles {
     }
 
     /// Whether the file is broken.
-    pub fn health(&self, key: FileKey) -> Option<Arc<Health>> {
-        Some(Arc::clone(&self.files.get(key)?.health))
+    pub fn health(&mut self, key: FileKey) -> Option<Arc<Health>> {
+        let health = &mut self.files.get_mut(key)?.health;
+        Some(Arc::clone(health.get_or_insert_default()))
     }
 
     /// The lane of the file.
@@ -148,9 +147,9 @@ impl OpenFiles {
         let Some(closed) = self.files.remove(key) else {
             return;
         };
-        match closed.at {
-            At::Named(place) => self.names.remove(place),
-            At::Nameless(_) => self.nameless -= 1,
+        match closed.place {
+            Some(place) => self.names.remove(place),
+            None => drop(self.nameless.remove(&key)),
         }
         self.open -= usize::from(closed.file.is_some());
     }
@@ -160,8 +159,8 @@ impl OpenFiles {
     /// with a name, so that these can always be created and opened in turn.
     pub fn keep_nameless(&mut self, path: &RelativePath, root: &mut Root) -> io::Result<()> {
         if let Some(key) = self.names.file(path) {
-            if self.nameless >= self.open_max - self.open_max / 4 {
-                let count = self.nameless;
+            let count = self.nameless.len();
+            if count >= self.open_max - self.open_max / 4 {
                 return Err(io::Error::other(format!(
                     "{count} files without a name are open, as many as the descriptor pool allows"
                 )));
@@ -171,11 +170,10 @@ impl OpenFiles {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 opened => drop(opened?),
             }
-            let nameless = At::Nameless(path.clone());
             let open = self.files.get_mut(key).expect(HELD);
-            if let At::Named(place) = std::mem::replace(&mut open.at, nameless) {
+            if let Some(place) = open.place.take() {
                 self.names.remove(place);
-                self.nameless += 1;
+                self.nameless.insert(key, path.clone());
             }
         }
         Ok(())
@@ -199,11 +197,7 @@ impl OpenFiles {
             let Some(open) = self.files.get_mut(key) else {
                 continue;
             };
-            let has_name = match open.at {
-                At::Named(place) => self.names.has_path(place),
-                At::Nameless(_) => false,
-            };
-            if !has_name {
+            if !open.place.is_some_and(|place| self.names.has_path(place)) {
                 // It cannot be opened again, so it is not suspended.
             } else if open.used || open.is_busy() {
                 open.used = false;
@@ -376,7 +370,7 @@ mod tests {
         for key in nameless.drain(1..) {
             test.files.close(key);
         }
-        assert_eq!(test.files.nameless, 1);
+        assert_eq!(test.files.nameless.len(), 1);
     }
 
     #[test]
