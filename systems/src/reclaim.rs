@@ -167,7 +167,7 @@ fn leave_stream(
     record: &ViewerStream,
 ) {
     let file = ring::file_of(entities, record);
-    let viewers = &mut entities.streams[&record.stream].viewers;
+    let viewers = &mut entities.streams[&record.stream].rare_mut().viewers;
     viewers.remove(&(file, key));
     ring::forget_passed(entities, record.stream.key());
 }

@@ -16,7 +16,7 @@ use crate::facts::{ChunkClosed, Facts, PacketGivenUp, StreamClosed};
 
 pub fn begin(recorder: &mut Recorder, key: StreamKey, last_sequence: Option<u64>) {
     if let Some(stream) = recorder.entities.streams.get_mut(key) {
-        stream.closing = Some(Box::new(Closing { last_sequence }));
+        stream.rare_mut().closing = Some(Closing { last_sequence });
     }
     try_close(recorder, key);
 }
@@ -25,11 +25,11 @@ pub fn begin(recorder: &mut Recorder, key: StreamKey, last_sequence: Option<u64>
 pub fn try_close(recorder: &mut Recorder, key: StreamKey) {
     let entities = &mut recorder.entities;
     let stream = entities.streams.get(key);
-    let closing = stream.and_then(|stream| stream.closing.as_ref());
+    let closing = stream.and_then(|stream| stream.rare().closing);
     if closing.is_none_or(|closing| closing.last_sequence.is_none()) {
         let last_sequence = last_announced(entities, key);
         if let Some(stream) = entities.streams.get_mut(key) {
-            stream.closing = Some(Box::new(Closing { last_sequence }));
+            stream.rare_mut().closing = Some(Closing { last_sequence });
         }
     }
     if !must_wait(entities, key) {
@@ -76,10 +76,8 @@ fn must_wait(entities: &Entities, key: StreamKey) -> bool {
     if stream.is_metadata() || session.given_up {
         return false;
     }
-    let last = stream
-        .closing
-        .as_ref()
-        .and_then(|closing| closing.last_sequence);
+    let closing = stream.rare().closing;
+    let last = closing.and_then(|closing| closing.last_sequence);
     last.is_some_and(|last| !reached(stream.last_data, last))
 }
 
@@ -151,7 +149,7 @@ fn close(recorder: &mut Recorder, key: StreamKey) {
         }
     }
     entities.unlink(key, |stream: &mut Stream| {
-        let rotation = stream.rotation.take();
+        let rotation = stream.rare_mut().rotation.take();
         let target = rotation.and_then(|rotation| rotation.target);
         stream.chunk.take().into_iter().chain(target)
     });

@@ -329,5 +329,5 @@ fn write_stream(object: &mut Object, entities: &Entities, stream: &Stream) {
         .plain("events_discarded", tally.events_discarded)
         .plain("packets_lost", tally.packets_lost)
         .plain("pending", stream.pending.len())
-        .plain("viewers", stream.viewers.len());
+        .plain("viewers", stream.rare().viewers.len());
 }
