@@ -38,8 +38,7 @@ pub struct OpenFiles {
 
 #[derive(Debug)]
 struct Open {
-    /// None: suspended.
-    file: Option<Arc<File>>,
+    file: Descriptor,
     lane: Lane,
     /// Made when something is written to it: most files are idle most of the time.
     health: Option<Arc<Health>>,
@@ -48,11 +47,39 @@ struct Open {
     used: bool,
 }
 
-impl Open {
+#[derive(Debug)]
+enum Descriptor {
+    /// It is opened when it is used.
+    Suspended,
+    /// No other thread has had it: most files of an idle session.
+    Own(File),
+    /// Another thread has something to write to it, or had.
+    Shared(Arc<File>),
+}
+
+impl Descriptor {
+    fn file(&self) -> Option<&File> {
+        match self {
+            Self::Suspended => None,
+            Self::Own(file) => Some(file),
+            Self::Shared(file) => Some(file),
+        }
+    }
+
+    /// For another thread.
+    fn share(&mut self) -> Option<Arc<File>> {
+        let file = match std::mem::replace(self, Self::Suspended) {
+            Self::Suspended => return None,
+            Self::Own(file) => Arc::new(file),
+            Self::Shared(file) => file,
+        };
+        *self = Self::Shared(Arc::clone(&file));
+        Some(file)
+    }
+
     /// Another thread has something to write to it.
     fn is_busy(&self) -> bool {
-        let file = self.file.as_ref();
-        file.is_some_and(|file| Arc::strong_count(file) > 1)
+        matches!(self, Self::Shared(file) if Arc::strong_count(file) > 1)
     }
 }
 
@@ -91,7 +118,7 @@ impl OpenFiles {
         self.files.insert(
             key,
             Open {
-                file: Some(Arc::new(file)),
+                file: Descriptor::Own(file),
                 lane,
                 health: None,
                 place: Some(place),
@@ -107,23 +134,29 @@ impl OpenFiles {
     }
 
     /// The file, with a descriptor.
-    pub fn file(&mut self, key: FileKey, root: &mut Root) -> io::Result<&Arc<File>> {
-        if self.files.get(key).expect(HELD).file.is_none() {
+    pub fn file(&mut self, key: FileKey, root: &mut Root) -> io::Result<&File> {
+        let descriptor = self.descriptor(key, root)?;
+        Ok(descriptor.file().expect(OPENED))
+    }
+
+    fn descriptor(&mut self, key: FileKey, root: &mut Root) -> io::Result<&mut Descriptor> {
+        if self.files.get(key).expect(HELD).file.file().is_none() {
             self.make_room();
             let file = root.open_file(&self.path(key))?;
-            self.files.get_mut(key).expect(HELD).file = Some(Arc::new(file));
+            self.files.get_mut(key).expect(HELD).file = Descriptor::Own(file);
             self.open += 1;
             self.turn.push_back(key);
         }
         let open = self.files.get_mut(key).expect(HELD);
         open.used = true;
-        Ok(open.file.as_ref().expect("law: it was opened just now"))
+        Ok(&mut open.file)
     }
 
     /// The file, to be written to by another thread.
     pub fn target(&mut self, key: FileKey, root: &mut Root) -> Option<Target> {
         let health = self.health(key)?;
-        let file = self.file(key, root).map(Arc::clone);
+        let file = self.descriptor(key, root);
+        let file = file.map(|it| it.share().expect(OPENED));
         let file = file.map_err(|reason| failure("open", &reason));
         Some(Target { file, health })
     }
@@ -151,7 +184,7 @@ impl OpenFiles {
             Some(place) => self.names.remove(place),
             None => drop(self.nameless.remove(&key)),
         }
-        self.open -= usize::from(closed.file.is_some());
+        self.open -= usize::from(closed.file.file().is_some());
     }
 
     /// The name of the file at this path is about to be removed. The file cannot be opened
@@ -199,17 +232,18 @@ impl OpenFiles {
             };
             if !open.place.is_some_and(|place| self.names.has_path(place)) {
                 // It cannot be opened again, so it is not suspended.
-            } else if open.used || open.is_busy() {
+            } else if open.used || open.file.is_busy() {
                 open.used = false;
                 self.turn.push_back(key);
             } else {
-                open.file = None;
+                open.file = Descriptor::Suspended;
                 self.open -= 1;
             }
         }
     }
 }
 
+const OPENED: &str = "law: it was opened just now";
 const HELD: &str = "law of holds: a file is used while somebody holds it";
 
 #[cfg(test)]
@@ -259,7 +293,7 @@ mod tests {
         }
 
         fn has_descriptor(&self, key: FileKey) -> bool {
-            self.files.files[key].file.is_some()
+            self.files.files[key].file.file().is_some()
         }
 
         fn text(&self, path: &str) -> String {
