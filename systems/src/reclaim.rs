@@ -124,6 +124,7 @@ fn end_session(directory: &mut Directory, session: &Session) {
         "streams"
     };
     let channels: Vec<String> = session
+        .rare()
         .lossy_channels
         .iter()
         .map(|name| Shown(name).to_string())

@@ -145,7 +145,7 @@ fn close(recorder: &mut Recorder, key: StreamKey) {
             session.unchecked -= 1;
         }
         if kept {
-            session.kept_streams.push_back(key);
+            session.rare_mut().kept_streams.push_back(key);
         }
     }
     entities.unlink(key, |stream: &mut Stream| {
@@ -189,8 +189,8 @@ fn forget_oldest_kept(entities: &mut Entities, session: SessionKey) {
         // A session that is over keeps nothing.
         return;
     };
-    if session.kept_streams.len() > KEPT_STREAMS_PER_SESSION
-        && let Some(oldest) = session.kept_streams.pop_front()
+    if session.rare().kept_streams.len() > KEPT_STREAMS_PER_SESSION
+        && let Some(oldest) = session.rare_mut().kept_streams.pop_front()
     {
         let_go(entities, oldest);
     }
@@ -227,7 +227,7 @@ pub fn forget_oldest_session(
     let Some(key) = kept.pop_front() else { return };
     if let Some(session) = entities.sessions.get_mut(key) {
         directory.listed.remove(&session.id);
-        for stream in std::mem::take(&mut session.kept_streams) {
+        for stream in std::mem::take(&mut session.rare_mut().kept_streams) {
             let_go(entities, stream);
         }
     }

@@ -56,7 +56,8 @@ pub fn roll_back(
         report(recorder, stream, error, cause(error));
     }
     if let Some(file) = recorder.entities.trace_files.get_mut(key) {
-        file.failures = if lost > 0 { 1 } else { file.failures + 1 };
+        let before = if lost > 0 { 0 } else { file.failures };
+        file.failures = before.saturating_add(1);
     }
     write_again(recorder, key, stream, &records, error);
     waiting_metadata::refused(recorder, key, error);
