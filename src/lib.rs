@@ -43,6 +43,7 @@ mod monitor;
 mod options;
 mod os;
 mod pins;
+mod progress;
 mod repair;
 mod replay;
 mod resend;

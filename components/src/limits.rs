@@ -102,7 +102,7 @@ pub const UNCONFIRMED_FILES_MIN: u64 = 8;
 
 /// Attempts in turn to bring a file back to what is known to be in it, without anything else
 /// to write to it.
-pub const RESTORES_MAX: u32 = 10;
+pub const RESTORES_MAX: u8 = 10;
 
 /// Maximum bytes of metadata of one trace that wait for room on the disk, with their padding.
 /// A large program has some hundred thousand.

@@ -34,9 +34,9 @@ pub struct Session {
     /// Its id on the wire.
     pub id: u64,
     /// Its name from CREATE_SESSION, any bytes that are a file name.
-    pub name: Vec<u8>,
+    pub name: Box<[u8]>,
     /// The host's name from CREATE_SESSION, any bytes that are a file name.
-    pub host: Vec<u8>,
+    pub host: Box<[u8]>,
     /// None for producers before 2.11.
     pub origin: Option<Origin>,
     /// Address of its producer's control connection: whose share it is counted in, with its
@@ -46,9 +46,6 @@ pub struct Session {
     pub control: ConnectionKey,
     /// Its directory, below the relay's output directory.
     pub directory: RelativePath,
-    /// The directories of its traces, which its producer before 2.11 has named: its places
-    /// (see [`Session::places`]).
-    pub trace_places: BTreeSet<RelativePath>,
     /// When it was created, in seconds since 1970: by its producer's clock, or by ours
     /// for producers before 2.11.
     pub created_s: u64,
@@ -97,9 +94,6 @@ pub struct Session {
 
     /// Counts of its streams, those that are gone included.
     pub tally: Tally,
-    /// Channels in which its tracers lost something, for its last line in the log: the first
-    /// ones.
-    pub lossy_channels: BTreeSet<Vec<u8>>,
     /// Number of streams that were added, those that are gone included.
     pub streams_added: u64,
 
@@ -112,19 +106,50 @@ pub struct Session {
     /// Its writes that are not confirmed.
     pub writes: Box<Writes>,
 
+    /// Weak: viewer sessions that attached it.
+    pub viewers: BTreeSet<ViewerSessionKey>,
+
+    /// Made when it is first needed: see [`Session::rare`].
+    pub rare: Option<Box<Rare>>,
+}
+
+/// State that few sessions have. Of the others it takes no memory.
+#[derive(Debug, Default)]
+pub struct Rare {
+    /// The directories of its traces, which its producer before 2.11 has named: its places
+    /// (see [`Session::places`]).
+    pub trace_places: BTreeSet<RelativePath>,
+    /// Channels in which its tracers lost something, for its last line in the log: the first
+    /// ones.
+    pub lossy_channels: BTreeSet<Vec<u8>>,
     /// Weak: closed streams that are kept for later viewers, oldest first (only in a
     /// session that is kept itself).
     pub kept_streams: VecDeque<StreamKey>,
-    /// Weak: viewer sessions that attached it.
-    pub viewers: BTreeSet<ViewerSessionKey>,
 }
 
+/// That of a session that has none.
+static NOTHING_RARE: Rare = Rare {
+    trace_places: BTreeSet::new(),
+    lossy_channels: BTreeSet::new(),
+    kept_streams: VecDeque::new(),
+};
+
 impl Session {
+    /// Its rare state.
+    pub fn rare(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(&NOTHING_RARE)
+    }
+
+    /// Its rare state, to be changed: it takes memory from now on.
+    pub fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
     /// The directories that it owns, alone or with sessions of the same owner (see
     /// [`crate::places`]).
     pub fn places(&self) -> impl Iterator<Item = &RelativePath> {
         let own = self.origin.iter().map(|_| &self.directory);
-        own.chain(&self.trace_places)
+        own.chain(&self.rare().trace_places)
     }
 
     /// Whether packets come with indexes: not before 2.4, not in snapshots.

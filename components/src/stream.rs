@@ -33,29 +33,20 @@ pub struct Stream {
     pub channel: Name,
     /// Data or metadata: the channel name of ADD_STREAM decides.
     pub kind: StreamKind,
-    /// Packets that could not be written since the last one that was.
-    pub lost: u64,
     /// Counts of its packets and losses.
     pub tally: StreamTally,
 
     /// Chunk of its next file; none after a rotation to no chunk.
     pub chunk: Option<Held<ChunkKey>>,
-    /// A requested rotation that is not complete.
-    pub rotation: Option<Box<Rotation>>,
     /// Its files that can be read, oldest first; the last one is being written unless it is
     /// finished. Those of earlier chunks are kept for viewers that have not read them.
     pub files: TraceFiles,
     /// The ordinal of the current chunk's first file.
     pub chunk_ordinal: u64,
-    /// Limit of the size and number of its files, if any.
-    pub limit: Option<Box<FileLimit>>,
     /// Files before the current one that wait for descriptions of their packets.
     pub awaited_files: u32,
     /// The ordinal of its next file.
     pub next_ordinal: u64,
-    /// How its files are called in its chunk, if other streams there have the same name: with
-    /// this number. 1: as itself.
-    pub namesake: u64,
 
     /// Number of the last packet whose bytes are complete.
     pub last_data: Option<u64>,
@@ -72,16 +63,33 @@ pub struct Stream {
     pub published: bool,
     /// It was published in this tick; listeners have not read that fact.
     pub unheard: bool,
-    /// CLOSE_STREAM was received, and its last packet has not come.
-    pub closing: Option<Box<Closing>>,
     /// It was closed: its producer cannot name it any more.
     pub closed: bool,
     /// The data-pending round in which it was last asked about.
     pub checked_round: u64,
 
+    /// Made when it is first needed: see [`Stream::rare`].
+    pub rare: Option<Box<Rare>>,
+}
+
+/// State that few streams have at a time: those that somebody reads, that rotate, that close, or
+/// of which the disk refuses packets. Of the others it takes no memory.
+#[derive(Debug)]
+pub struct Rare {
     /// Weak: the viewer streams that read it, by the ordinal of the file that they are in
     /// (0 in metadata, and where they have no file yet).
     pub viewers: BTreeSet<(u64, ViewerStreamKey)>,
+    /// A requested rotation that is not complete.
+    pub rotation: Option<Box<Rotation>>,
+    /// CLOSE_STREAM was received, and its last packet has not come.
+    pub closing: Option<Closing>,
+    /// Limit of the size and number of its files, if any.
+    pub limit: Option<Box<FileLimit>>,
+    /// How its files are called in its chunk, if other streams there have the same name: with
+    /// this number. 1: as itself.
+    pub namesake: u64,
+    /// Packets that could not be written since the last one that was.
+    pub lost: u64,
 }
 
 /// The name of a stream, inline if it is short.
@@ -164,7 +172,42 @@ pub struct Closing {
     pub last_sequence: Option<u64>,
 }
 
+/// That of a stream that has none.
+static NOTHING_RARE: Rare = Rare::new();
+
+impl Rare {
+    const fn new() -> Self {
+        Self {
+            viewers: BTreeSet::new(),
+            rotation: None,
+            closing: None,
+            limit: None,
+            namesake: 1,
+            lost: 0,
+        }
+    }
+
+    /// Of a stream whose files have this limit.
+    pub fn limited(limit: Option<Box<FileLimit>>) -> Option<Box<Self>> {
+        let of = |limit| Self {
+            limit: Some(limit),
+            ..Self::new()
+        };
+        limit.map(|limit| Box::new(of(limit)))
+    }
+}
+
 impl Stream {
+    /// Its rare state.
+    pub fn rare(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(&NOTHING_RARE)
+    }
+
+    /// Its rare state, to be changed: it takes memory from now on.
+    pub fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_with(|| Box::new(Rare::new()))
+    }
+
     /// Whether it is the metadata of its trace.
     pub fn is_metadata(&self) -> bool {
         self.kind == StreamKind::Metadata
@@ -215,7 +258,7 @@ impl Holder for Stream {
     fn holds(&self, visit: &mut dyn FnMut(Id)) {
         visit((&self.trace).into());
         visit((&self.session).into());
-        let target = self.rotation.iter().flat_map(|it| &it.target);
+        let target = self.rare().rotation.iter().flat_map(|it| &it.target);
         for chunk in self.chunk.iter().chain(target) {
             visit(chunk.into());
         }

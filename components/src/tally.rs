@@ -213,14 +213,21 @@ pub struct StreamTally {
     pub bytes: u64,
     /// Complete packets that a new viewer may get: those of its files.
     pub readable: u64,
+    /// The tracer's number of the next packet, if none is lost; 0 before the first.
+    next: u64,
+    /// Made with the first loss: most streams lose nothing.
+    losses: Option<Box<StreamLosses>>,
+}
+
+/// Losses of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamLosses {
     /// Events that the tracer discarded.
     pub events_discarded: u64,
     /// Packets that were lost, by whatever cause.
-    pub packets_lost: u64,
-    /// The tracer's number of the next packet, if none is lost; 0 before the first.
-    next: u64,
+    pub packets: u64,
     /// The packet that broke off last, if it was not given up and did not come again.
-    pub torn: Option<Box<TornPacket>>,
+    pub torn: Option<TornPacket>,
 }
 
 /// A packet whose connection ended in the middle of it.
@@ -233,11 +240,26 @@ pub struct TornPacket {
 }
 
 impl StreamTally {
+    /// Its losses.
+    pub fn losses(&self) -> StreamLosses {
+        self.losses.as_deref().copied().unwrap_or_default()
+    }
+
+    /// Its losses, to be changed: they take memory from now on.
+    pub fn losses_mut(&mut self) -> &mut StreamLosses {
+        self.losses.get_or_insert_default()
+    }
+
+    /// The packet that broke off last, if it is that one, does so no more.
+    pub fn mend(&mut self, is_it: impl FnOnce(&mut TornPacket) -> bool) -> Option<TornPacket> {
+        self.losses.as_mut()?.torn.take_if(is_it)
+    }
+
     /// Takes the tracer's running count of discarded events. Gives how many are new.
     ///
     /// A 32-bit tracer counts to 2^32 and begins anew.
     pub fn discarded(&mut self, count: u64) -> u64 {
-        let known = self.events_discarded;
+        let known = self.losses().events_discarded;
         let now = if count >= known {
             count
         } else if count < WRAP {
@@ -251,7 +273,9 @@ impl StreamTally {
             // No tracer counts back.
             known
         };
-        self.events_discarded = now;
+        if now > known {
+            self.losses_mut().events_discarded = now;
+        }
         now - known
     }
 
@@ -300,7 +324,7 @@ mod tests {
         for (count, new) in told {
             assert_eq!(tally.discarded(count), new, "{count}");
         }
-        assert_eq!(tally.events_discarded, 2 * WRAP + 2);
+        assert_eq!(tally.losses().events_discarded, 2 * WRAP + 2);
     }
 
     #[test]
@@ -310,7 +334,7 @@ mod tests {
         assert_eq!(tally.discarded(3 * WRAP), 2 * WRAP - 7);
         // Nothing that a tracer says.
         assert_eq!(tally.discarded(2 * WRAP), 0);
-        assert_eq!(tally.events_discarded, 3 * WRAP);
+        assert_eq!(tally.losses().events_discarded, 3 * WRAP);
     }
 
     #[test]
@@ -344,7 +368,7 @@ mod tests {
 
     #[test]
     fn a_tally_of_a_stream_is_small() {
-        assert!(size_of::<StreamTally>() <= 56);
+        assert!(size_of::<StreamTally>() <= 40);
     }
 
     proptest! {
@@ -353,11 +377,11 @@ mod tests {
             let mut tally = StreamTally::default();
             let mut sum = Tally::default();
             for count in counts {
-                let before = tally.events_discarded;
+                let before = tally.losses().events_discarded;
                 sum.events_discarded += tally.discarded(count);
                 sum.lost.add(Cause::Overwritten, tally.numbered(count));
-                prop_assert!(tally.events_discarded >= before);
-                prop_assert_eq!(sum.events_discarded, tally.events_discarded);
+                prop_assert!(tally.losses().events_discarded >= before);
+                prop_assert_eq!(sum.events_discarded, tally.losses().events_discarded);
             }
         }
 

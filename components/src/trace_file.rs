@@ -34,7 +34,7 @@ pub struct TraceFile {
     /// Bytes of complete packets that are in the file: what viewers may see.
     pub committed: u64,
     /// Attempts in turn to bring it back to what is committed that have failed.
-    pub failures: u32,
+    pub failures: u8,
     /// Metadata that is not known to be in the file.
     pub waiting: Option<Box<WaitingMetadata>>,
     /// Number of packets in it whose description has not come.

@@ -1,5 +1,7 @@
 //! The system's clocks and its time zone.
 
+use std::env;
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -31,7 +33,7 @@ impl SystemClock {
         Self {
             started: Instant::now(),
             started_s: unix().as_secs(),
-            zone: TimeZone::system(),
+            zone: zone(),
             output: None,
             last: None,
             ticks: Durations::default(),
@@ -55,6 +57,16 @@ impl SystemClock {
         Self { counters, ..self }
     }
 }
+
+/// The time zone of this machine. Without TZ it is read from its file: jiff looks up its name
+/// first, for which it reads the whole list of zones and keeps that in memory.
+fn zone() -> TimeZone {
+    let local = || TimeZone::tzif("", &fs::read(LOCAL_TIME).ok()?).ok();
+    let local = env::var_os("TZ").is_none().then(local).flatten();
+    local.unwrap_or_else(TimeZone::system)
+}
+
+const LOCAL_TIME: &str = "/etc/localtime";
 
 /// Since 1970. A clock set before reads as 1970.
 fn unix() -> Duration {

@@ -21,7 +21,7 @@ struct State<T> {
 }
 
 /// Time that a look may take until the last one is told instead. Most take some microseconds.
-const PATIENCE: Duration = Duration::from_millis(10);
+const PATIENCE: Duration = Duration::from_millis(2);
 
 impl<T: Clone + Send + 'static> Lookout<T> {
     /// Looks for the first time at once.
@@ -40,17 +40,20 @@ impl<T: Clone + Send + 'static> Lookout<T> {
         }
     }
 
-    /// Looks, and returns what it sees; or what was seen last, if that takes too long.
+    /// Looks, and returns what it sees; or what was seen last, if that takes too long. A look that
+    /// does is waited for once.
     pub fn tell(&self) -> T {
         let mut state = self.shared.state();
-        if !state.is_looking {
-            let shared = Arc::clone(&self.shared);
-            let started = thread::Builder::new()
-                .name("lookout".to_owned())
-                .spawn(move || shared.look());
-            // Without a thread, the last look has to do.
-            state.is_looking = started.is_ok();
+        if state.is_looking {
+            // It takes long, and was waited for once.
+            return state.last.clone();
         }
+        let shared = Arc::clone(&self.shared);
+        let started = thread::Builder::new()
+            .name("lookout".to_owned())
+            .spawn(move || shared.look());
+        // Without a thread, the last look has to do.
+        state.is_looking = started.is_ok();
         let waited = self
             .shared
             .seen

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use baton_components::keys::FileKey;
 use baton_components::path::RelativePath;
 use baton_systems::requests::Lane;
+use rustc_hash::FxHashMap;
 use slotmap::SecondaryMap;
 
 use super::files::failure;
@@ -30,33 +31,56 @@ pub struct OpenFiles {
     /// Number of files with a descriptor.
     open: usize,
     open_max: usize,
-    /// Number of files without a name: each keeps its descriptor until it is closed.
-    nameless: usize,
+    /// The last paths of files without a name, for messages. Each keeps its descriptor until it
+    /// is closed.
+    nameless: FxHashMap<FileKey, RelativePath>,
 }
 
 #[derive(Debug)]
 struct Open {
-    /// None: suspended.
-    file: Option<Arc<File>>,
+    file: Descriptor,
     lane: Lane,
-    health: Arc<Health>,
-    at: At,
+    /// Made when something is written to it: most files are idle most of the time.
+    health: Option<Arc<Health>>,
+    /// None: its name was removed.
+    place: Option<Place>,
     used: bool,
 }
 
-impl Open {
-    /// Another thread has something to write to it.
-    fn is_busy(&self) -> bool {
-        let file = self.file.as_ref();
-        file.is_some_and(|file| Arc::strong_count(file) > 1)
-    }
+#[derive(Debug)]
+enum Descriptor {
+    /// It is opened when it is used.
+    Suspended,
+    /// No other thread has had it: most files of an idle session.
+    Own(File),
+    /// Another thread has something to write to it, or had.
+    Shared(Arc<File>),
 }
 
-#[derive(Debug)]
-enum At {
-    Named(Place),
-    /// Its last path, for messages.
-    Nameless(RelativePath),
+impl Descriptor {
+    fn file(&self) -> Option<&File> {
+        match self {
+            Self::Suspended => None,
+            Self::Own(file) => Some(file),
+            Self::Shared(file) => Some(file),
+        }
+    }
+
+    /// For another thread.
+    fn share(&mut self) -> Option<Arc<File>> {
+        let file = match std::mem::replace(self, Self::Suspended) {
+            Self::Suspended => return None,
+            Self::Own(file) => Arc::new(file),
+            Self::Shared(file) => file,
+        };
+        *self = Self::Shared(Arc::clone(&file));
+        Some(file)
+    }
+
+    /// Another thread has something to write to it.
+    fn is_busy(&self) -> bool {
+        matches!(self, Self::Shared(file) if Arc::strong_count(file) > 1)
+    }
 }
 
 impl OpenFiles {
@@ -67,16 +91,17 @@ impl OpenFiles {
             turn: VecDeque::new(),
             open: 0,
             open_max,
-            nameless: 0,
+            nameless: FxHashMap::default(),
         }
     }
 
     /// The path of a file, or its last path if the name was removed.
     pub fn path(&self, key: FileKey) -> RelativePath {
-        match &self.files.get(key).expect(HELD).at {
-            At::Named(place) => self.names.path(*place).unwrap_or_default(),
-            At::Nameless(path) => path.clone(),
-        }
+        let path = match self.files.get(key).expect(HELD).place {
+            Some(place) => self.names.path(place),
+            None => self.nameless.get(&key).cloned(),
+        };
+        path.unwrap_or_default()
     }
 
     /// Creates a file at a path.
@@ -93,10 +118,10 @@ impl OpenFiles {
         self.files.insert(
             key,
             Open {
-                file: Some(Arc::new(file)),
+                file: Descriptor::Own(file),
                 lane,
-                health: Arc::default(),
-                at: At::Named(place),
+                health: None,
+                place: Some(place),
                 used: false,
             },
         );
@@ -109,30 +134,37 @@ impl OpenFiles {
     }
 
     /// The file, with a descriptor.
-    pub fn file(&mut self, key: FileKey, root: &mut Root) -> io::Result<&Arc<File>> {
-        if self.files.get(key).expect(HELD).file.is_none() {
+    pub fn file(&mut self, key: FileKey, root: &mut Root) -> io::Result<&File> {
+        let descriptor = self.descriptor(key, root)?;
+        Ok(descriptor.file().expect(OPENED))
+    }
+
+    fn descriptor(&mut self, key: FileKey, root: &mut Root) -> io::Result<&mut Descriptor> {
+        if self.files.get(key).expect(HELD).file.file().is_none() {
             self.make_room();
             let file = root.open_file(&self.path(key))?;
-            self.files.get_mut(key).expect(HELD).file = Some(Arc::new(file));
+            self.files.get_mut(key).expect(HELD).file = Descriptor::Own(file);
             self.open += 1;
             self.turn.push_back(key);
         }
         let open = self.files.get_mut(key).expect(HELD);
         open.used = true;
-        Ok(open.file.as_ref().expect("law: it was opened just now"))
+        Ok(&mut open.file)
     }
 
     /// The file, to be written to by another thread.
     pub fn target(&mut self, key: FileKey, root: &mut Root) -> Option<Target> {
         let health = self.health(key)?;
-        let file = self.file(key, root).map(Arc::clone);
+        let file = self.descriptor(key, root);
+        let file = file.map(|it| it.share().expect(OPENED));
         let file = file.map_err(|reason| failure("open", &reason));
         Some(Target { file, health })
     }
 
     /// Whether the file is broken.
-    pub fn health(&self, key: FileKey) -> Option<Arc<Health>> {
-        Some(Arc::clone(&self.files.get(key)?.health))
+    pub fn health(&mut self, key: FileKey) -> Option<Arc<Health>> {
+        let health = &mut self.files.get_mut(key)?.health;
+        Some(Arc::clone(health.get_or_insert_default()))
     }
 
     /// The lane of the file.
@@ -148,11 +180,11 @@ impl OpenFiles {
         let Some(closed) = self.files.remove(key) else {
             return;
         };
-        match closed.at {
-            At::Named(place) => self.names.remove(place),
-            At::Nameless(_) => self.nameless -= 1,
+        match closed.place {
+            Some(place) => self.names.remove(place),
+            None => drop(self.nameless.remove(&key)),
         }
-        self.open -= usize::from(closed.file.is_some());
+        self.open -= usize::from(closed.file.file().is_some());
     }
 
     /// The name of the file at this path is about to be removed. The file cannot be opened
@@ -160,8 +192,8 @@ impl OpenFiles {
     /// with a name, so that these can always be created and opened in turn.
     pub fn keep_nameless(&mut self, path: &RelativePath, root: &mut Root) -> io::Result<()> {
         if let Some(key) = self.names.file(path) {
-            if self.nameless >= self.open_max - self.open_max / 4 {
-                let count = self.nameless;
+            let count = self.nameless.len();
+            if count >= self.open_max - self.open_max / 4 {
                 return Err(io::Error::other(format!(
                     "{count} files without a name are open, as many as the descriptor pool allows"
                 )));
@@ -171,11 +203,10 @@ impl OpenFiles {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 opened => drop(opened?),
             }
-            let nameless = At::Nameless(path.clone());
             let open = self.files.get_mut(key).expect(HELD);
-            if let At::Named(place) = std::mem::replace(&mut open.at, nameless) {
+            if let Some(place) = open.place.take() {
                 self.names.remove(place);
-                self.nameless += 1;
+                self.nameless.insert(key, path.clone());
             }
         }
         Ok(())
@@ -199,23 +230,20 @@ impl OpenFiles {
             let Some(open) = self.files.get_mut(key) else {
                 continue;
             };
-            let has_name = match open.at {
-                At::Named(place) => self.names.has_path(place),
-                At::Nameless(_) => false,
-            };
-            if !has_name {
+            if !open.place.is_some_and(|place| self.names.has_path(place)) {
                 // It cannot be opened again, so it is not suspended.
-            } else if open.used || open.is_busy() {
+            } else if open.used || open.file.is_busy() {
                 open.used = false;
                 self.turn.push_back(key);
             } else {
-                open.file = None;
+                open.file = Descriptor::Suspended;
                 self.open -= 1;
             }
         }
     }
 }
 
+const OPENED: &str = "law: it was opened just now";
 const HELD: &str = "law of holds: a file is used while somebody holds it";
 
 #[cfg(test)]
@@ -265,7 +293,7 @@ mod tests {
         }
 
         fn has_descriptor(&self, key: FileKey) -> bool {
-            self.files.files[key].file.is_some()
+            self.files.files[key].file.file().is_some()
         }
 
         fn text(&self, path: &str) -> String {
@@ -376,7 +404,7 @@ mod tests {
         for key in nameless.drain(1..) {
             test.files.close(key);
         }
-        assert_eq!(test.files.nameless, 1);
+        assert_eq!(test.files.nameless.len(), 1);
     }
 
     #[test]

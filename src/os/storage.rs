@@ -218,7 +218,7 @@ impl FileStorage {
     ) -> Result<T, StorageError> {
         self.files
             .file(key, &mut self.root)
-            .and_then(|file| work(file))
+            .and_then(work)
             .map_err(|reason| self.error(action, &self.files.path(key), &reason))
     }
 

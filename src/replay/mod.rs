@@ -7,7 +7,6 @@ mod content;
 mod error;
 mod life;
 mod ports;
-mod progress;
 mod script;
 mod show;
 mod step;
@@ -17,7 +16,7 @@ mod tests;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -30,11 +29,11 @@ use baton_systems::tick::Relay;
 
 use self::content::Traces;
 use self::life::Life;
-use self::progress::Progress;
 use self::script::{Cue, Script, Shared};
 use crate::journal::block::{Payload, ReadError};
 use crate::os::pool::Pool;
 use crate::os::storage::FileStorage;
+use crate::progress::Progress;
 
 pub use self::error::Error;
 pub use self::show::Format;
@@ -86,9 +85,16 @@ pub fn run(plan: &Plan, out: &mut dyn io::Write) -> Result<(), Error> {
         before: Census::default(),
         life: plan.watch.map(Life::new),
         log: (plan.print || plan.step).then(step::Log::default),
-        progress: Progress::over(&plan.journal, plan.prints()),
+        progress: progress(plan),
     };
     stage.run(out)
+}
+
+/// Over the bytes of the journal; hidden if lines are printed to the same terminal meanwhile.
+fn progress(plan: &Plan) -> Progress {
+    let prints = plan.prints() && io::stdout().is_terminal();
+    let size = fs::metadata(&plan.journal).map_or(0, |it| it.len());
+    Progress::over(size, !prints)
 }
 
 struct Replay<'a> {
@@ -158,7 +164,7 @@ impl Replay<'_> {
                 }
                 (cue, script.ticks, script.position())
             };
-            self.progress.reach(position, ticks);
+            self.progress.reach(position);
             match cue {
                 Cue::Tick if self.plan.until.is_some_and(|until| ticks >= until) => {
                     return Ok(Ending::Until);

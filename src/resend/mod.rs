@@ -17,7 +17,6 @@ use std::time::Duration;
 use baton_components::connection::Endpoint;
 use baton_components::shown::Shown;
 use baton_components::wire::TraceFormat;
-use indicatif::{ProgressBar, ProgressStyle};
 
 pub use play::Speed;
 
@@ -106,7 +105,7 @@ pub fn run(plan: &Plan) -> Result<(), Error> {
 fn send(recording: &Recording, score: Score, speed: Speed, url: &str) -> Result<(), Error> {
     let (control, data) = resolve(url, Url::resolve_producer)?;
     let client = Client::connect(control, data, MINOR)?;
-    let sender = Sender::announce(client, recording, progress(recording))?;
+    let sender = Sender::announce(client, recording)?;
     say(format_args!(
         "baton: {} is sent to {url}",
         described(recording)
@@ -129,7 +128,7 @@ fn serve(
     let url = viewer_url(relay.live, &recording);
     let (start, started) = mpsc::channel();
     let producer = thread::spawn(move || {
-        let sender = Sender::announce(client, &recording, progress(&recording))?;
+        let sender = Sender::announce(client, &recording)?;
         let awaited = match viewers {
             0 => "begins".to_owned(),
             1 => "begins when a viewer attaches".to_owned(),
@@ -199,11 +198,4 @@ fn viewer_url(live: SocketAddr, recording: &Recording) -> String {
     let shown = |name: &str| Shown(name.as_bytes()).to_string();
     let (of, session) = (shown(&recording.host), shown(&recording.session));
     format!("net://{host}{port}/host/{of}/{session}")
-}
-
-/// A progress bar on a terminal; hidden elsewhere.
-fn progress(recording: &Recording) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(recording.bytes()).with_style(style)
 }

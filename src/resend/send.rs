@@ -13,11 +13,11 @@ use baton_components::wire::producer::{
     AddStream, CloseTraceChunk, Command, CreateSession, CreateTraceChunk, DataPending, NONE,
     Origin, RotatePosition, RotateStreams, SendIndex, SendMetadata,
 };
-use indicatif::ProgressBar;
 
 use super::Error;
 use super::play::Sink;
 use crate::producer::Client;
+use crate::progress::Progress;
 use crate::trace::TraceError;
 use crate::trace::recording::{Packet, Recording};
 
@@ -29,7 +29,7 @@ pub struct Sender {
     streams: Vec<Sent>,
     /// The first bytes of a packet.
     head: Vec<u8>,
-    progress: ProgressBar,
+    progress: Progress,
 }
 
 /// Send state of a stream.
@@ -47,11 +47,7 @@ impl Sender {
     /// Creates the session, its streams and their metadata. When viewers see the streams
     /// all metadata is there.
     // Long because: it is what a producer says first, in its order.
-    pub fn announce(
-        mut client: Client,
-        recording: &Recording,
-        progress: ProgressBar,
-    ) -> Result<Self, Error> {
+    pub fn announce(mut client: Client, recording: &Recording) -> Result<Self, Error> {
         client.hurry()?;
         client.negotiate()?;
         let minor = client.minor();
@@ -88,7 +84,7 @@ impl Sender {
             metadata: Vec::new(),
             streams: Vec::new(),
             head: Vec::new(),
-            progress,
+            progress: Progress::over(recording.bytes(), true),
         };
         for trace in &recording.traces {
             for stream in &trace.streams {
@@ -179,7 +175,7 @@ impl Sender {
         for sent in &self.streams {
             self.client.close_stream(sent.handle, sent.last())?;
         }
-        self.progress.finish_and_clear();
+        self.progress.finish();
         Ok(())
     }
 
@@ -237,7 +233,7 @@ impl Sink for Sender {
         sent.sequence += 1;
         sent.position = described.packet_sequence.checked_add(1);
         self.client.describe(index, WINDOW)?;
-        self.progress.inc(size);
+        self.progress.add(size);
         Ok(())
     }
 

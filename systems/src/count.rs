@@ -53,7 +53,7 @@ pub fn count(mut entities: ResMut<Entities>, facts: Res<Facts>, now: Res<Now>) {
             stream.bytes += fact.bytes;
             (more.packets, more.bytes) = (1, fact.bytes);
             more.last_packet_s = now.unix_s;
-            stream.torn.take_if(|torn| torn.sequence == fact.sequence);
+            stream.mend(|torn| torn.sequence == fact.sequence);
         });
     }
     for fact in &facts.given_up {
@@ -63,7 +63,7 @@ pub fn count(mut entities: ResMut<Entities>, facts: Res<Facts>, now: Res<Now>) {
     }
     for StreamClosed(stream) in &facts.closed {
         add(entities, *stream, |stream, more| {
-            if stream.torn.take().is_some_and(|torn| !torn.is_counted) {
+            if stream.mend(|_| true).is_some_and(|torn| !torn.is_counted) {
                 lose(stream, more, Cause::Torn);
             }
         });
@@ -84,8 +84,11 @@ fn describe(stream: &mut StreamTally, more: &mut Tally, fact: &PacketDescribed) 
     if fact.may_be_cleared {
         return missing;
     }
-    stream.packets_lost = stream.packets_lost.saturating_add(missing);
-    more.lost.add(Cause::Overwritten, missing);
+    if missing > 0 {
+        let lost = &mut stream.losses_mut().packets;
+        *lost = lost.saturating_add(missing);
+        more.lost.add(Cause::Overwritten, missing);
+    }
     0
 }
 
@@ -114,7 +117,7 @@ fn tear(stream: &mut StreamTally, more: &mut Tally, fact: &PacketTorn) {
         sequence: fact.sequence,
         is_counted: fact.is_dropped,
     };
-    let earlier = stream.torn.replace(Box::new(torn));
+    let earlier = stream.losses_mut().torn.replace(torn);
     if earlier.is_some_and(|it| !it.is_counted && it.sequence != torn.sequence) {
         lose(stream, more, Cause::Torn);
     }
@@ -122,7 +125,7 @@ fn tear(stream: &mut StreamTally, more: &mut Tally, fact: &PacketTorn) {
 
 /// A packet that was announced will not come.
 fn give_up(stream: &mut StreamTally, more: &mut Tally, fact: &PacketGivenUp) {
-    let torn = stream.torn.take_if(|torn| torn.sequence == fact.sequence);
+    let torn = stream.mend(|torn| torn.sequence == fact.sequence);
     match torn {
         None => lose(stream, more, Cause::NeverCame),
         Some(torn) if !torn.is_counted => lose(stream, more, Cause::Torn),
@@ -133,7 +136,7 @@ fn give_up(stream: &mut StreamTally, more: &mut Tally, fact: &PacketGivenUp) {
 /// One packet of a stream, which may be gone, is lost.
 fn drop_one(entities: &mut Entities, fact: PacketDropped) {
     if let Some(stream) = entities.streams.get_mut(fact.stream) {
-        stream.tally.packets_lost += 1;
+        stream.tally.losses_mut().packets += 1;
     }
     if let Some(session) = entities.sessions.get_mut(fact.session) {
         session.tally.lost.add(fact.cause, 1);
@@ -143,7 +146,7 @@ fn drop_one(entities: &mut Entities, fact: PacketDropped) {
 
 /// One packet of a stream is lost.
 fn lose(stream: &mut StreamTally, more: &mut Tally, cause: Cause) {
-    stream.packets_lost += 1;
+    stream.losses_mut().packets += 1;
     more.lost.add(cause, 1);
 }
 
@@ -163,10 +166,10 @@ fn add(
     session.tally.add(&more);
     entities.totals.tally.add(&more);
     let is_of_tracer = more.events_discarded > 0 || more.lost.of(Cause::Overwritten) > 0;
-    if is_of_tracer && session.lossy_channels.len() < LOSSY_CHANNELS_MAX {
+    if is_of_tracer && session.rare().lossy_channels.len() < LOSSY_CHANNELS_MAX {
         let name = stream.channel_name();
-        if !session.lossy_channels.contains(name) {
-            session.lossy_channels.insert(name.to_vec());
+        if !session.rare().lossy_channels.contains(name) {
+            session.rare_mut().lossy_channels.insert(name.to_vec());
         }
     }
 }

@@ -124,6 +124,7 @@ fn end_session(directory: &mut Directory, session: &Session) {
         "streams"
     };
     let channels: Vec<String> = session
+        .rare()
         .lossy_channels
         .iter()
         .map(|name| Shown(name).to_string())
@@ -167,7 +168,7 @@ fn leave_stream(
     record: &ViewerStream,
 ) {
     let file = ring::file_of(entities, record);
-    let viewers = &mut entities.streams[&record.stream].viewers;
+    let viewers = &mut entities.streams[&record.stream].rare_mut().viewers;
     viewers.remove(&(file, key));
     ring::forget_passed(entities, record.stream.key());
 }

@@ -1,6 +1,6 @@
 //! VERSION, GET_CONFIGURATION, CREATE_SESSION: the first commands of a control connection.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use baton_components::chunk::{Chunk, ChunkId};
@@ -125,13 +125,12 @@ fn try_create(
 
     let session = ingest.record.entities.insert(|links| Session {
         id,
-        name: command.name.to_vec(),
-        host: command.host.to_vec(),
+        name: command.name.into(),
+        host: command.host.into(),
         origin,
         address,
         control: connection,
         directory: directory.clone(),
-        trace_places: BTreeSet::new(),
         created_s,
         minor,
         trace_format: command.trace_format,
@@ -152,13 +151,12 @@ fn try_create(
         data_connections: 0,
         is_data_watched: false,
         tally: Tally::default(),
-        lossy_channels: BTreeSet::new(),
         streams_added: 0,
         gaps: 0,
         span: Span::default(),
         writes: Box::default(),
-        kept_streams: VecDeque::new(),
         viewers: BTreeSet::new(),
+        rare: None,
     });
     ingest
         .record

@@ -16,7 +16,7 @@ use crate::facts::{ChunkClosed, Facts, PacketGivenUp, StreamClosed};
 
 pub fn begin(recorder: &mut Recorder, key: StreamKey, last_sequence: Option<u64>) {
     if let Some(stream) = recorder.entities.streams.get_mut(key) {
-        stream.closing = Some(Box::new(Closing { last_sequence }));
+        stream.rare_mut().closing = Some(Closing { last_sequence });
     }
     try_close(recorder, key);
 }
@@ -25,11 +25,11 @@ pub fn begin(recorder: &mut Recorder, key: StreamKey, last_sequence: Option<u64>
 pub fn try_close(recorder: &mut Recorder, key: StreamKey) {
     let entities = &mut recorder.entities;
     let stream = entities.streams.get(key);
-    let closing = stream.and_then(|stream| stream.closing.as_ref());
+    let closing = stream.and_then(|stream| stream.rare().closing);
     if closing.is_none_or(|closing| closing.last_sequence.is_none()) {
         let last_sequence = last_announced(entities, key);
         if let Some(stream) = entities.streams.get_mut(key) {
-            stream.closing = Some(Box::new(Closing { last_sequence }));
+            stream.rare_mut().closing = Some(Closing { last_sequence });
         }
     }
     if !must_wait(entities, key) {
@@ -76,10 +76,8 @@ fn must_wait(entities: &Entities, key: StreamKey) -> bool {
     if stream.is_metadata() || session.given_up {
         return false;
     }
-    let last = stream
-        .closing
-        .as_ref()
-        .and_then(|closing| closing.last_sequence);
+    let closing = stream.rare().closing;
+    let last = closing.and_then(|closing| closing.last_sequence);
     last.is_some_and(|last| !reached(stream.last_data, last))
 }
 
@@ -147,11 +145,11 @@ fn close(recorder: &mut Recorder, key: StreamKey) {
             session.unchecked -= 1;
         }
         if kept {
-            session.kept_streams.push_back(key);
+            session.rare_mut().kept_streams.push_back(key);
         }
     }
     entities.unlink(key, |stream: &mut Stream| {
-        let rotation = stream.rotation.take();
+        let rotation = stream.rare_mut().rotation.take();
         let target = rotation.and_then(|rotation| rotation.target);
         stream.chunk.take().into_iter().chain(target)
     });
@@ -191,8 +189,8 @@ fn forget_oldest_kept(entities: &mut Entities, session: SessionKey) {
         // A session that is over keeps nothing.
         return;
     };
-    if session.kept_streams.len() > KEPT_STREAMS_PER_SESSION
-        && let Some(oldest) = session.kept_streams.pop_front()
+    if session.rare().kept_streams.len() > KEPT_STREAMS_PER_SESSION
+        && let Some(oldest) = session.rare_mut().kept_streams.pop_front()
     {
         let_go(entities, oldest);
     }
@@ -229,7 +227,7 @@ pub fn forget_oldest_session(
     let Some(key) = kept.pop_front() else { return };
     if let Some(session) = entities.sessions.get_mut(key) {
         directory.listed.remove(&session.id);
-        for stream in std::mem::take(&mut session.kept_streams) {
+        for stream in std::mem::take(&mut session.rare_mut().kept_streams) {
             let_go(entities, stream);
         }
     }

@@ -47,17 +47,19 @@ pub fn choose_name(entities: &mut Entities, key: StreamKey) {
         let owner = files.get(&named(directory, &name(stream, namesake)));
         owner.is_none_or(|owner| owner.stream == key)
     };
-    if !is_free(stream.namesake) {
-        let Ok(free) = places::free_after(stream.namesake, |it| Ok::<_, Infallible>(is_free(it)));
+    if !is_free(stream.rare().namesake) {
+        let Ok(free) = places::free_after(stream.rare().namesake, |it| {
+            Ok::<_, Infallible>(is_free(it))
+        });
         if let Some(stream) = entities.streams.get_mut(key) {
-            stream.namesake = free;
+            stream.rare_mut().namesake = free;
         }
     }
 }
 
 /// The name of a stream's current data file.
 fn name(stream: &Stream, namesake: u64) -> Vec<u8> {
-    let number = stream.limit.as_ref().map(|limit| limit.file_number);
+    let number = stream.rare().limit.as_ref().map(|limit| limit.file_number);
     match namesake {
         1 => numbered(&stream.channel, number),
         namesake => {
@@ -81,7 +83,7 @@ impl FilePath {
             is_metadata: stream.is_metadata(),
             chunk: chunk.key(),
             directory: entities.traces[&stream.trace].path.clone(),
-            name: name(stream, stream.namesake),
+            name: name(stream, stream.rare().namesake),
         })
     }
 

@@ -22,7 +22,7 @@ pub fn give_up(recorder: &mut Recorder, key: SessionKey) {
             tracing::error!("stream {}: {reason}", name.unwrap_or_default());
         }
         let stream = recorder.entities.streams.get(key);
-        if stream.is_some_and(|stream| stream.closing.is_some()) {
+        if stream.is_some_and(|stream| stream.rare().closing.is_some()) {
             closing::try_close(recorder, key);
         }
     }

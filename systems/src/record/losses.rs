@@ -56,7 +56,8 @@ pub fn roll_back(
         report(recorder, stream, error, cause(error));
     }
     if let Some(file) = recorder.entities.trace_files.get_mut(key) {
-        file.failures = if lost > 0 { 1 } else { file.failures + 1 };
+        let before = if lost > 0 { 0 } else { file.failures };
+        file.failures = before.saturating_add(1);
     }
     write_again(recorder, key, stream, &records, error);
     waiting_metadata::refused(recorder, key, error);
@@ -178,7 +179,7 @@ fn write_again(
         return;
     };
     let session = record.session.key();
-    let is_over = record.closed && record.viewers.is_empty();
+    let is_over = record.closed && record.rare().viewers.is_empty();
     let Some(file) = entities.trace_files.get(key) else {
         return;
     };
@@ -209,7 +210,7 @@ fn write_again(
 /// for the producer, and the next packet may find room.
 pub fn report(recorder: &mut Recorder, key: StreamKey, error: &StorageError, cause: Cause) {
     if let Some(stream) = recorder.entities.streams.get(key)
-        && stream.lost == 0
+        && stream.rare().lost == 0
     {
         let name = named::stream(&recorder.entities, stream);
         tracing::error!("stream {name}: packets are being lost: {error}");
@@ -220,7 +221,7 @@ pub fn report(recorder: &mut Recorder, key: StreamKey, error: &StorageError, cau
     let Some(stream) = streams.get_mut(key) else {
         return;
     };
-    stream.lost += 1;
+    stream.rare_mut().lost += 1;
     totals.fail(Written::Packet);
     recorder.facts.dropped.push(PacketDropped {
         session: stream.session.key(),
@@ -241,9 +242,9 @@ pub fn cause(error: &StorageError) -> Cause {
 /// A packet was recorded: a run of losses is over.
 pub fn report_recovery(recorder: &mut Recorder, key: StreamKey) {
     if let Some(stream) = recorder.entities.streams.get_mut(key)
-        && stream.lost > 0
+        && stream.rare().lost > 0
     {
-        let lost = std::mem::take(&mut stream.lost);
+        let lost = std::mem::take(&mut stream.rare_mut().lost);
         let name = recorder.entities.streams.get(key);
         let name = name.map(|stream| named::stream(&recorder.entities, stream));
         let name = name.unwrap_or_default();

@@ -144,7 +144,7 @@ pub fn end(
     }
     rotation::try_rotate(recorder, key)?;
     let stream = recorder.entities.streams.get(key);
-    if stream.is_some_and(|stream| stream.closing.is_some()) {
+    if stream.is_some_and(|stream| stream.rare().closing.is_some()) {
         closing::try_close(recorder, key);
     }
     Ok(())

@@ -116,7 +116,7 @@ fn note_described(recorder: &mut Recorder, key: StreamKey, description: &SendInd
     };
     let packet_sequence = description.packet_sequence;
     // The stream leaves a chunk that is to be deleted: the ring buffer was emptied, too.
-    let leaves = stream.rotation.as_ref();
+    let leaves = stream.rare().rotation.as_ref();
     let leaves = leaves.is_some_and(|it| packet_sequence >= it.position);
     let chunk = stream.chunk.as_ref().filter(|_| leaves);
     let close = chunk.and_then(|chunk| entities.chunks[chunk].close);

@@ -80,8 +80,8 @@ pub fn occupy_trace(
         path = numbered(&path, name, 1);
         let own = Owner::Session(session.id);
         let namesakes = Owner::Named(Box::new(Names {
-            name: session.name.clone(),
-            host: session.host.clone(),
+            name: session.name.to_vec(),
+            host: session.host.to_vec(),
         }));
         let is_home = home.as_ref() == Some(&path);
         let is_place = is_home || names.peek().is_none();
@@ -93,7 +93,7 @@ pub fn occupy_trace(
         if !is_free {
             return Err(foreign(&path));
         }
-        if is_place && session.trace_places.insert(path.clone()) {
+        if is_place && session.rare_mut().trace_places.insert(path.clone()) {
             let owner = if is_home { namesakes } else { own };
             directory.places.enter(&path, &path, owner);
             storage.begin_recording(&path);

@@ -95,7 +95,7 @@ pub fn make_room(
         // The stream is gone, and writes nothing.
         return Ok(());
     };
-    let (Some(current), Some(limit)) = (stream.files.back(), &stream.limit) else {
+    let (Some(current), Some(limit)) = (stream.files.back(), &stream.rare().limit) else {
         // It writes no file, or one without a limit.
         return Ok(());
     };
@@ -107,7 +107,7 @@ pub fn make_room(
     let stream = entities.streams.get(key);
     stream.map_or(Ok(()), |stream| check_awaited(entities, stream, current))?;
     let limit = entities.streams.get_mut(key);
-    let Some(limit) = limit.and_then(|stream| stream.limit.as_mut()) else {
+    let Some(limit) = limit.and_then(|stream| stream.rare_mut().limit.as_mut()) else {
         return Ok(());
     };
     let number = limit.file_number;
@@ -118,7 +118,7 @@ pub fn make_room(
     if let Err(error) = data_files::begin(entities, storage, key) {
         // The stream stays in its file, and tries again with the next packet.
         let stream = entities.streams.get_mut(key);
-        if let Some(limit) = stream.and_then(|stream| stream.limit.as_mut()) {
+        if let Some(limit) = stream.and_then(|stream| stream.rare_mut().limit.as_mut()) {
             limit.file_number = number;
         }
         return Err(error);
@@ -136,7 +136,7 @@ fn forget_unreachable(entities: &mut Entities, key: StreamKey) {
         // The stream is gone, with its files.
         return;
     };
-    let kept = match &stream.limit {
+    let kept = match &stream.rare().limit {
         _ if !is_served(entities, stream.session.key()) => 1,
         Some(limit) if limit.file_count > 0 => limit.file_count as usize,
         _ => return,
@@ -209,6 +209,7 @@ fn skip(entities: &mut Entities, key: TraceFileKey) {
     let session = sessions[&stream.session].id;
     // Viewers in later files have passed it.
     for (ordinal, viewer) in stream
+        .rare()
         .viewers
         .range(..(file.ordinal + 1, ViewerStreamKey::default()))
     {
@@ -260,7 +261,7 @@ pub fn forget_passed(entities: &mut Entities, key: StreamKey) {
 
 /// The ordinal of the oldest file that a viewer of the stream has not passed.
 fn oldest_read(stream: &Stream) -> Option<u64> {
-    let (ordinal, _) = stream.viewers.first()?;
+    let (ordinal, _) = stream.rare().viewers.first()?;
     // The metadata file that follows a rotation has all of it again.
     Some(if stream.is_metadata() {
         stream.chunk_ordinal
@@ -307,7 +308,7 @@ pub fn remove(entities: &mut Entities, removed: FileOfStream) -> Vec<FileKey> {
     };
     let next = stream.files.get(at + 1).map(Held::key);
     let up_to = (removed.ordinal + 1, ViewerStreamKey::default());
-    let viewers = stream.viewers.range(..up_to);
+    let viewers = stream.rare().viewers.range(..up_to);
     let in_it = viewers.filter(|(ordinal, _)| *ordinal == removed.ordinal);
     let viewers: Vec<ViewerStreamKey> = in_it.map(|(_, viewer)| *viewer).collect();
     let Some(file) = trace_files.get(key) else {
@@ -352,8 +353,9 @@ fn move_on(
     if let (Some((stream, before)), Some((_, after))) = (before, after)
         && let Some(stream) = entities.streams.get_mut(stream)
     {
-        stream.viewers.remove(&(before, viewer));
-        stream.viewers.insert((after, viewer));
+        let viewers = &mut stream.rare_mut().viewers;
+        viewers.remove(&(before, viewer));
+        viewers.insert((after, viewer));
     }
 }
 
@@ -362,7 +364,12 @@ pub fn withhold(entities: &mut Entities, stream: StreamKey, data: &[FileKey]) {
     let Some(stream) = entities.streams.get(stream) else {
         return;
     };
-    let viewers: Vec<_> = stream.viewers.iter().map(|(_, viewer)| *viewer).collect();
+    let viewers: Vec<_> = stream
+        .rare()
+        .viewers
+        .iter()
+        .map(|(_, viewer)| *viewer)
+        .collect();
     for viewer in viewers {
         let viewer_stream = entities.viewer_streams.get(viewer);
         let readable = viewer_stream.and_then(|it| it.packets()?.readable.as_ref());

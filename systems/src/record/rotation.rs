@@ -21,7 +21,7 @@ pub fn try_rotate(recorder: &mut Recorder, key: StreamKey) -> Result<(), RecordE
         // The stream is gone, and has left its chunk.
         return Ok(());
     };
-    let Some(rotation) = stream.rotation.as_deref().filter(|rotation| {
+    let Some(rotation) = stream.rare().rotation.as_deref().filter(|rotation| {
         is_due(stream, rotation.position) || recorder.entities.sessions[&stream.session].given_up
     }) else {
         // No rotation is due, or the last packet before it has not come.
@@ -43,7 +43,7 @@ pub fn rotate(
 ) -> Result<(), RecordError> {
     let stream = recorder.entities.streams.get(key);
     let stream = stream.ok_or(RecordError::Closed)?;
-    if stream.rotation.is_some() {
+    if stream.rare().rotation.is_some() {
         return Err(RecordError::Rotating);
     }
     if stream.chunk.as_ref().map(Held::key) == target {
@@ -56,11 +56,11 @@ pub fn rotate(
     let rotation = |target| Some(Box::new(Rotation { target, position }));
     match target {
         Some(target) => entities.link(key, target, |stream: &mut Stream, target| {
-            stream.rotation = rotation(Some(target));
+            stream.rare_mut().rotation = rotation(Some(target));
         }),
         None => {
             if let Some(stream) = entities.streams.get_mut(key) {
-                stream.rotation = rotation(None);
+                stream.rare_mut().rotation = rotation(None);
             }
         }
     }
@@ -111,10 +111,11 @@ fn go(recorder: &mut Recorder, key: StreamKey, excess: &[Excess]) -> Result<(), 
         batch::note(&mut recorder.entities, *file, 0);
     }
     recorder.entities.unlink(key, |stream: &mut Stream| {
-        let rotation = stream.rotation.take();
+        let rare = stream.rare_mut();
+        let rotation = rare.rotation.take();
         let target = rotation.and_then(|rotation| rotation.target);
-        stream.namesake = 1;
-        if let Some(limit) = &mut stream.limit {
+        rare.namesake = 1;
+        if let Some(limit) = &mut rare.limit {
             limit.file_number = 0;
         }
         if target.is_some() {

@@ -1,11 +1,11 @@
 //! Creation and publication of streams.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use baton_components::keys::{ChunkKey, SessionKey, StreamKey, TraceKey};
 use baton_components::path::RelativePath;
 use baton_components::shares::Asset;
-use baton_components::stream::{FileLimit, Stream, StreamKind, TraceFiles};
+use baton_components::stream::{FileLimit, Rare, Stream, StreamKind, TraceFiles};
 use baton_components::tally::StreamTally;
 use baton_components::trace::Trace;
 use smallvec::SmallVec;
@@ -58,26 +58,21 @@ pub fn begin(
         channel: new.channel,
         kind: new.kind,
         chunk: Some(links.hold(chunk)),
-        rotation: None,
         files: TraceFiles::new(),
-        limit: new.limit,
         awaited_files: 0,
         next_ordinal: 0,
-        namesake: 1,
         chunk_ordinal: 0,
         last_data: None,
         last_index: None,
         arriving: None,
         pending: VecDeque::new(),
         described: None,
-        lost: 0,
         tally: StreamTally::default(),
         published: false,
         unheard: false,
-        closing: None,
         closed: false,
         checked_round: 0,
-        viewers: BTreeSet::new(),
+        rare: Rare::limited(new.limit),
     });
     entities.shares.add(address, Asset::Streams, 1);
     // The stream has its trace now.

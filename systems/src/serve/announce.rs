@@ -129,7 +129,7 @@ pub fn prepare(
         let shares = &mut entities.shares;
         shares.add(address, Asset::Memory, VIEWER_STREAM_BYTES);
         if let Some(stream) = entities.streams.get_mut(*key) {
-            stream.viewers.insert((ordinal, viewer_stream));
+            stream.rare_mut().viewers.insert((ordinal, viewer_stream));
         }
         enlist(entities, id, viewer_stream);
     }

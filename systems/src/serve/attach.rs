@@ -31,7 +31,7 @@ pub fn attach(serve: &mut Serve, caller: Caller, id: u64, seek: u32, replies: &m
     let since_s = serve.now.unix_s;
     let entities = &mut serve.entities;
     let streams = entities.sessions.get(session);
-    let streams = streams.map_or(0, |it| it.kept_streams.len() + it.open_streams.len());
+    let streams = streams.map_or(0, |it| it.rare().kept_streams.len() + it.open_streams.len());
     if let Err(shortage) = announce::check_room(entities, viewer, streams) {
         let (agenda, now) = (&mut serve.agenda, &serve.now);
         return waiting::refuse(entities, agenda, now, caller.connection, &shortage);
@@ -51,7 +51,7 @@ pub fn attach(serve: &mut Serve, caller: Caller, id: u64, seek: u32, replies: &m
     };
     let record = &mut sessions[&attachment.session];
     record.viewers.insert(viewer);
-    let kept = record.kept_streams.iter();
+    let kept = record.rare().kept_streams.iter();
     let readable: Vec<StreamKey> = kept.chain(record.open_streams.values()).copied().collect();
     let name = record.to_string();
     announce::prepare(entities, viewer, session, &readable, seek);

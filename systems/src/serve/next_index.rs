@@ -224,8 +224,9 @@ fn go_to(entities: &mut Entities, key: ViewerStreamKey, file: TraceFileKey) {
     });
     if let (Some((stream, before)), Some((_, after))) = (before, ring::place_of(entities, key)) {
         if let Some(stream) = entities.streams.get_mut(stream) {
-            stream.viewers.remove(&(before, key));
-            stream.viewers.insert((after, key));
+            let viewers = &mut stream.rare_mut().viewers;
+            viewers.remove(&(before, key));
+            viewers.insert((after, key));
         }
         ring::forget_passed(entities, stream);
     }

@@ -81,7 +81,7 @@ fn look_again(entities: &Entities, agenda: &mut Agenda, stream: StreamKey) {
         // A stream that is gone has no viewers.
         return;
     };
-    for (_, key) in &stream.viewers {
+    for (_, key) in &stream.rare().viewers {
         let viewer = entities.viewer_streams.get(*key);
         let viewer = viewer.and_then(|viewer| entities.viewer_sessions.get(viewer.viewer_session));
         let question = viewer.and_then(|viewer| viewer.question);

@@ -292,7 +292,7 @@ fn url(status: &Status, listing: &Listing, session: &Session) -> Result<Vec<u8>,
         return Err("the question has no Host by which a viewer could reach the relay");
     }
     let mut url = format!("net://{}:{port}/host/", listing.host).into_bytes();
-    for part in [&session.host, &b"/".to_vec(), &session.name] {
+    for part in [&session.host, b"/".as_slice(), &session.name] {
         url.extend_from_slice(part);
     }
     Ok(url)
@@ -319,6 +319,7 @@ fn write_viewer(
 
 fn write_stream(object: &mut Object, entities: &Entities, stream: &Stream) {
     let tally = &stream.tally;
+    let losses = tally.losses();
     object
         .plain("number", stream.number)
         .text("channel", &stream.channel)
@@ -326,8 +327,8 @@ fn write_stream(object: &mut Object, entities: &Entities, stream: &Stream) {
         .plain("metadata", stream.is_metadata())
         .plain("packets", tally.packets)
         .plain("bytes", tally.bytes)
-        .plain("events_discarded", tally.events_discarded)
-        .plain("packets_lost", tally.packets_lost)
+        .plain("events_discarded", losses.events_discarded)
+        .plain("packets_lost", losses.packets)
         .plain("pending", stream.pending.len())
-        .plain("viewers", stream.viewers.len());
+        .plain("viewers", stream.rare().viewers.len());
 }

@@ -392,17 +392,17 @@ fn a_stream_that_holds_many_files_is_refused_its_next() {
         open < 2 * AWAITED_FILES_PER_STREAM as usize + 10,
         "{open} files"
     );
-    let lost = stage.stream(ring).unwrap().lost;
+    let lost = stage.stream(ring).unwrap().rare().lost;
     assert_eq!(lost, 199 - u64::from(AWAITED_FILES_PER_STREAM));
     producer.send_whole_packet(&mut stage, other, 0);
-    assert_eq!(stage.stream(other).unwrap().lost, 0);
+    assert_eq!(stage.stream(other).unwrap().rare().lost, 0);
     // Their indexes come: the stream goes on.
     for sequence in 0..200 {
         let index = Command::SendIndex(stage::index(ring, sequence));
         producer.expect_ok(&mut stage, &index);
     }
     producer.send_packet(&mut stage, ring, 200, b"x");
-    assert_eq!(stage.stream(ring).unwrap().lost, 0);
+    assert_eq!(stage.stream(ring).unwrap().rare().lost, 0);
     producer.leave(&mut stage);
     stage.assert_empty();
 }
@@ -442,7 +442,7 @@ fn a_greedy_address_keeps_no_other_from_files() {
     for sequence in 0..10 {
         other.send_packet(&mut stage, stream, sequence, b"x");
     }
-    assert_eq!(stage.stream(stream).unwrap().lost, 0);
+    assert_eq!(stage.stream(stream).unwrap().rare().lost, 0);
     greedy.leave(&mut stage);
     other.leave(&mut stage);
     stage.assert_empty();

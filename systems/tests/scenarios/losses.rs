@@ -50,10 +50,11 @@ fn tally(stage: &Stage) -> (u64, u64, Vec<(Cause, u64)>) {
     assert_eq!(session, totals);
     if let Some(stream) = stage.stream(DATA) {
         let stream = &stream.tally;
+        let losses = stream.losses();
         assert_eq!(stream.packets, session.packets);
         assert_eq!(stream.bytes, session.bytes);
-        assert_eq!(stream.events_discarded, session.events_discarded);
-        assert_eq!(stream.packets_lost, session.lost.total());
+        assert_eq!(losses.events_discarded, session.events_discarded);
+        assert_eq!(losses.packets, session.lost.total());
     }
     shown(&session)
 }

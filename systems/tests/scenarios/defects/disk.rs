@@ -40,10 +40,10 @@ fn recording_with_room(room: u64, last: u64) -> (Stage, Producer) {
 #[test]
 fn a_full_disk_costs_packets_and_no_more() {
     let (mut stage, producer) = recording_with_room(100, 4);
-    assert_eq!(stage.stream(DATA).unwrap().lost, 3);
+    assert_eq!(stage.stream(DATA).unwrap().rare().lost, 3);
     stage.storage.limit_bytes(None);
     producer.send_whole_packet(&mut stage, DATA, 5);
-    assert_eq!(stage.stream(DATA).unwrap().lost, 0);
+    assert_eq!(stage.stream(DATA).unwrap().rare().lost, 0);
     producer.send_whole_packet(&mut stage, DATA, 6);
     producer.close_stream(&mut stage, DATA, Some(6));
     assert_eq!(packets(&stage), (vec![0, 1, 5, 6], vec![0, 1, 5, 6]));

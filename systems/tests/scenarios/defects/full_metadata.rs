@@ -49,7 +49,7 @@ fn metadata_waits_for_room() {
     send(&mut stage, &producer, b" and yet more", 2);
     producer.send_whole_packet(&mut stage, DATA, 1);
     assert_eq!(metadata(&stage), b"metadata");
-    assert_eq!(stage.stream(DATA).unwrap().lost, 1);
+    assert_eq!(stage.stream(DATA).unwrap().rare().lost, 1);
     stage.storage.limit_bytes(None);
     stage.pass(WAITING_METADATA_RETRY);
     producer.send_whole_packet(&mut stage, DATA, 2);

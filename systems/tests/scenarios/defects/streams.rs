@@ -220,7 +220,7 @@ fn padding_takes_no_time_and_may_find_no_room() {
     };
     producer.data.write(&client::headed(&header, &[0x55]));
     stage.settle();
-    assert_eq!(stage.stream(DATA).unwrap().lost, 1);
+    assert_eq!(stage.stream(DATA).unwrap().rare().lost, 1);
     assert_eq!(stage.storage.used_bytes(), used);
     producer.send_whole_packet(&mut stage, DATA, 2);
     let both = [stage::payload(DATA, 0), stage::payload(DATA, 2)].concat();

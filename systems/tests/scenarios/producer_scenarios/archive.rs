@@ -189,7 +189,7 @@ fn a_chunk_is_archived_when_control_ends_before_a_stream_left_it() {
     scene.rotate(Some(1), 3);
     scene.close_chunk(0, Some(0));
     scene.producer.leave(&mut scene.stage);
-    assert!(scene.stage.stream(DATA).unwrap().rotation.is_none());
+    assert!(scene.stage.stream(DATA).unwrap().rare().rotation.is_none());
     assert_eq!(scene.stage.chunk_holders(0), 0);
     let names = [
         vec![format!("{CHUNK_1}/ust/metadata")],
