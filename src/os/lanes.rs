@@ -25,15 +25,15 @@ use super::pipe::{Pipe, Pipes};
 
 /// Whether a file is broken, and why. Its worker and the relay's thread share it.
 #[derive(Debug, Default)]
-pub struct Health(Mutex<Option<Breakage>>);
+pub struct Health(Mutex<Option<Box<Breakage>>>);
 
 impl Health {
     /// The breakage of the file, if it is broken.
     pub fn breakage(&self) -> Option<Breakage> {
-        self.state().clone()
+        self.state().as_deref().cloned()
     }
 
-    fn state(&self) -> MutexGuard<'_, Option<Breakage>> {
+    fn state(&self) -> MutexGuard<'_, Option<Box<Breakage>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -250,12 +250,12 @@ pub fn act(operations: Operations, pools: &Pools, counters: &Counters) {
         match file {
             Ok(file) if !is_skipped => {
                 let done = operation.act_on(&file, &mut pipe, pools, counters);
-                *health.state() = done.err();
+                *health.state() = done.err().map(Box::new);
             }
             Err(error) if !is_skipped => {
                 let sound = operation.begin();
                 operation.skip(&mut pipe, pools);
-                *health.state() = Some(Breakage { sound, error });
+                *health.state() = Some(Box::new(Breakage { sound, error }));
             }
             _ => {
                 // Later packets may be where earlier ones were cut off.

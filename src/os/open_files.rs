@@ -155,10 +155,15 @@ impl OpenFiles {
     /// The file, to be written to by another thread.
     pub fn target(&mut self, key: FileKey, root: &mut Root) -> Option<Target> {
         let health = self.health(key)?;
-        let file = self.descriptor(key, root);
-        let file = file.map(|it| it.share().expect(OPENED));
+        let file = self.shared(key, root);
         let file = file.map_err(|reason| failure("open", &reason));
         Some(Target { file, health })
+    }
+
+    /// The file, with a descriptor that another thread can use too.
+    pub fn shared(&mut self, key: FileKey, root: &mut Root) -> io::Result<Arc<File>> {
+        let descriptor = self.descriptor(key, root);
+        descriptor.map(|it| it.share().expect(OPENED))
     }
 
     /// Whether the file is broken.

@@ -6,7 +6,6 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use baton_components::connection::Extent;
 use baton_components::keys::{ConnectionKey, FileKey};
@@ -152,7 +151,7 @@ impl FileStorage {
         extent: Extent,
     ) -> impl FnOnce() -> Result<Outcome, StorageError> + use<> {
         let path = self.path(&self.files.path(extent.file));
-        let file = self.files.file(extent.file, &mut self.root).map(Arc::clone);
+        let file = self.files.shared(extent.file, &mut self.root);
         move || {
             let fetched = file.and_then(|file| page_cache::fetch(&file, extent));
             fetched.map(|()| Outcome::Done).map_err(|reason| {
