@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
 
 use baton_systems::ports::StorageErrorKind;
 use baton_systems::requests::Outcome;
