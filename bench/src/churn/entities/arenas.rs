@@ -190,7 +190,7 @@ impl Hand<'_> {
                     record
                 });
                 if let Some(stream) = self.entities.streams.get_mut(stream) {
-                    stream.viewers.insert((0, key));
+                    stream.rare_mut().viewers.insert((0, key));
                 }
                 self.names.viewer_streams.insert(id, key);
             }

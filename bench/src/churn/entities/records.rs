@@ -227,16 +227,12 @@ impl Record for Stream {
             session: unnamed::<SessionKey>(),
             channel: b"channel0_0".as_slice().into(),
             kind: StreamKind::Data,
-            lost: 0,
             tally: StreamTally::default(),
             chunk: None,
-            rotation: None,
             files: TraceFiles::new(),
             chunk_ordinal: 0,
-            limit: None,
             awaited_files: 0,
             next_ordinal: 1,
-            namesake: 1,
             last_data: Some(0),
             last_index: Some(LastIndex {
                 sequence: 0,
@@ -251,10 +247,9 @@ impl Record for Stream {
             }),
             published: true,
             unheard: false,
-            closing: None,
             closed: false,
             checked_round: 0,
-            viewers: BTreeSet::new(),
+            rare: None,
         }
     }
 
@@ -267,12 +262,13 @@ impl Record for Stream {
     }
 
     fn enlist(&mut self, _: Kind) {
-        let place = self.viewers.len() as u64;
-        self.viewers.insert((place, ViewerStreamKey::default()));
+        let viewers = &mut self.rare_mut().viewers;
+        let place = viewers.len() as u64;
+        viewers.insert((place, ViewerStreamKey::default()));
     }
 
     fn strike(&mut self, _: Kind) {
-        self.viewers.pop_last();
+        self.rare_mut().viewers.pop_last();
     }
 }
 
@@ -291,13 +287,13 @@ impl Record for Session {
     fn numbered(id: u64) -> Self {
         Self {
             id,
-            name: b"churn".to_vec(),
-            host: b"host".to_vec(),
+            name: b"churn".as_slice().into(),
+            host: b"host".as_slice().into(),
             origin: Some(origin(id)),
             address: AddressKey::default(),
             control: ConnectionKey::default(),
             directory: directory(),
-            trace_places: BTreeSet::new(),
+            rare: None,
             created_s: 0,
             minor: 15,
             trace_format: TraceFormat::Ctf1,
@@ -314,7 +310,6 @@ impl Record for Session {
             unchecked: 0,
             gone_since: None,
             tally: Tally::default(),
-            lossy_channels: BTreeSet::new(),
             gaps: 0,
             span: Span::default(),
             given_up: false,
@@ -323,7 +318,6 @@ impl Record for Session {
             is_data_watched: false,
             streams_added: 0,
             writes: Box::default(),
-            kept_streams: VecDeque::new(),
             viewers: BTreeSet::new(),
         }
     }
