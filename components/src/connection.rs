@@ -185,19 +185,16 @@ pub struct Viewer {
     /// The rest of the current reply, if it is sent from a file.
     pub body: Option<Body>,
     /// The part of a file that it gets next, if that is not in memory.
-    pub fetch: Fetch,
+    pub fetch: Option<Box<Fetch>>,
 }
 
 /// A cold read: what a viewer gets next is not in memory, and storage fetches it.
-#[derive(Debug, Default)]
-pub enum Fetch {
-    /// There is none.
-    #[default]
-    None,
-    /// Storage was asked, and the viewer waits for it.
-    Asked(Extent),
-    /// Storage has answered, and the viewer has not read it yet.
-    Answered(Extent, Result<(), StorageError>),
+#[derive(Debug)]
+pub struct Fetch {
+    /// What is fetched.
+    pub extent: Extent,
+    /// None: storage was asked, and the viewer waits for it.
+    pub answer: Option<Result<(), StorageError>>,
 }
 
 /// A range of a file, in bytes.
@@ -269,7 +266,7 @@ pub struct Body {
 impl Viewer {
     /// Whether it waits for the disk.
     pub fn is_fetching(&self) -> bool {
-        matches!(self.fetch, Fetch::Asked(_))
+        self.fetch.as_ref().is_some_and(|it| it.answer.is_none())
     }
 }
 

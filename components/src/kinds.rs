@@ -149,13 +149,13 @@ mod tests {
     #[test]
     fn records_are_small() {
         for (kind, bytes, bytes_max) in [
-            (Kind::Connection, size_of::<Connection>(), 160),
+            (Kind::Connection, size_of::<Connection>(), 168),
             (Kind::ViewerSession, size_of::<ViewerSession>(), 152),
             (Kind::ViewerStream, size_of::<ViewerStream>(), 80),
             (Kind::Index, size_of::<Index>(), 96),
-            (Kind::Stream, size_of::<Stream>(), 352),
+            (Kind::Stream, size_of::<Stream>(), 280),
             (Kind::Trace, size_of::<Trace>(), 40),
-            (Kind::Session, size_of::<Session>(), 520),
+            (Kind::Session, size_of::<Session>(), 432),
             (Kind::Chunk, size_of::<Chunk>(), 224),
             (Kind::TraceFile, size_of::<TraceFile>(), 96),
             (Kind::File, size_of::<File>(), 16),

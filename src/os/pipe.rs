@@ -118,7 +118,7 @@ impl Pipe {
             match rustix::io::read(out, &mut buffer[..length]) {
                 Ok(read @ 1..) => count -= read as u64,
                 Err(Errno::INTR) => {}
-                // What follows would be other bytes.
+                // The bytes behind them would be taken for others.
                 Ok(0) | Err(_) => self.0 = None,
             }
         }

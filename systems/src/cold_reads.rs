@@ -18,7 +18,7 @@ use crate::requests::Request;
 /// A viewer's reads.
 pub struct Reads<'a> {
     pub connection: ConnectionKey,
-    pub fetch: &'a mut Fetch,
+    pub fetch: &'a mut Option<Box<Fetch>>,
     pub storage: &'a mut StoragePort,
     pub waits: &'a mut Waits,
 }
@@ -48,15 +48,13 @@ impl Reads<'_> {
     /// Whether the viewer has waited for it, and goes on; false: it still waits. None: it has not
     /// waited. An answer is good for one read.
     fn fetched(&mut self, wanted: Extent) -> Result<Option<bool>, StorageError> {
-        if matches!(self.fetch, Fetch::Asked(_)) {
-            return Ok(Some(false));
-        }
-        match std::mem::take(self.fetch) {
-            Fetch::Answered(extent, outcome) if extent.contains(&wanted) => {
-                outcome.map(|()| Some(true))
-            }
+        let Some(fetch) = self.fetch.take_if(|fetch| fetch.answer.is_some()) else {
+            return Ok(self.fetch.as_ref().map(|_| false));
+        };
+        match fetch.answer {
+            Some(outcome) if fetch.extent.contains(&wanted) => outcome.map(|()| Some(true)),
             // It was for a request that did not need it any more.
-            Fetch::Answered(..) | Fetch::Asked(_) | Fetch::None => Ok(None),
+            _ => Ok(None),
         }
     }
 
@@ -66,7 +64,8 @@ impl Reads<'_> {
         let extent = Extent { size, ..wanted };
         let ticket = self.waits.add(Waiter::Viewer(self.connection));
         self.storage.ask(ticket, Request::Fetch(extent));
-        *self.fetch = Fetch::Asked(extent);
+        let answer = None;
+        *self.fetch = Some(Box::new(Fetch { extent, answer }));
         false
     }
 }
@@ -83,8 +82,8 @@ pub fn answered(
         // It has left.
         return;
     };
-    if let Fetch::Asked(extent) = viewer.fetch {
-        viewer.fetch = Fetch::Answered(extent, outcome);
+    if let Some(fetch) = &mut viewer.fetch {
+        fetch.answer.get_or_insert(outcome);
     }
     if viewer.body.is_some() {
         agenda.writable.ready(key);

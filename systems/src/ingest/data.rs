@@ -103,8 +103,8 @@ fn ingest_all(
     }
 }
 
-/// What is to be received, behind `there` bytes of a header. After a large packet the next header
-/// comes alone, so that all the payload behind it goes by zero-copy.
+/// Decides how much is to be received, behind `there` bytes of a header. After a large packet the
+/// next header comes alone, so that all the payload behind it goes by zero-copy.
 fn wanted(ingest: &Ingest, key: ConnectionKey, there: usize) -> Pause {
     let connection = ingest.record.entities.connections.get(key);
     let plain = connection.filter(|connection| !connection.has_tls);
