@@ -23,7 +23,8 @@ const PATH: &[u8] = b"ust/uid/1000/64-bit";
 pub struct Producer {
     client: Client,
     pub session: u64,
-    metadata: u64,
+    /// Handle of the metadata stream.
+    pub metadata: u64,
     packet_bytes: usize,
     streams: Vec<Stream>,
 }
@@ -60,6 +61,11 @@ impl Producer {
         };
         producer.add_streams(shape.streams)?;
         Ok(producer)
+    }
+
+    /// For commands that a producer of the load does not send.
+    pub fn client(&mut self) -> &mut Client {
+        &mut self.client
     }
 
     /// Adds data streams, and publishes them.
