@@ -7,7 +7,7 @@ use baton_components::wire::producer::{
 };
 
 use super::super::commands::IDLE;
-use super::super::producer::Producer;
+use super::super::producer::{Producer, create_session};
 use super::super::relay::Target;
 use super::super::viewer::Viewer;
 use super::{Member, again, goes_on};
@@ -50,9 +50,8 @@ pub fn new_streams(target: &Target, traces: usize) -> io::Result<Vec<Member>> {
 /// So many chunks are created and deleted before the first reply is read.
 pub fn chunks(target: &Target, burst: usize) -> Vec<Member> {
     vec![again(target, u64::MAX, move |target, number, is_over| {
-        let mut producer = Producer::connect(target, number, IDLE)?;
-        let client = producer.client();
-        let mut next = 1;
+        let (mut client, _) = create_session(target, number, 0)?;
+        let mut next = 0;
         while goes_on(is_over) {
             for chunk in next..next + burst as u64 {
                 client.send(&Command::CreateTraceChunk(CreateTraceChunk {
