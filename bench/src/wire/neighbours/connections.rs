@@ -102,7 +102,7 @@ fn create_session(peer: &mut TcpStream, number: u64) -> io::Result<()> {
 
 /// Sends so many bytes, or those that the relay reads until all is over.
 fn send(peer: &mut TcpStream, bytes: u64, is_over: &AtomicBool) -> io::Result<()> {
-    let piece = [1; PIECE_BYTES];
+    let piece = vec![1; PIECE_BYTES];
     let mut left = bytes as usize;
     while left > 0 && goes_on(is_over) {
         match peer.write(&piece[..left.min(PIECE_BYTES)]) {
