@@ -8,7 +8,8 @@
 pub const MESSAGE: u64 = 1024;
 
 /// A call to storage, whatever it does: a name that is looked up, made, moved or removed, a
-/// write. Bytes that it moves are counted beside it.
+/// write. Bytes that it moves are counted beside it, and a call that makes the directories of
+/// a deep path counts once for each.
 pub const STORAGE_CALL: u64 = 8 * 1024;
 
 /// A request of a viewer makes a record, or drops one: there is one for each stream of a

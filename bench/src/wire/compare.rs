@@ -77,7 +77,7 @@ fn load_relay(
     directory: &Path,
     stopped: &AtomicBool,
 ) -> io::Result<Result<Vec<Row>, String>> {
-    let mut relay = Spawned::start(relay, directory)?;
+    let mut relay = Spawned::start(relay, directory, load.descriptors())?;
     let outcome = relay.load(RUN_MAX, stopped, |target| load.run(target));
     Ok(outcome.map_err(|error| {
         let reason = baton::said(&error);

@@ -23,7 +23,8 @@ const PATH: &[u8] = b"ust/uid/1000/64-bit";
 pub struct Producer {
     client: Client,
     pub session: u64,
-    metadata: u64,
+    /// Handle of the metadata stream.
+    pub metadata: u64,
     packet_bytes: usize,
     streams: Vec<Stream>,
 }
@@ -47,9 +48,12 @@ pub struct Shape {
 impl Producer {
     /// Connects, creates a session named after `number`, and adds its streams.
     pub fn connect(target: &Target, number: u64, shape: Shape) -> io::Result<Self> {
-        let mut client = Client::connect(target.control, target.data, MINOR)?;
-        client.negotiate()?;
-        let session = create_session(&mut client, number, shape.live_timer_us)?;
+        let (mut client, session) = create_session(target, number, shape.live_timer_us)?;
+        client.ask_ok(&Command::CreateTraceChunk(CreateTraceChunk {
+            chunk: 0,
+            creation_time_s: 0,
+            override_name: None,
+        }))?;
         let metadata = add_stream(&mut client, b"metadata")?;
         let mut producer = Self {
             client,
@@ -60,6 +64,11 @@ impl Producer {
         };
         producer.add_streams(shape.streams)?;
         Ok(producer)
+    }
+
+    /// For commands that a producer of the load does not send.
+    pub fn client(&mut self) -> &mut Client {
+        &mut self.client
     }
 
     /// Adds data streams, and publishes them.
@@ -143,7 +152,14 @@ impl Producer {
     }
 }
 
-fn create_session(client: &mut Client, number: u64, live_timer_us: u32) -> io::Result<u64> {
+/// Connects and creates a session, which has no chunk yet. Gives its id, too.
+pub fn create_session(
+    target: &Target,
+    number: u64,
+    live_timer_us: u32,
+) -> io::Result<(Client, u64)> {
+    let mut client = Client::connect(target.control, target.data, MINOR)?;
+    client.negotiate()?;
     let name = format!("load-{number}");
     let mut daemon = [1; 16];
     daemon[..8].copy_from_slice(&number.to_be_bytes());
@@ -158,12 +174,7 @@ fn create_session(client: &mut Client, number: u64, live_timer_us: u32) -> io::R
         }),
         ..CreateSession::default()
     })?;
-    client.ask_ok(&Command::CreateTraceChunk(CreateTraceChunk {
-        chunk: 0,
-        creation_time_s: 0,
-        override_name: None,
-    }))?;
-    Ok(session)
+    Ok((client, session))
 }
 
 fn add_stream(client: &mut Client, channel: &[u8]) -> io::Result<u64> {

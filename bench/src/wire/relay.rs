@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 use super::usage::Process;
 
@@ -35,12 +35,13 @@ pub struct Spawned {
 
 impl Spawned {
     /// Starts `program` (Baton or the original: both take these options) on free
-    /// ports.
-    pub fn start(program: &str, output: &Path) -> io::Result<Self> {
+    /// ports, with a limit of descriptors of its own if one is given.
+    pub fn start(program: &str, output: &Path, descriptors: Option<u64>) -> io::Result<Self> {
         let [control, data, live] = free_addresses()?;
         let log = fs::File::create(output.join("log"))?;
         let traces = output.join("traces");
-        let process = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(["-C", &format!("tcp://{control}")])
             .args(["-D", &format!("tcp://{data}")])
             .args(["-L", &format!("tcp://{live}")])
@@ -49,8 +50,8 @@ impl Spawned {
             .env("LTTNG_HOME", output)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
+            .stderr(log);
+        let process = with_descriptors(descriptors, || command.spawn())
             .map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
         let target = Target {
             control,
@@ -115,6 +116,22 @@ impl Drop for Spawned {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Starts a process with this limit of descriptors, which it inherits.
+fn with_descriptors<T>(limit: Option<u64>, start: impl FnOnce() -> T) -> T {
+    let own = getrlimit(Resource::Nofile);
+    let set = |current| {
+        let lowered = Rlimit { current, ..own };
+        // Only one above the hard limit is refused, and the present one is not above it.
+        let _ = setrlimit(Resource::Nofile, lowered);
+    };
+    if limit.is_some() {
+        set(limit);
+    }
+    let started = start();
+    set(own.current);
+    started
 }
 
 fn free_addresses() -> io::Result<[SocketAddr; 3]> {

@@ -22,6 +22,22 @@ impl Process {
         Self(PathBuf::from(format!("/proc/{id}")))
     }
 
+    pub fn id(&self) -> u32 {
+        let name = self.0.file_name().and_then(|name| name.to_str());
+        name.and_then(|name| name.parse().ok()).unwrap_or(0)
+    }
+
+    /// Whether all its threads are attached to a tracer.
+    pub fn is_traced(&self) -> io::Result<bool> {
+        for thread in fs::read_dir(self.0.join("task"))? {
+            let status = fs::read_to_string(thread?.path().join("status")).unwrap_or_default();
+            if status.contains("TracerPid:\t0\n") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// CPU time of its threads to the nanosecond. Threads that ended are not counted:
     /// neither Baton nor the original ends any while it serves.
     pub fn cpu(&self) -> io::Result<Duration> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use baton_components::wire::viewer::reply::{IndexReply, Reply};
 use baton_components::wire::viewer::{
-    AttachStatus, DetachStatus, MetadataStatus, NEW_METADATA, NextIndexStatus, PacketStatus,
-    Request, SEEK_BEGINNING,
+    AttachStatus, DetachStatus, MetadataStatus, NEW_METADATA, NewStreamsStatus, NextIndexStatus,
+    PacketStatus, Request, SEEK_BEGINNING,
 };
 use baton_systems::client::{self, connect, request};
 
@@ -86,6 +86,15 @@ impl Viewer {
     pub fn detach(&mut self, session: u64) -> io::Result<()> {
         self.ask(Request::Detach { session }, |reply| match reply {
             Reply::Detach(DetachStatus::Ok) => Ok(()),
+            other => Err(refused(other)),
+        })?
+    }
+
+    /// Asks for the streams that are new since the last time, and returns their number.
+    pub fn new_streams(&mut self, session: u64) -> io::Result<usize> {
+        self.ask(Request::NewStreams { session }, |reply| match reply {
+            Reply::NewStreams(NewStreamsStatus::Ok, streams) => Ok(streams.len()),
+            Reply::NewStreams(NewStreamsStatus::NoNew, _) => Ok(0),
             other => Err(refused(other)),
         })?
     }
@@ -208,6 +217,7 @@ fn refused(reply: &Reply) -> io::Error {
         Reply::NextIndex(index) => ("GET_NEXT_INDEX", index.status.name()),
         Reply::Packet(head, _) => ("GET_PACKET", head.status.name()),
         Reply::Metadata(head, _) => ("GET_METADATA", head.status.name()),
+        Reply::NewStreams(status, _) => ("GET_NEW_STREAMS", status.name()),
         _ => ("a request", "another reply"),
     };
     io::Error::other(format!("the relay answered {request} with {status}"))

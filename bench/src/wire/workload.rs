@@ -87,6 +87,14 @@ impl Workload {
 }
 
 impl Load {
+    /// The limit of descriptors that the relay starts with; none: that of this process.
+    pub fn descriptors(&self) -> Option<u64> {
+        match self.kind {
+            Kind::Neighbours(Bad::Silence { .. }) => Some(DESCRIPTORS_BY_DEFAULT),
+            _ => None,
+        }
+    }
+
     /// Loads a relay once.
     pub fn run(&self, target: &Target) -> io::Result<Vec<Row>> {
         let bytes = scaled(BYTES, self.scale);
@@ -133,14 +141,25 @@ fn loads(scale: f64, kinds: &mut Vec<(String, Kind)>) {
 }
 
 fn bad_neighbours(scale: f64, kinds: &mut Vec<(String, Kind)>) {
-    let producers = scaled(LARGE_PRODUCERS, scale);
-    let sessions = scaled(LISTED_SESSIONS, scale);
-    let viewers = LISTING_VIEWERS;
-    for (name, bad) in [
-        ("large packets", Bad::Packets { producers }),
-        ("long lists", Bad::Lists { viewers, sessions }),
-        ("requests without end", Bad::Requests),
-    ] {
+    let of = |amount| scaled(amount, scale);
+    let write = Duration::from_millis;
+    #[rustfmt::skip]
+    let all = [
+        ("large packets",             Bad::Packets { producers: of(100) }),
+        ("long lists",                Bad::Lists { viewers: 4, sessions: of(2000) }),
+        ("requests without end",      Bad::Requests),
+        ("a slow disk, 100 ms",       Bad::SlowDisk { write: write(100) }),
+        ("a slow disk, 1 s",          Bad::SlowDisk { write: write(1000) }),
+        ("new streams",               Bad::NewStreams { traces: of(2000) }),
+        ("chunks",                    Bad::Chunks { burst: of(2800) }),
+        ("deep paths",                Bad::DeepPaths { streams: of(800) }),
+        ("padding",                   Bad::Padding { bytes: of(1 << 30) as u32 }),
+        ("half messages",             Bad::HalfMessages { connections: of(100) }),
+        ("a ring of two 1-byte files", Bad::SmallRing { packets: of(1100) }),
+        ("silent connections",        Bad::Silence { connections: of(600) }),
+        ("padded metadata",           Bad::PaddedMetadata { pieces: of(200) }),
+    ];
+    for (name, bad) in all {
         kinds.push((format!("neighbours, {name}"), Kind::Neighbours(bad)));
     }
 }
@@ -182,11 +201,6 @@ const LATENCIES: [(&str, usize, Duration); 4] = [
     ("4 viewers", 4, Duration::from_millis(1)),
     ("16 viewers", 16, Duration::from_millis(1)),
 ];
-
-/// Bad neighbours.
-const LARGE_PRODUCERS: usize = 100;
-const LISTED_SESSIONS: usize = 2000;
-const LISTING_VIEWERS: usize = 4;
 
 const COMMANDS_AMONG: [usize; 3] = [1, 100, 2000];
 
@@ -240,6 +254,8 @@ const LIMITS: [(&str, Limit); 10] = [
     ("sessions", Limit::Opened),
 ];
 
+/// Those of a process on most systems.
+const DESCRIPTORS_BY_DEFAULT: u64 = 1024;
 /// Bytes of packets in a run.
 const BYTES: usize = 512 << 20;
 /// Packets that each viewer sees in a run.

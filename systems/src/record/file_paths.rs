@@ -209,6 +209,7 @@ fn make_directories(
         above = (below_chunk, parent);
     }
     // Where the first one is new, all below it are.
+    let levels = missing.len();
     if let Some(top) = &top {
         places::make_own(storage, top)?;
         chunk.directories.extend(missing);
@@ -216,7 +217,9 @@ fn make_directories(
     if top.is_some_and(|top| top == made) {
         return Ok(());
     }
-    storage.create_directory(&made)
+    storage.create_directory(&made)?;
+    storage.made(levels);
+    Ok(())
 }
 
 fn named(directory: &RelativePath, name: &[u8]) -> RelativePath {

@@ -481,6 +481,27 @@ fn of_a_deep_path() {
     assert_eq!([2, 10, 120].map(calls), [calls(1) + 1; 3]);
 }
 
+/// One call makes them all, and is charged for each: a tick has time for few of such commands.
+#[test]
+fn of_deep_paths_in_one_tick() {
+    let (mut stage, producer) = one_session();
+    let paths: Vec<String> = (0..20)
+        .map(|at| format!("{at}{}", "/d".repeat(119)))
+        .collect();
+    let commands = paths.iter().map(|path| add_stream(path, "chan"));
+    let bytes: Vec<u8> = commands
+        .flat_map(|command| client::command(producer.minor, &command))
+        .collect();
+    producer.control.write(&bytes);
+    let mut added = 0;
+    while added < paths.len() {
+        stage.tick();
+        let now = stage.entities().streams.len();
+        assert!(now <= added + 2, "{} in one tick", now - added);
+        added = now;
+    }
+}
+
 /// The padding of a packet that moves with a rotation is not copied.
 #[test]
 fn of_padding_that_moves() {
