@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType};
 
-use baton::producer::{MINOR, connect};
+use baton::producer::MINOR;
 use baton_components::wire::producer::{
     Command, CommandKind, CreateSession, Header, Origin, PAYLOAD_SIZE_MAX, Version,
 };
@@ -17,7 +17,8 @@ use super::super::relay::Target;
 use super::{Member, again, await_end, goes_on};
 
 /// So many connections before VERSION, and as many with a session: all announce the largest
-/// message. Some send half of it if the relay reads so much, the others a few bytes.
+/// message. Some send half of it if the relay reads so much, the others a few bytes. They
+/// have another address than all other peers, which would share their limit of memory.
 pub fn halves(target: &Target, connections: usize) -> Vec<Member> {
     let connections = connections as u64;
     let mut members = Vec::new();
@@ -56,7 +57,7 @@ pub fn halves(target: &Target, connections: usize) -> Vec<Member> {
 
 /// A control connection on which the header of the largest message was sent.
 fn begin(target: &Target, number: u64, has_session: bool) -> io::Result<TcpStream> {
-    let mut peer = connect(target.control)?;
+    let mut peer = connect_from(OTHER_ADDRESS, target.control)?;
     if has_session {
         create_session(&mut peer, number)?;
     }

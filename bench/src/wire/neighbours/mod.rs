@@ -136,7 +136,11 @@ impl Light<'_> {
             let sent = Instant::now();
             self.producer.send_packet(0, 1)?;
             let asked = Instant::now();
-            while !self.viewer.read_packet(stream)? {}
+            while !self.viewer.read_packet(stream)? {
+                if !self.viewer.streams.contains(&stream) {
+                    return Err(io::Error::other("the stream has ended before its time"));
+                }
+            }
             replies.push(asked - sent);
             reads.push(asked.elapsed());
         }
