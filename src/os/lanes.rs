@@ -75,6 +75,13 @@ pub struct Operations {
     pipe: Option<Pipe>,
 }
 
+impl Operations {
+    /// Number of bytes that they write.
+    pub fn bytes(&self) -> u64 {
+        self.list.iter().map(|(_, it)| it.bytes()).sum()
+    }
+}
+
 /// The end of what was written to a file, for a commit.
 #[derive(Debug)]
 pub struct End {

@@ -30,7 +30,7 @@ use super::counters::Counters;
 use super::files;
 use super::pipe::Pipe;
 use super::sockets::Sockets;
-use super::workers::Workers;
+use super::workers::{Job, Workers};
 
 pub struct FilesInMemory {
     memory: Arc<Memory>,
@@ -301,11 +301,12 @@ impl Storage for FilesInMemory {
         }
         let mut names = self.names.clone();
         let place = request.place();
-        let job = move || {
+        let work = Box::new(move || {
             let outcome = request.act_on(&mut names);
             Some(Answer { ticket, outcome })
-        };
-        self.workers.give(&place, Box::new(job));
+        });
+        let is_light = false;
+        self.workers.give(&place, Job { is_light, work });
     }
 
     fn files(&mut self) -> Option<Box<dyn Files + '_>> {

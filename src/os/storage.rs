@@ -26,7 +26,10 @@ use super::recording::{self, Recordings};
 use super::root::Root;
 use super::said;
 use super::sockets::Sockets;
-use super::workers::{Job, Workers};
+use super::workers::{Job, Work, Workers};
+
+/// A commit of so many bytes does not wait for all larger ones.
+const LIGHT_BYTES_MAX: u64 = 64 * 1024;
 
 pub struct FileStorage {
     output: PathBuf,
@@ -120,11 +123,12 @@ impl FileStorage {
         let (pools, counters) = (self.lanes.pools.clone(), self.counters.clone());
         match (&self.workers, many) {
             (Some(workers), Some(operations)) => {
-                let job = move || {
+                let work = Box::new(move || {
                     lanes::act(operations, &pools, &counters);
                     None
-                };
-                workers.give(&Place::Lane(lane), Box::new(job));
+                });
+                let is_light = false;
+                workers.give(&Place::Lane(lane), Job { is_light, work });
             }
             (Some(_), None) => {}
             (None, many) => {
@@ -134,15 +138,21 @@ impl FileStorage {
         }
     }
 
-    /// A commit: what is to be done for it, in its lane.
-    fn commit_of(&mut self, lane: Lane, ends: &[FileEnd]) -> impl FnOnce() -> Outcome + use<> {
+    /// A commit: what is to be done for it, in its lane, and whether that is little.
+    fn commit_of(
+        &mut self,
+        lane: Lane,
+        ends: &[FileEnd],
+    ) -> (bool, impl FnOnce() -> Outcome + use<>) {
         let ends: Vec<End> = ends.iter().filter_map(|end| self.end(end)).collect();
         let operations = self.lanes.take_all(lane);
         let (pools, counters) = (self.lanes.pools.clone(), self.counters.clone());
-        move || {
+        let is_light = operations.bytes() <= LIGHT_BYTES_MAX;
+        let work = move || {
             lanes::act(operations, &pools, &counters);
             lanes::commit(ends, &counters)
-        }
+        };
+        (is_light, work)
     }
 
     /// A cold read: what is to be done for it.
@@ -393,7 +403,8 @@ impl Storage for FileStorage {
     }
 
     fn commit(&mut self, lane: Lane, ends: &[FileEnd]) -> Outcome {
-        self.commit_of(lane, ends)()
+        let (_, work) = self.commit_of(lane, ends);
+        work()
     }
 
     fn read(&mut self, key: FileKey, offset: u64, into: &mut [u8]) -> Result<(), StorageError> {
@@ -434,8 +445,10 @@ impl Storage for FileStorage {
         }
         let prepared = self.prepare(&request);
         let place = request.place();
-        let job: Job = if let Request::Commit { lane, ends } = &request {
-            let commit = self.commit_of(*lane, ends);
+        let mut is_light = false;
+        let work: Work = if let Request::Commit { lane, ends } = &request {
+            let (is_little, commit) = self.commit_of(*lane, ends);
+            is_light = is_little;
             Box::new(move || {
                 let outcome = Ok(commit());
                 Some(Answer { ticket, outcome })
@@ -455,7 +468,7 @@ impl Storage for FileStorage {
         };
         let Some(workers) = &self.workers else { return };
         match prepared {
-            Ok(()) => workers.give(&place, job),
+            Ok(()) => workers.give(&place, Job { is_light, work }),
             Err(error) => {
                 let outcome = Err(error);
                 workers.answer(Answer { ticket, outcome });

@@ -24,7 +24,48 @@ const STALL: Duration = Duration::from_millis(1);
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
 /// Something to do. Not everything has an answer.
-pub type Job = Box<dyn FnOnce() -> Option<Answer> + Send>;
+pub struct Job {
+    /// It has little to do, and does not wait for all that have much.
+    pub is_light: bool,
+    pub work: Work,
+}
+
+pub type Work = Box<dyn FnOnce() -> Option<Answer> + Send>;
+
+/// Places whose next job can be done, in turn: a light one and a heavy one alternate, so a light one
+/// waits for one heavy one at most.
+#[derive(Default)]
+struct Ready {
+    light: VecDeque<Place>,
+    heavy: VecDeque<Place>,
+    /// The last one was light.
+    is_heavy_next: bool,
+}
+
+impl Ready {
+    fn push(&mut self, place: Place, is_light: bool) {
+        let queue = if is_light {
+            &mut self.light
+        } else {
+            &mut self.heavy
+        };
+        queue.push_back(place);
+    }
+
+    fn pop(&mut self) -> Option<Place> {
+        let is_light = !self.light.is_empty() && (self.heavy.is_empty() || !self.is_heavy_next);
+        self.is_heavy_next = is_light;
+        if is_light {
+            self.light.pop_front()
+        } else {
+            self.heavy.pop_front()
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.light.is_empty() && self.heavy.is_empty()
+    }
+}
 
 pub struct Workers {
     shared: Arc<Shared>,
@@ -43,7 +84,7 @@ struct State {
     /// Jobs that wait, by their place. A place is here while one of its jobs runs or waits.
     places: BTreeMap<Place, VecDeque<Job>>,
     /// Places of which no job runs, and at least one waits.
-    ready: VecDeque<Place>,
+    ready: Ready,
     answers: Vec<Answer>,
     threads: usize,
     /// Threads that wait to be called.
@@ -80,9 +121,9 @@ impl Workers {
             jobs.push_back(job);
             return;
         }
+        state.ready.push(place.clone(), job.is_light);
         let jobs = VecDeque::from([job]);
         state.places.insert(place.clone(), jobs);
-        state.ready.push_back(place.clone());
         self.shared.call(&mut state);
         while state.threads == 0 && !state.ready.is_empty() {
             state = self.shared.do_next(state);
@@ -204,7 +245,7 @@ impl Shared {
 
     /// Does the next job.
     fn do_next<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let Some(place) = state.ready.pop_front() else {
+        let Some(place) = state.ready.pop() else {
             return state;
         };
         let job = state.places.get_mut(&place).and_then(VecDeque::pop_front);
@@ -215,15 +256,15 @@ impl Shared {
         self.call(&mut state);
         drop(state);
         let bomb = Bomb;
-        let answer = job.and_then(|job| job());
+        let answer = job.and_then(|job| (job.work)());
         std::mem::forget(bomb);
         let mut state = self.state();
         if is_active && state.stalls == stalls {
             state.active -= 1;
         }
-        let jobs = state.places.get(&place);
-        if jobs.is_some_and(|jobs| !jobs.is_empty()) {
-            state.ready.push_back(place);
+        let next = state.places.get(&place).and_then(VecDeque::front);
+        if let Some(is_light) = next.map(|job| job.is_light) {
+            state.ready.push(place, is_light);
         } else {
             state.places.remove(&place);
         }
@@ -277,7 +318,8 @@ mod tests {
                     outcome: Ok(Outcome::Done),
                 })
             };
-            self.workers.give(place, Box::new(job));
+            let (is_light, work) = (false, Box::new(job));
+            self.workers.give(place, Job { is_light, work });
             sender
         }
 
@@ -329,6 +371,21 @@ mod tests {
             sender.send(()).unwrap();
         }
         assert_eq!(test.wait(reads.len()).len(), reads.len());
+    }
+
+    #[test]
+    fn a_light_job_waits_for_one_heavy_one_at_most() {
+        let mut ready = Ready::default();
+        for at in 0..3 {
+            ready.push(Place::Reads(at), false);
+        }
+        for at in 3..6 {
+            ready.push(Place::Reads(at), true);
+        }
+        let order = std::iter::from_fn(|| ready.pop());
+        let order: Vec<_> = order.collect();
+        assert_eq!(order, [3, 0, 4, 1, 5, 2].map(Place::Reads));
+        assert!(ready.is_empty());
     }
 
     #[test]
