@@ -191,7 +191,7 @@ pub struct Viewer {
 /// A cold read: what a viewer gets next is not in memory, and storage fetches it.
 #[derive(Debug)]
 pub struct Fetch {
-    /// What is fetched.
+    /// The part that is fetched.
     pub extent: Extent,
     /// None: storage was asked, and the viewer waits for it.
     pub answer: Option<Result<(), StorageError>>,
