@@ -76,9 +76,13 @@ pub struct Operations {
 }
 
 impl Operations {
-    /// Number of bytes that they write.
+    /// Number of bytes that they write, with those that they copy.
     pub fn bytes(&self) -> u64 {
-        self.list.iter().map(|(_, it)| it.bytes()).sum()
+        let bytes = |operation: &Operation| match operation {
+            Operation::Copy { range, .. } => range.end - range.start,
+            others => others.bytes(),
+        };
+        self.list.iter().map(|(_, it)| bytes(it)).sum()
     }
 }
 

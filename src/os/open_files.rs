@@ -53,7 +53,7 @@ enum Descriptor {
     Suspended,
     /// No other thread has had it: most files of an idle session.
     Own(File),
-    /// Another thread has something to write to it, or had.
+    /// Another thread has something to write to it or to read from it, or had.
     Shared(Arc<File>),
 }
 
@@ -77,7 +77,7 @@ impl Descriptor {
         Some(file)
     }
 
-    /// Another thread has something to write to it.
+    /// Another thread has something to write to it or to read from it.
     fn is_busy(&self) -> bool {
         matches!(self, Self::Shared(file) if Arc::strong_count(file) > 1)
     }
@@ -223,7 +223,7 @@ impl OpenFiles {
     }
 
     /// Suspends files until one more can be opened; files without a name are not suspended, nor
-    /// those that are being written, whose descriptor would stay.
+    /// those that another thread has, whose descriptor would stay.
     fn make_room(&mut self) {
         for _ in 0..2 * self.turn.len() {
             if self.open < self.open_max {

@@ -53,7 +53,7 @@ impl Reads<'_> {
         };
         match fetch.answer {
             Some(outcome) if fetch.extent.contains(&wanted) => outcome.map(|()| Some(true)),
-            // It was for a request that did not need it any more.
+            // It was for another part.
             _ => Ok(None),
         }
     }

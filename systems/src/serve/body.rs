@@ -1,7 +1,8 @@
 //! The part of a reply that comes from a file: a packet, or metadata.
 //!
-//! A small one is read here and sent with its reply, for which the request may have to wait. A large one is sent by `transmit` as
-//! the viewer reads it, and the viewer's next request waits until then.
+//! A small one is read here and sent with its reply, for which the request may have to wait. A
+//! large one is sent by `transmit` as the viewer reads it, and the viewer's next request waits
+//! until then.
 
 use baton_components::connection::{Body, Connection, Extent};
 use baton_components::keys::ConnectionKey;
