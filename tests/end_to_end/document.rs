@@ -109,7 +109,7 @@ fn six_commands_of_the_document_are_a_session_with_tls() {
         ("-L tls://0.0.0.0", format!("-L tls://{live}")),
     ];
     let changes: Vec<_> = changes.iter().map(|(from, to)| (*from, &**to)).collect();
-    let more = ["--output=traces".to_owned(), "--status-port=off".to_owned()];
+    let more = ["--output=traces", "--status-port=off", "--min-free=0"].map(str::to_owned);
     let mut relay = Process::spawn(&mut command(&relay.0, &changes, &more, home), home, "relay");
     let Ports {
         control,

@@ -364,6 +364,8 @@ fn without_journal(ports: Ports, output: &Path, home: &Path) -> Command {
         command.args(["--data-port", &url(ports.data)]);
         command.args(["--live-port", &url(ports.live)]);
         command.args(["--status-port", "off"]);
+        // A machine whose disk is nearly full has room for the traces of a test.
+        command.args(["--min-free", "0"]);
         command.arg("--output").arg(output).env("LTTNG_HOME", home);
         command
     }

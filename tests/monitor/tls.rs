@@ -38,7 +38,7 @@ impl Scene {
             options.push(format!("{option}={}", place.home().join(name).display()));
         }
         let mut command = place.command(BATON);
-        command.arg("relay").args(&options);
+        command.args(["relay", "--min-free=0"]).args(&options);
         let relay = place.run(&mut command);
         Self {
             place,
