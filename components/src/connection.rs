@@ -65,6 +65,8 @@ pub struct Connection {
     pub throttled: bool,
     /// It waits for the batches of its session up to this one: its next message stays unread.
     pub awaits_batch: Option<u64>,
+    /// It waits for a probe of the disk: its next message, which makes names, stays unread.
+    pub awaits_probe: bool,
     /// Time since which it has not read any of its waiting replies.
     pub stalled_since: Option<Duration>,
     /// A timer will look at that.
@@ -301,6 +303,7 @@ impl Connection {
             ending: None,
             throttled: false,
             awaits_batch: None,
+            awaits_probe: false,
             stalled_since: None,
             is_stall_watched: false,
             half_since: None,

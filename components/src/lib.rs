@@ -24,6 +24,7 @@ pub mod keys;
 pub mod limits;
 pub mod path;
 pub mod places;
+pub mod probes;
 pub mod refusals;
 pub mod rights;
 pub mod session;

@@ -63,6 +63,13 @@ pub const COMMIT_DELAY: Duration = Duration::from_millis(10);
 /// The same, where the disk has refused a file repeatedly.
 pub const COMMIT_RETRY: Duration = Duration::from_millis(100);
 
+/// Time for which the answer to a probe of the disk is good: names are made until then without
+/// another one.
+pub const PROBE_AGE_MAX: Duration = Duration::from_millis(250);
+
+/// Time after which a disk that does not answer is an error in the log.
+pub const PROBE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Minimum pause after RETRY for long polling: the question that follows is kept until
 /// there is a packet. A viewer that asks sooner is busy polling by itself.
 pub const QUESTION_PAUSE_MIN: Duration = Duration::from_micros(500);

@@ -17,6 +17,8 @@ pub enum Waiter {
     Batch(BatchKey),
     /// A viewer, for which a part of a file is fetched. It may be gone when the answer comes.
     Viewer(ConnectionKey),
+    /// The disk is probed: all that makes names waits.
+    Probe,
     /// Files that are being synced, for the listener that has asked.
     Sync,
     /// A listener, which keeps the ticket and reads the fact.

@@ -341,6 +341,7 @@ fn ports(
 fn settings(config: &Config, listening: &Listening) -> Settings {
     Settings {
         ports: listening.ports(),
+        probes_disk: config.output.directory().is_some(),
         ..config.options.settings.on(config.disk_bytes())
     }
 }
@@ -430,12 +431,14 @@ pub fn finish(
         }
     }
     warn(relay);
-    if let Some(journal) = journal {
-        journal.hang_up();
+    if wait_for_probe(relay)? {
+        if let Some(journal) = journal {
+            journal.hang_up();
+        }
+        relay.hang_up_all();
+        tick(relay)?;
+        wait_for_disk(relay)?;
     }
-    relay.hang_up_all();
-    tick(relay)?;
-    wait_for_disk(relay)?;
     if let Some(journal) = journal {
         journal.end();
     }
@@ -445,6 +448,25 @@ pub fn finish(
     } else {
         Err(Error::Remains(remains.join(", ")))
     }
+}
+
+/// Runs ticks until what is open can be closed, but not for ever: false.
+fn wait_for_probe(relay: &mut Relay) -> Result<bool, Error> {
+    let begun = Instant::now();
+    while !relay.can_hang_up() {
+        if begun.elapsed() >= SHUTDOWN_DISK_PATIENCE {
+            let seconds = SHUTDOWN_DISK_PATIENCE.as_secs();
+            tracing::error!(
+                "the disk has not answered for {seconds} s, the relay stops nevertheless: sessions \
+                 are left as they are; `baton repair` puts them in order"
+            );
+            return Ok(false);
+        }
+        // A relay that is to stop does not wait in its ticks.
+        thread::sleep(Duration::from_millis(1));
+        tick(relay)?;
+    }
+    Ok(true)
 }
 
 /// Runs ticks until storage has answered all that it was asked for, but not for ever.

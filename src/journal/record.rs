@@ -278,6 +278,10 @@ pub enum Record<'a> {
         offset: u64,
         length: u64,
     },
+    /// Storage was asked whether the disk answers.
+    Probe {
+        ticket: u64,
+    },
 }
 
 impl<'a> Record<'a> {
@@ -327,6 +331,7 @@ impl<'a> Record<'a> {
                 ends: ends.iter().map(end).collect(),
             },
             Request::Space => Self::AskSpace { ticket: ticket.0 },
+            Request::Probe => Self::Probe { ticket: ticket.0 },
             Request::Fetch(extent) => Self::Fetch {
                 ticket: ticket.0,
                 file: extent.file.into(),

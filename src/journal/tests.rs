@@ -46,6 +46,7 @@ fn header() -> Header {
             min_free: MinFree::Amount(Amount::Bytes(1 << 20)),
             when_full: WhenFull::Wait,
             sync: SyncWhen::Every(Duration::from_secs(5)),
+            probes_disk: true,
             durable_replies: true,
         },
     }
@@ -359,6 +360,7 @@ fn records<'a>(numbers: [u64; 3], bytes: &'a [u8], text: &'a str) -> Vec<Record<
             offset: two,
             length: three,
         },
+        Record::Probe { ticket: one },
         Record::End,
     ]
 }

@@ -279,6 +279,7 @@ impl Record<'_> {
                 }
                 Ok(())
             }
+            Self::Probe { ticket } => write!(to, "request {ticket}: the disk is probed"),
             Self::AskSpace { ticket } => {
                 write!(to, "request {ticket}: free space is to be looked at")
             }

@@ -213,6 +213,7 @@ impl FileStorage {
             | Request::RemoveListed { .. }
             | Request::Survey { .. }
             | Request::Space
+            | Request::Probe
             | Request::Commit { .. }
             | Request::Sync { .. } => Ok(()),
         }

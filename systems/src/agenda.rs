@@ -11,6 +11,7 @@ use baton_components::chunk::Chunk;
 use baton_components::connection::{Connection, Ending, Endpoint};
 use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey, TraceFileKey};
 use baton_components::limits::{CHUNK_RETRY, WAITING_METADATA_RETRY};
+use baton_components::probes::Probes;
 use baton_components::waits::Waits;
 use bevy_ecs::resource::Resource;
 
@@ -48,6 +49,8 @@ pub struct Agenda {
     pub waits: Waits,
     /// Answers that came in this tick, in their order.
     pub answers: Vec<Answer>,
+    /// Whether names can be made on the disk, and what waits for that.
+    pub probes: Probes,
     /// Completed chunks whose files could not be moved or deleted. Owned by this list until
     /// the next attempt.
     pub unburied: Vec<ChunkKey>,

@@ -37,6 +37,8 @@ pub enum Timer {
     Retention,
     /// It is looked whether the disk has room again.
     Reserve,
+    /// The disk has not answered a probe.
+    Probe,
     /// Files are to be synced.
     Sync,
 }

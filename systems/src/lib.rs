@@ -26,6 +26,7 @@ mod named;
 mod peers;
 mod poll;
 pub mod ports;
+mod probe;
 mod reclaim;
 mod record;
 pub mod requests;

@@ -59,6 +59,8 @@ pub enum Request {
     },
     /// How much is free on the disk.
     Space,
+    /// Makes a file without a name, and drops it.
+    Probe,
     /// Does all that was written to a lane before. Then, for each file in turn, its index records
     /// are written, unless the file is broken.
     Commit {
@@ -181,7 +183,7 @@ impl Request {
             | Self::Replace { path, .. }
             | Self::RemoveListed { list: path, .. } => path.clone(),
             Self::Survey { .. } => lists::directory(),
-            Self::Space => RelativePath::root(),
+            Self::Space | Self::Probe => RelativePath::root(),
         })
     }
 
@@ -200,6 +202,7 @@ impl Request {
             // They are of files that are open.
             Self::Commit { .. } | Self::Fetch(_) => {}
             Self::Replace { path, bytes } => on.replace(path, bytes)?,
+            Self::Probe => on.probe()?,
             Self::Space => {
                 let free_bytes = on.free_bytes()?;
                 return Ok(Outcome::Space { free_bytes });

@@ -50,6 +50,8 @@ pub struct Settings {
     pub min_free: MinFree,
     pub when_full: WhenFull,
     pub sync: SyncWhen,
+    /// Names are made after a probe of the disk only.
+    pub probes_disk: bool,
     /// Producers are told that their data is recorded when it is synced.
     pub durable_replies: bool,
 }
@@ -319,6 +321,7 @@ impl Default for Settings {
             min_free: MinFree::default(),
             when_full: WhenFull::default(),
             sync: SyncWhen::default(),
+            probes_disk: false,
             durable_replies: false,
         }
     }

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use baton_components::directory::Directory;
+use baton_components::probes::Probes;
 use baton_components::time::Now;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::system::{BoxedSystem, IntoSystem, SystemParam, SystemState};
@@ -25,7 +26,7 @@ use crate::record::{batch, closing, waiting_metadata, waits};
 use crate::retain::Retention;
 use crate::retain::reserve::{self, Reserve};
 use crate::settings::Settings;
-use crate::{durability, ingest, poll, reclaim, retain, serve, status};
+use crate::{durability, ingest, poll, probe, reclaim, retain, serve, status};
 
 /// A relay: a world, and the steps that run over it.
 pub struct Relay {
@@ -64,6 +65,7 @@ impl Relay {
         // Recordings of earlier relays are looked for at once.
         world.insert_resource(Agenda {
             is_retention_due: settings.caps().are_set(),
+            probes: Probes::new(settings.probes_disk),
             ..Agenda::default()
         });
         world.init_resource::<Audit>();
@@ -118,7 +120,14 @@ impl Relay {
     /// Whether a connection is not read until the disk has what came before.
     pub fn waits_for_disk(&self) -> bool {
         let mut connections = self.read::<Entities>().connections.iter();
-        connections.any(|(_, connection)| connection.awaits_batch.is_some())
+        connections
+            .any(|(_, connection)| connection.awaits_batch.is_some() || connection.awaits_probe)
+    }
+
+    /// Whether all that is open can be closed: names are made then.
+    pub fn can_hang_up(&self) -> bool {
+        let now = self.read::<Now>().monotonic;
+        self.read::<Agenda>().probes.are_fresh(now)
     }
 
     /// Requests that storage has not answered, one line for each record that waits.
@@ -234,6 +243,14 @@ fn must_watch_reserve(work: &Work) -> bool {
     reserve.is_due(work.world.resource(), work.now())
 }
 
+/// Something waits for a probe, or will when the relay stops.
+fn must_probe(work: &Work) -> bool {
+    let probes = &work.agenda.probes;
+    let is_stopping = work.world.resource::<Entities>().totals.is_stopping;
+    let is_stale = is_stopping && !probes.are_fresh(work.now());
+    probes.asked().is_none() && (probes.is_wanted || is_stale)
+}
+
 fn has_condemned(work: &Work) -> bool {
     work.world.resource::<Entities>().has_condemned()
 }
@@ -324,6 +341,8 @@ fn steps(world: &mut World, audited: bool) -> Vec<Step> {
     step("commit", must_commit, boxed(batch::commit));
     // Records that nobody holds any more are freed.
     step("reclaim", has_condemned, boxed(reclaim::reclaim));
+    // Storage is asked whether names can be made, if something waits for that.
+    step("probe", must_probe, boxed(probe::ask));
     // After the last writes of chunks that have ended.
     step("sync", must_sync, boxed(durability::sync));
     if audited {

@@ -18,6 +18,7 @@ use crate::peers::receive::{Pause, Protocol, take_turn};
 use crate::peers::records::Records;
 use crate::peers::refusals::report_more;
 use crate::ports::{Arrived, NetworkPort, Received};
+use crate::probe;
 use crate::record::{Recorder, batch};
 use crate::turns::Turn;
 
@@ -78,6 +79,9 @@ impl Protocol for Commands<'_, '_> {
                 if turn.is_over() {
                     break Pause::Turn;
                 }
+                if makes_names(ingest, header.command, payload) && awaits_probe(ingest, key) {
+                    break Pause::Disk;
+                }
                 if must_wait(ingest, key, header.command, payload) {
                     break Pause::Disk;
                 }
@@ -103,6 +107,38 @@ impl Protocol for Commands<'_, '_> {
         };
         (consumed, pause)
     }
+}
+
+/// Whether a command may make, move or remove files or directories.
+fn makes_names(ingest: &Ingest, number: u32, payload: &[u8]) -> bool {
+    match CommandKind::from_number(number) {
+        Some(
+            CommandKind::CreateSession
+            | CommandKind::AddStream
+            | CommandKind::ResetMetadata
+            | CommandKind::RotateStreams
+            | CommandKind::CreateTraceChunk
+            | CommandKind::CloseTraceChunk,
+        ) => true,
+        Some(CommandKind::SendIndex) => {
+            let handle = payload.first_chunk().map(|it| u64::from_be_bytes(*it));
+            let streams = &ingest.record.directory.streams;
+            let stream = handle.and_then(|handle| streams.get(&handle));
+            stream.is_some_and(|stream| ingest.record.may_begin_file(*stream, 0))
+        }
+        _ => false,
+    }
+}
+
+/// Whether a command that makes names stays unread, since the disk has not answered just now.
+fn awaits_probe(ingest: &mut Ingest, key: ConnectionKey) -> bool {
+    let Recorder {
+        entities,
+        agenda,
+        now,
+        ..
+    } = &mut ingest.record;
+    probe::must_wait(entities, agenda, now, key)
 }
 
 /// Whether a command waits until what its session has written before is in the files, since its

@@ -15,7 +15,8 @@ use crate::peers::receive::{Pause, Protocol, take_turn};
 use crate::peers::records::Records;
 use crate::peers::waiting;
 use crate::ports::{Arrived, NetworkPort, Received};
-use crate::record::{RecordError, batch};
+use crate::probe;
+use crate::record::{RecordError, Recorder, batch};
 use crate::turns::Turn;
 
 /// Processes the bytes of data connections.
@@ -88,6 +89,9 @@ fn ingest_all(
             // Bytes that go by zero-copy come after those of the input.
             return Ok(Pause::Consume);
         }
+        if awaits_probe(ingest, key, input.bytes()) {
+            return Ok(Pause::Disk);
+        }
         let calls = ingest.record.storage.calls();
         let taken = if is_empty {
             take_payload(ingest, key, turn.left())
@@ -101,6 +105,31 @@ fn ingest_all(
         };
         turn.spend(bytes);
     }
+}
+
+/// Whether the next bytes stay unread, since they may begin a file, and the disk has not answered
+/// just now: a header makes room for its packet, and its last byte completes it.
+fn awaits_probe(ingest: &mut Ingest, key: ConnectionKey, input: &[u8]) -> bool {
+    let Recorder { agenda, now, .. } = &ingest.record;
+    if agenda.probes.are_fresh(now.monotonic) {
+        return false;
+    }
+    let next = match arriving(ingest, key) {
+        Some(packet) => Some((packet.stream, 0)),
+        None => input.first_chunk().and_then(|header| {
+            let header = PacketHeader::decode(header);
+            let stream = ingest.record.directory.streams.get(&header.stream)?;
+            Some((*stream, header.size))
+        }),
+    };
+    let may_begin = next.is_some_and(|(stream, size)| ingest.record.may_begin_file(stream, size));
+    let Recorder {
+        entities,
+        agenda,
+        now,
+        ..
+    } = &mut ingest.record;
+    may_begin && probe::must_wait(entities, agenda, now, key)
 }
 
 /// Decides how much is to be received, behind `there` bytes of a header. After a large packet the

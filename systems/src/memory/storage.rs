@@ -160,6 +160,12 @@ impl MemoryStorage {
         lock(&self.disk).holds_answers = hold;
     }
 
+    /// Number of calls that would have hung: they made, moved or removed names while no request was
+    /// answered.
+    pub fn hanging_calls(&self) -> u64 {
+        lock(&self.disk).hanging_calls
+    }
+
     /// Asks `is_cold` whether what is looked at is not at hand. From now on each read has to follow a
     /// look that found it at hand, or a fetch: see [`MemoryStorage::cold_reads`].
     pub fn chill(&self, is_cold: impl FnMut() -> bool + Send + 'static) {
@@ -171,12 +177,15 @@ impl MemoryStorage {
         lock(&self.disk).cold_reads
     }
 
-    /// Whether a commit or a fetch will be answered.
+    /// Whether a commit, a fetch or a probe will be answered.
     pub fn is_busy(&self) -> bool {
         let disk = lock(&self.disk);
         let mut asked = disk.asked.iter();
         asked.any(|asked| {
-            let is_it = matches!(asked.request, Request::Commit { .. } | Request::Fetch(_));
+            let is_it = matches!(
+                asked.request,
+                Request::Commit { .. } | Request::Fetch(_) | Request::Probe
+            );
             is_it && asked.process == self.process && !disk.holds(&asked.request)
         })
     }
@@ -638,6 +647,10 @@ impl Files for MemoryStorage {
         } else {
             Err(error(Operation::Sync, directory, NO_DIRECTORY))
         }
+    }
+
+    fn probe(&mut self) -> Result<(), StorageError> {
+        Ok(())
     }
 
     fn free_bytes(&mut self) -> Result<u64, StorageError> {

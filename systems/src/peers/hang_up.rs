@@ -14,6 +14,7 @@ use crate::entities::Entities;
 use crate::named;
 use crate::peers::refusals::{self, report_more};
 use crate::ports::NetworkPort;
+use crate::probe;
 use crate::record::{Recorder, closing};
 use crate::settings::Settings;
 
@@ -29,8 +30,19 @@ pub struct HangUp<'w> {
 pub fn hang_up(mut hang_up: HangUp) {
     let mut ending = std::mem::take(&mut hang_up.record.agenda.ending);
     for key in ending.drain(..) {
+        let Recorder {
+            entities,
+            agenda,
+            now,
+            ..
+        } = &mut hang_up.record;
+        let connection = entities.connections.get(key);
+        if connection.is_some_and(|connection| probe::puts_off(agenda, now, key, connection)) {
+            continue;
+        }
         end(&mut hang_up, key);
     }
+    // Some of those that end may be put off: their list is the probes'.
     hang_up.record.agenda.ending = ending;
 }
 

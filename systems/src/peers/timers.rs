@@ -14,6 +14,7 @@ use crate::deadlines::Timer;
 use crate::facts::QuestionDue;
 use crate::peers::hang_up::{self, HangUp};
 use crate::peers::{refusals, waiting};
+use crate::probe;
 use crate::record::Recorder;
 
 /// Handles every expired timer.
@@ -29,6 +30,15 @@ pub fn expire(mut hang_up: HangUp) {
             Timer::Question(viewer) => {
                 let due = QuestionDue { viewer, due };
                 hang_up.record.facts.due.push(due);
+            }
+            Timer::Probe => {
+                let Recorder {
+                    entities,
+                    agenda,
+                    now,
+                    ..
+                } = &mut hang_up.record;
+                probe::expire(entities, agenda, now);
             }
             Timer::Bury => hang_up::retry_chunks(&mut hang_up.record),
             Timer::Metadata => hang_up.record.agenda.is_metadata_due = true,
@@ -54,6 +64,11 @@ fn end_drain(hang_up: &mut HangUp, key: SessionKey) {
     if let Some(by) = session.drain_by {
         agenda.deadlines.at(by, Timer::Drain(key));
     } else if session.data_connections == 0 && !session.given_up {
+        if !probe::may_make_names(agenda, now) {
+            // Files may have to be made then.
+            agenda.probes.sessions.push(key);
+            return;
+        }
         hang_up.record.give_up(key);
     }
 }

@@ -125,6 +125,9 @@ pub fn patience(connection: &Connection) -> Duration {
 fn is_incomplete(network: &NetworkPort, connection: &Connection, key: ConnectionKey) -> bool {
     let has_packet = matches!(&connection.role, Role::Data(data) if data.packet.is_some());
     let is_fetching = connection.viewer().is_some_and(Viewer::is_fetching);
-    let is_held_up = connection.throttled || connection.awaits_batch.is_some() || is_fetching;
+    let is_held_up = connection.throttled
+        || connection.awaits_batch.is_some()
+        || connection.awaits_probe
+        || is_fetching;
     !is_held_up && (has_packet || !network.input(key).is_empty())
 }

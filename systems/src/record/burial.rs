@@ -19,6 +19,7 @@ use crate::agenda::Agenda;
 use crate::entities::Entities;
 use crate::facts::{ChunkEnd, NameFact};
 use crate::ports::{StorageError, StoragePort};
+use crate::probe;
 
 /// Executes the close command of a chunk, as far as that goes now.
 pub fn bury(
@@ -30,19 +31,25 @@ pub fn bury(
     key: ChunkKey,
     mut chunk: Chunk,
 ) {
-    let buried = places::bury(storage, &mut chunk);
+    let may_move = probe::may_make_names(agenda, now);
+    let buried = may_move.then(|| places::bury(storage, &mut chunk));
     if chunk.close == Some(CloseCommand::Delete) && chunk.removal == Removal::NotBegun {
         withdraw(entities, key, &chunk);
         note_end(entities, &chunk);
         chunk.removal = Removal::Begun;
     }
     match buried {
-        Ok(Some(removal)) => {
+        None => {
+            // Storage has not answered whether files can be moved.
+            unlist(entities, directory, &chunk);
+            agenda.probes.chunks.push(entities.insert(|_| chunk));
+        }
+        Some(Ok(Some(removal))) => {
             let key = entities.insert(|_| chunk);
             let ticket = agenda.waits.add(Waiter::Chunk(key));
             storage.ask(ticket, removal);
         }
-        Ok(None) => {
+        Some(Ok(None)) => {
             if chunk.removal == Removal::NotBegun {
                 note_end(entities, &chunk);
             }
@@ -52,7 +59,7 @@ pub fn bury(
                 agenda.ended_chunks.push((key, chunk));
             }
         }
-        Err(error) => {
+        Some(Err(error)) => {
             unlist(entities, directory, &chunk);
             if note_failure(&mut entities.totals, agenda, &mut chunk, &error) == Then::TryAgain {
                 agenda.bury_later(now.monotonic, entities.insert(|_| chunk));

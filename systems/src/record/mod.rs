@@ -117,6 +117,11 @@ impl Recorder<'_> {
         self.facts.published.push(published);
     }
 
+    /// Whether a packet or a description of the stream may begin a file; `size`: of the packet.
+    pub fn may_begin_file(&self, stream: StreamKey, size: u32) -> bool {
+        ring::may_begin_file(&self.entities, stream, size)
+    }
+
     /// Begins a packet with `size` bytes of payload. If the disk is full the packet is
     /// dropped, without an error.
     pub fn begin_packet(&mut self, stream: StreamKey, size: u32) -> Result<(), RecordError> {

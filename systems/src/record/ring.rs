@@ -128,6 +128,24 @@ pub fn make_room(
     Ok(())
 }
 
+/// Whether a file of a stream may begin with so many bytes, or with an index record: the next of a
+/// ring or of a rotation, or its first index.
+pub fn may_begin_file(entities: &Entities, key: StreamKey, size: u32) -> bool {
+    let Some(stream) = entities.streams.get(key) else {
+        return false;
+    };
+    let rare = stream.rare();
+    let current = stream
+        .current_file()
+        .map(|file| &entities.trace_files[file]);
+    rare.rotation.is_some()
+        || current.is_some_and(|file| {
+            let grown = file.size.saturating_add(size.into());
+            let limit = rare.limit.as_ref().map(|limit| limit.file_size);
+            file.index.is_none() || limit.is_some_and(|limit| grown > limit)
+        })
+}
+
 /// Releases files that cannot be reached any more: those of the ring whose names were
 /// reused, and in a session that is not live all but the last. Viewers that read one hold
 /// it.

@@ -38,6 +38,7 @@ use crate::entities::Entities;
 use crate::facts::Facts;
 use crate::lists;
 use crate::ports::{Answer, ChancePort, StorageError, StoragePort};
+use crate::probe;
 use crate::requests::Outcome;
 use crate::settings::Caps;
 
@@ -157,7 +158,7 @@ pub fn retain(mut retain: Retain) {
     hear_answers(&mut retain);
     survey::go_on(&mut retain);
     remove::withhold(&mut retain);
-    if !retain.agenda.is_stopping {
+    if !retain.agenda.is_stopping && may_remove(&mut retain) {
         for _ in 0..REMOVALS_PER_TICK {
             let Some(victim) = remove::next(&mut retain) else {
                 break;
@@ -173,6 +174,13 @@ pub fn retain(mut retain: Retain) {
         .is_behind(retain.entities.unconfirmed_bytes);
     set_timer(&mut retain);
     show(&mut retain);
+}
+
+/// Whether what is removed can be renamed now.
+fn may_remove(retain: &mut Retain) -> bool {
+    let may = probe::may_make_names(&mut retain.agenda, &retain.now);
+    retain.agenda.probes.is_awaited_by_retention = !may;
+    may
 }
 
 /// Storage has answered.

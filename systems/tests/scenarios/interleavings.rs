@@ -50,11 +50,12 @@ fn check(theme: Theme, seed: u8, cases: u32, run: fn(&Script)) {
                 viewers,
                 lateness,
                 cold,
+                probes,
                 ..
             } = script;
             panic!(
                 "{reason}\nproducers {producers:#?}\n{viewers} viewers\nanswers {lateness:?} polls late, \
-                 cold {cold:?}\n{}",
+                 cold {cold:?}, probes {probes}\n{}",
                 cues.concat()
             );
         }
@@ -81,6 +82,19 @@ fn play(script: &Script) {
     }
 }
 
+fn play_to_a_dead_disk(script: &Script) {
+    let mut cast = Cast::new(&Script {
+        probes: true,
+        ..script.clone()
+    });
+    for cue in &script.cues {
+        cast.perform(cue);
+    }
+    cast.leave_a_dead_disk();
+    cast.stage.pass(CHUNK_RETRY);
+    cast.stage.assert_empty();
+}
+
 #[test]
 fn packets_stand_once_where_they_belong() {
     check(Theme::Producers, 1, 5500, play);
@@ -94,4 +108,9 @@ fn viewers_see_what_was_recorded() {
 #[test]
 fn a_bad_disk_tears_nothing_and_troubles_nobody_else() {
     check(Theme::Faults, 3, 2000, play);
+}
+
+#[test]
+fn no_name_is_made_while_the_disk_does_not_answer() {
+    check(Theme::Viewers, 4, 1500, play_to_a_dead_disk);
 }

@@ -17,6 +17,7 @@ mod kept_sessions;
 mod log;
 mod losses;
 mod patience;
+mod probes;
 mod producer_scenarios;
 mod producer_table;
 mod questions;

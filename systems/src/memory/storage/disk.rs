@@ -29,6 +29,8 @@ pub struct Disk {
     pub lateness: Option<Box<dyn FnMut() -> u64 + Send>>,
     /// No request is answered.
     pub holds_answers: bool,
+    /// Names that were made, moved or removed meanwhile: each call would have hung.
+    pub hanging_calls: u64,
     /// No commit of these is answered.
     pub held_lanes: BTreeSet<Lane>,
     /// Whether what is looked at next is not at hand.
@@ -134,6 +136,13 @@ impl Disk {
     pub fn begin(&mut self, operation: Operation, path: &RelativePath) -> Result<(), StorageError> {
         let count = self.counts.entry(operation).or_default();
         *count += 1;
+        let makes_names = [
+            Operation::CreateDirectory,
+            Operation::Rename,
+            Operation::Remove,
+            Operation::CreateFile,
+        ];
+        self.hanging_calls += u64::from(self.holds_answers && makes_names.contains(&operation));
         match self.faults.remove(&(operation, *count)) {
             Some(reason) => Err(StorageError {
                 kind: StorageErrorKind::Broken,

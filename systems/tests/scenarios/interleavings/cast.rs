@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use baton_components::limits::REPLY_PATIENCE;
+use baton_components::limits::{DRAIN_GRACE, PROBE_AGE_MAX, REPLY_PATIENCE};
 use baton_components::path::RelativePath;
+use baton_systems::settings::Settings;
 
 use super::disk::Disk;
 use super::model::{self, Chunks, Close};
@@ -62,7 +63,10 @@ enum Move {
 
 impl Cast {
     pub fn new(script: &Script) -> Self {
-        let mut stage = Stage::new();
+        let mut stage = Stage::with(Settings {
+            probes_disk: script.probes,
+            ..Settings::default()
+        });
         if !script.lateness.is_empty() {
             let mut lateness = script.lateness.clone().into_iter().cycle();
             let next = move || lateness.next().unwrap_or_default();
@@ -423,6 +427,28 @@ impl Cast {
     /// The disk is good again.
     pub fn mend(&mut self) {
         self.disk.mend(&self.stage);
+    }
+
+    /// Everybody breaks off while the disk does not answer.
+    pub fn leave_a_dead_disk(&mut self) {
+        self.stage.pass(PROBE_AGE_MAX);
+        self.stage.storage.hold_answers(true);
+        for producer in &mut self.producers {
+            producer.deliver(&mut self.stage, usize::MAX);
+            if producer.control_open {
+                producer.peers.control.reset("reset");
+            }
+            producer.end_data(&mut self.stage, false);
+        }
+        self.stage.pass(2 * DRAIN_GRACE);
+        assert_eq!(self.stage.storage.hanging_calls(), 0);
+        self.stage.storage.hold_answers(false);
+        self.stage.settle();
+        for viewer in &mut self.viewers {
+            viewer.leave(&mut self.stage);
+        }
+        self.stage.pass(2 * DRAIN_GRACE);
+        self.stage.pass(REPLY_PATIENCE);
     }
 
     /// Everybody leaves, in its own way.

@@ -17,6 +17,8 @@ pub struct Script {
     pub lateness: Vec<u64>,
     /// Whether what viewers get is not in memory, in turn; empty: it is.
     pub cold: Vec<bool>,
+    /// Names are made after a probe of the disk only.
+    pub probes: bool,
     pub cues: Vec<Cue>,
 }
 
@@ -174,15 +176,19 @@ pub fn scripts(theme: Theme) -> impl Strategy<Value = Script> {
         viewers,
         lateness(),
         cold(theme),
+        any::<bool>(),
         vec(cue(theme), length),
     );
-    parts.prop_map(|(producers, viewers, lateness, cold, cues)| Script {
-        producers,
-        viewers,
-        lateness,
-        cold,
-        cues,
-    })
+    parts.prop_map(
+        |(producers, viewers, lateness, cold, probes, cues)| Script {
+            producers,
+            viewers,
+            lateness,
+            cold,
+            probes,
+            cues,
+        },
+    )
 }
 
 /// In half of the scripts storage answers at once.

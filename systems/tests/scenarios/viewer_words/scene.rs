@@ -18,7 +18,11 @@ pub struct Scene {
 impl Scene {
     /// A session without streams; the viewer has attached nothing.
     pub fn new() -> Self {
-        let mut stage = Stage::new();
+        Self::on(Stage::new())
+    }
+
+    /// The same on that stage.
+    pub fn on(mut stage: Stage) -> Self {
         let producer = Producer::with_session(&mut stage, 15);
         let viewer = Viewer::connect(&mut stage, 15);
         Self {

@@ -1,0 +1,66 @@
+//! Probes of the disk: whether it answers, and what waits until it does.
+
+use std::time::Duration;
+
+use crate::keys::{ChunkKey, ConnectionKey, SessionKey};
+use crate::limits::PROBE_AGE_MAX;
+
+/// What is known of the disk, and what waits for its answer. Keys may be stale.
+#[derive(Debug, Default)]
+pub struct Probes {
+    /// Names are made after a probe only.
+    are_on: bool,
+    /// The time of the last answer (monotonic).
+    answered: Option<Duration>,
+    /// The time of the request that is not answered.
+    asked: Option<Duration>,
+    /// Somebody waits for an answer that is not asked for.
+    pub is_wanted: bool,
+    /// A timer looks at what is not answered.
+    pub is_watched: bool,
+    /// The log says that the disk does not answer.
+    pub is_told: bool,
+    /// Connections whose next message makes names: it stays unread.
+    pub connections: Vec<ConnectionKey>,
+    /// Connections of producers that have ended, and are not closed.
+    pub ending: Vec<ConnectionKey>,
+    /// Sessions that have waited long enough for packets.
+    pub sessions: Vec<SessionKey>,
+    /// Completed chunks, which may have to move. They are owned by this list.
+    pub chunks: Vec<ChunkKey>,
+    /// Retention waits.
+    pub is_awaited_by_retention: bool,
+}
+
+impl Probes {
+    /// Whether names are made after a probe only.
+    pub fn new(are_on: bool) -> Self {
+        Self {
+            are_on,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the disk has answered just now.
+    pub fn are_fresh(&self, now: Duration) -> bool {
+        let is_recent = |answered| now < answered + PROBE_AGE_MAX;
+        !self.are_on || self.answered.is_some_and(is_recent)
+    }
+
+    /// The disk is asked.
+    pub fn ask(&mut self, now: Duration) {
+        self.is_wanted = false;
+        self.asked = Some(now);
+    }
+
+    /// The disk has answered. Gives when it was asked.
+    pub fn answer(&mut self, now: Duration) -> Option<Duration> {
+        self.answered = Some(now);
+        self.asked.take()
+    }
+
+    /// When the disk was asked what it has not answered.
+    pub fn asked(&self) -> Option<Duration> {
+        self.asked
+    }
+}

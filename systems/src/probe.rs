@@ -1,0 +1,117 @@
+//! Probes of the disk, before names are made on it.
+//!
+//! Files and directories are made, renamed and removed in the midst of a command, by the thread
+//! that owns the world: on a disk that does not answer it would stand still, and everybody with
+//! it. So another thread makes a file without a name first. Until that is done, what makes names
+//! waits: commands and packets stay unread, and producers' connections that have ended stay as
+//! they are. An answer is good for a short while, [`PROBE_AGE_MAX`].
+//!
+//! [`PROBE_AGE_MAX`]: baton_components::limits::PROBE_AGE_MAX
+
+use baton_components::chunk::Chunk;
+use baton_components::connection::Connection;
+use baton_components::keys::ConnectionKey;
+use baton_components::limits::PROBE_PATIENCE;
+use baton_components::time::Now;
+use baton_components::waits::Waiter;
+use bevy_ecs::system::{Res, ResMut};
+
+use crate::agenda::Agenda;
+use crate::deadlines::Timer;
+use crate::entities::Entities;
+use crate::ports::StoragePort;
+use crate::requests::Request;
+
+/// Whether names can be made now. False: storage is asked in this tick.
+pub fn may_make_names(agenda: &mut Agenda, now: &Now) -> bool {
+    let probes = &mut agenda.probes;
+    let are_fresh = probes.are_fresh(now.monotonic);
+    probes.is_wanted |= !are_fresh && probes.asked().is_none();
+    are_fresh
+}
+
+/// Whether a message that makes names stays unread. The answer makes its connection ready.
+pub fn must_wait(
+    entities: &mut Entities,
+    agenda: &mut Agenda,
+    now: &Now,
+    key: ConnectionKey,
+) -> bool {
+    let waits = !may_make_names(agenda, now);
+    if waits
+        && let Some(connection) = entities.connections.get_mut(key)
+        && !std::mem::replace(&mut connection.awaits_probe, true)
+    {
+        agenda.probes.connections.push(key);
+    }
+    waits
+}
+
+/// Asks storage.
+pub fn ask(mut storage: ResMut<StoragePort>, mut agenda: ResMut<Agenda>, now: Res<Now>) {
+    let agenda = &mut *agenda;
+    agenda.probes.ask(now.monotonic);
+    let ticket = agenda.waits.add(Waiter::Probe);
+    storage.ask(ticket, Request::Probe);
+    if !std::mem::replace(&mut agenda.probes.is_watched, true) {
+        let when = now.monotonic + PROBE_PATIENCE;
+        agenda.deadlines.at(when, Timer::Probe);
+    }
+}
+
+/// Storage has answered: all that has waited goes on. That a file could not be made is an answer,
+/// too: what makes names finds out why.
+pub fn answered(entities: &mut Entities, agenda: &mut Agenda, now: &Now) {
+    let probes = &mut agenda.probes;
+    let asked = probes.answer(now.monotonic).unwrap_or(now.monotonic);
+    if std::mem::take(&mut probes.is_told) {
+        entities.totals.is_disk_silent = false;
+        let seconds = (now.monotonic - asked).as_secs();
+        tracing::warn!("the disk answers again, after {seconds} s: recording goes on");
+    }
+    for key in std::mem::take(&mut probes.connections) {
+        if let Some(connection) = entities.connections.get_mut(key) {
+            connection.awaits_probe = false;
+            let endpoint = connection.endpoint();
+            agenda.turns(endpoint).ready(key);
+        }
+    }
+    let probes = &mut agenda.probes;
+    agenda.ending.append(&mut probes.ending);
+    agenda.is_retention_due |= std::mem::take(&mut probes.is_awaited_by_retention);
+    for session in std::mem::take(&mut probes.sessions) {
+        agenda.deadlines.at(now.monotonic, Timer::Drain(session));
+    }
+    for chunk in std::mem::take(&mut probes.chunks) {
+        entities.disown::<Chunk>(chunk);
+    }
+}
+
+/// Tells of a disk that has not answered for long.
+pub fn expire(entities: &mut Entities, agenda: &mut Agenda, now: &Now) {
+    agenda.probes.is_watched = false;
+    let Some(asked) = agenda.probes.asked() else {
+        return;
+    };
+    let due = asked + PROBE_PATIENCE;
+    if due > now.monotonic {
+        agenda.probes.is_watched = true;
+        agenda.deadlines.at(due, Timer::Probe);
+    } else if !std::mem::replace(&mut agenda.probes.is_told, true) {
+        entities.totals.is_disk_silent = true;
+        let seconds = PROBE_PATIENCE.as_secs();
+        tracing::error!(
+            "the disk has not answered for {seconds} s: until it does, no session and no file is \
+             begun; what is in memory is served"
+        );
+    }
+}
+
+/// Puts off the end of a producer's connection: files may have to be made then.
+pub fn puts_off(agenda: &mut Agenda, now: &Now, key: ConnectionKey, it: &Connection) -> bool {
+    let puts_off = it.session().is_some() && it.viewer().is_none() && !may_make_names(agenda, now);
+    if puts_off {
+        agenda.probes.ending.push(key);
+    }
+    puts_off
+}
