@@ -65,8 +65,8 @@ pub struct Connection {
     pub throttled: bool,
     /// It waits for the batches of its session up to this one: its next message stays unread.
     pub awaits_batch: Option<u64>,
-    /// It waits for a probe of the disk: its next message, which makes names, stays unread.
-    pub awaits_probe: bool,
+    /// Its next message makes names, and stays unread until the disk has answered a probe.
+    pub probe: Probe,
     /// Time since which it has not read any of its waiting replies.
     pub stalled_since: Option<Duration>,
     /// A timer will look at that.
@@ -88,6 +88,18 @@ pub enum Role {
     Viewer(Viewer),
     /// A monitor: see [`Monitor`].
     Status(Monitor),
+}
+
+/// What a connection has of a probe of the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Probe {
+    /// Nothing: none is needed.
+    #[default]
+    None,
+    /// It waits for the answer.
+    Awaited,
+    /// The disk has answered: the message goes on, however long ago that was.
+    Answered,
 }
 
 /// How a connection ends.
@@ -303,7 +315,7 @@ impl Connection {
             ending: None,
             throttled: false,
             awaits_batch: None,
-            awaits_probe: false,
+            probe: Probe::None,
             stalled_since: None,
             is_stall_watched: false,
             half_since: None,

@@ -7,6 +7,7 @@ use crate::limits::PROBE_AGE_MAX;
 
 /// What is known of the disk, and what waits for its answer. Keys may be stale.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // They have nothing to do with each other.
 pub struct Probes {
     /// Names are made after a probe only.
     are_on: bool,
@@ -18,8 +19,8 @@ pub struct Probes {
     pub is_wanted: bool,
     /// A timer looks at what is not answered.
     pub is_watched: bool,
-    /// The log says that the disk does not answer.
-    pub is_told: bool,
+    /// The disk has not answered for long.
+    pub is_silent: bool,
     /// Connections whose next message makes names: it stays unread.
     pub connections: Vec<ConnectionKey>,
     /// Connections of producers that have ended, and are not closed.

@@ -28,8 +28,6 @@ pub struct Totals {
     pub is_disk_failing: bool,
     /// Less is free on the disk than is to stay free: nothing more is recorded.
     pub is_reserve_reached: bool,
-    /// The disk does not answer.
-    pub is_disk_silent: bool,
     /// No connection is accepted any more.
     pub is_stopping: bool,
     /// Disk space used by recordings, if there are caps.

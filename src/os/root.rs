@@ -315,7 +315,7 @@ impl Root {
                 }
                 rustix::fs::unlinkat(&self.handle, PROBE, AtFlags::REMOVEDIR)
             }
-            made => made.map(drop),
+            opened => opened.map(drop),
         }
     }
 

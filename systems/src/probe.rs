@@ -9,7 +9,7 @@
 //! [`PROBE_AGE_MAX`]: baton_components::limits::PROBE_AGE_MAX
 
 use baton_components::chunk::Chunk;
-use baton_components::connection::Connection;
+use baton_components::connection::{Connection, Probe};
 use baton_components::keys::ConnectionKey;
 use baton_components::limits::PROBE_PATIENCE;
 use baton_components::time::Now;
@@ -37,14 +37,18 @@ pub fn must_wait(
     now: &Now,
     key: ConnectionKey,
 ) -> bool {
-    let waits = !may_make_names(agenda, now);
-    if waits
-        && let Some(connection) = entities.connections.get_mut(key)
-        && !std::mem::replace(&mut connection.awaits_probe, true)
-    {
+    let Some(connection) = entities.connections.get_mut(key) else {
+        return false;
+    };
+    let before = std::mem::take(&mut connection.probe);
+    if before == Probe::Answered || may_make_names(agenda, now) {
+        return false;
+    }
+    connection.probe = Probe::Awaited;
+    if before != Probe::Awaited {
         agenda.probes.connections.push(key);
     }
-    waits
+    true
 }
 
 /// Asks storage.
@@ -64,14 +68,13 @@ pub fn ask(mut storage: ResMut<StoragePort>, mut agenda: ResMut<Agenda>, now: Re
 pub fn answered(entities: &mut Entities, agenda: &mut Agenda, now: &Now) {
     let probes = &mut agenda.probes;
     let asked = probes.answer(now.monotonic).unwrap_or(now.monotonic);
-    if std::mem::take(&mut probes.is_told) {
-        entities.totals.is_disk_silent = false;
-        let seconds = (now.monotonic - asked).as_secs();
+    if std::mem::take(&mut probes.is_silent) {
+        let seconds = now.monotonic.saturating_sub(asked).as_secs();
         tracing::warn!("the disk answers again, after {seconds} s: recording goes on");
     }
     for key in std::mem::take(&mut probes.connections) {
         if let Some(connection) = entities.connections.get_mut(key) {
-            connection.awaits_probe = false;
+            connection.probe = Probe::Answered;
             let endpoint = connection.endpoint();
             agenda.turns(endpoint).ready(key);
         }
@@ -88,7 +91,7 @@ pub fn answered(entities: &mut Entities, agenda: &mut Agenda, now: &Now) {
 }
 
 /// Tells of a disk that has not answered for long.
-pub fn expire(entities: &mut Entities, agenda: &mut Agenda, now: &Now) {
+pub fn expire(agenda: &mut Agenda, now: &Now) {
     agenda.probes.is_watched = false;
     let Some(asked) = agenda.probes.asked() else {
         return;
@@ -97,8 +100,7 @@ pub fn expire(entities: &mut Entities, agenda: &mut Agenda, now: &Now) {
     if due > now.monotonic {
         agenda.probes.is_watched = true;
         agenda.deadlines.at(due, Timer::Probe);
-    } else if !std::mem::replace(&mut agenda.probes.is_told, true) {
-        entities.totals.is_disk_silent = true;
+    } else if !std::mem::replace(&mut agenda.probes.is_silent, true) {
         let seconds = PROBE_PATIENCE.as_secs();
         tracing::error!(
             "the disk has not answered for {seconds} s: until it does, no session and no file is \

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use baton_components::connection::Probe;
 use baton_components::directory::Directory;
 use baton_components::probes::Probes;
 use baton_components::time::Now;
@@ -120,8 +121,9 @@ impl Relay {
     /// Whether a connection is not read until the disk has what came before.
     pub fn waits_for_disk(&self) -> bool {
         let mut connections = self.read::<Entities>().connections.iter();
-        connections
-            .any(|(_, connection)| connection.awaits_batch.is_some() || connection.awaits_probe)
+        connections.any(|(_, connection)| {
+            connection.awaits_batch.is_some() || connection.probe == Probe::Awaited
+        })
     }
 
     /// Whether all that is open can be closed: names are made then.

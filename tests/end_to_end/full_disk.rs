@@ -250,6 +250,12 @@ impl SmallDisk {
         assert!(mount.status().expect("the program mount").success());
     }
 
+    /// From now on whatever would write on it hangs: files and names, until that is dropped.
+    pub fn freeze(&self) -> Frozen<'_> {
+        fsfreeze("--freeze", self.path());
+        Frozen(self)
+    }
+
     /// Leaves no room on it. Gives the file that is in the way.
     pub fn fill(&self) -> PathBuf {
         let path = self.path().join("ballast");
@@ -266,4 +272,18 @@ impl Drop for SmallDisk {
             .arg(self.path())
             .status();
     }
+}
+
+/// A disk that does not answer.
+pub struct Frozen<'a>(&'a SmallDisk);
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        fsfreeze("--unfreeze", self.0.path());
+    }
+}
+
+fn fsfreeze(how: &str, path: &Path) {
+    let done = Command::new("fsfreeze").arg(how).arg(path).status();
+    assert!(done.expect("the program fsfreeze").success(), "{how}");
 }

@@ -11,6 +11,7 @@ use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::application::Workload;
 use crate::events::assert_complete;
+use crate::full_disk::SmallDisk;
 use crate::layout::{Current, assert_tidy, files};
 use crate::live_client::{LiveClient, Seek};
 use crate::lttng::{Buffers, Producer};
@@ -139,6 +140,80 @@ fn a_disk_that_is_dead_for_a_while_loses_nothing() {
         assert_complete(&read, runs);
     }
     end([left, right], relay);
+}
+
+#[test]
+fn a_session_that_begins_on_a_disk_that_does_not_answer_keeps_nobody_else_waiting() {
+    let _turn = turn::take();
+    if skipped("it makes files while its peers wait") {
+        return;
+    }
+    let Some(disk) = SmallDisk::ext4(64 << 20) else {
+        return;
+    };
+    let relay = Relay::start_in(&disk.path().join("traces"), &[]);
+    let (left, right) = (Producer::start(), Producer::start());
+    let old = left.live_session(&relay, "old", Buffers::PerUser);
+    let viewer = Viewer::attach(&relay, "old");
+    let first = left.launch(BRIEF).finish();
+    let directory = relay.trace_directory("old");
+    eventually("the session has packets", PATIENCE, || {
+        written(&directory) > 0
+    });
+
+    let address = relay.live_address();
+    let frozen = disk.freeze();
+    let (late, second, new) = thread::scope(|scope| {
+        let late = scope.spawn(|| {
+            let session = right.live_session(&relay, "new", Buffers::PerUser);
+            let run = right.launch(BRIEF).finish();
+            (session, run)
+        });
+        relay.wait_for_line(&["the disk has not answered for 5 s"]);
+        // Its packets wait, and nobody else.
+        let second = left.launch(BRIEF).finish();
+        let mut lists = LiveClient::connect(address);
+        assert_eq!(lists.session("old").clients, 1);
+        let other = lists.attach("old", Seek::Beginning);
+        assert!(!late.is_finished(), "a session began on a frozen disk");
+        drop(other);
+        drop(frozen);
+        let (session, run) = late.join().expect("a session that begins");
+        (run, second, session)
+    });
+    relay.wait_for_line(&["the disk answers again"]);
+    new.destroy();
+    old.destroy();
+    assert_complete(&viewer.finish(), &[first, second]);
+    assert_complete(&read_directory(&directory), &[first, second]);
+    assert_complete(&read_directory(&relay.trace_directory("new")), &[late]);
+    end([left, right], relay);
+}
+
+#[test]
+fn a_relay_whose_disk_does_not_answer_can_be_stopped() {
+    let _turn = turn::take();
+    if skipped("it waits for its disk") {
+        return;
+    }
+    let Some(disk) = SmallDisk::ext4(64 << 20) else {
+        return;
+    };
+    let mut relay = Relay::start_in(&disk.path().join("traces"), &[]);
+    let producer = Producer::start();
+    let session = producer.live_session(&relay, "old", Buffers::PerUser);
+    producer.launch(BRIEF).finish();
+    let directory = relay.trace_directory("old");
+    eventually("the session has packets", PATIENCE, || {
+        written(&directory) > 0
+    });
+    let frozen = disk.freeze();
+    relay.signal("TERM");
+    relay.wait_for_line(&["the disk has not answered for 10 s", "baton repair"]);
+    drop(frozen);
+    eventually("the relay ends", PATIENCE, || !relay.is_running());
+    // Its session daemon cannot say it to this relay any more.
+    let _ = session;
 }
 
 #[test]

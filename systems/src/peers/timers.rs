@@ -32,13 +32,8 @@ pub fn expire(mut hang_up: HangUp) {
                 hang_up.record.facts.due.push(due);
             }
             Timer::Probe => {
-                let Recorder {
-                    entities,
-                    agenda,
-                    now,
-                    ..
-                } = &mut hang_up.record;
-                probe::expire(entities, agenda, now);
+                let Recorder { agenda, now, .. } = &mut hang_up.record;
+                probe::expire(agenda, now);
             }
             Timer::Bury => hang_up::retry_chunks(&mut hang_up.record),
             Timer::Metadata => hang_up.record.agenda.is_metadata_due = true,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use baton_components::connection::{Connection, Ending, Role, Viewer};
+use baton_components::connection::{Connection, Ending, Probe, Role, Viewer};
 use baton_components::keys::ConnectionKey;
 use baton_components::limits::{
     MEMORY_FREE_BYTES, MESSAGE_PATIENCE, PACKET_PATIENCE, STATUS_PATIENCE,
@@ -29,6 +29,10 @@ pub fn note(
     let Some(connection) = entities.connections.get_mut(key) else {
         return;
     };
+    if connection.probe == Probe::Answered {
+        // That was for this turn.
+        connection.probe = Probe::None;
+    }
     if !is_incomplete(network, connection, key) {
         connection.half_since = None;
         return;
@@ -127,7 +131,7 @@ fn is_incomplete(network: &NetworkPort, connection: &Connection, key: Connection
     let is_fetching = connection.viewer().is_some_and(Viewer::is_fetching);
     let is_held_up = connection.throttled
         || connection.awaits_batch.is_some()
-        || connection.awaits_probe
+        || connection.probe == Probe::Awaited
         || is_fetching;
     !is_held_up && (has_packet || !network.input(key).is_empty())
 }

@@ -36,7 +36,7 @@ pub fn reasons(agenda: &Agenda, entities: &Entities) -> impl Iterator<Item = &'s
             totals.is_reserve_reached,
             "storage: less than --min-free is left on the disk, packets are not recorded",
         ),
-        (totals.is_disk_silent, "storage: the disk does not answer"),
+        (agenda.probes.is_silent, "storage: the disk does not answer"),
         (
             !agenda.waiting_metadata.is_empty(),
             "storage: metadata waits for room on the disk, packets are lost",

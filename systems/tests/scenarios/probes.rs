@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use baton_components::limits::{DRAIN_GRACE, PROBE_AGE_MAX, PROBE_PATIENCE};
 use baton_components::wire::producer::{AddStream, CloseStream, Command, code};
+use baton_systems::agenda::Agenda;
 use baton_systems::client;
 use baton_systems::settings::{Amount, Settings};
 
@@ -200,7 +201,7 @@ fn retention_removes_nothing_while_the_disk_does_not_answer() {
     });
     let producer = Producer::with_session(&mut stage, 15);
     let (_, data) = producer.add_trace(&mut stage, "ust");
-    producer.send_packet(&mut stage, data, 0, &[7; 40_000]);
+    producer.send_packet(&mut stage, data, 0, &vec![7; 40_000]);
     producer.expect_ok(
         &mut stage,
         &Command::SendIndex(client::description(data, 0, 40_000)),
@@ -211,7 +212,7 @@ fn retention_removes_nothing_while_the_disk_does_not_answer() {
     producer.send_packet(&mut stage, data, 1, &[7; 1000]);
     stage.settle();
     freeze(&mut stage);
-    producer.send_packet(&mut stage, data, 2, &[7; 40_000]);
+    producer.send_packet(&mut stage, data, 2, &vec![7; 40_000]);
     stage.pass(Duration::from_secs(1));
     thaw(&mut stage);
     stage.pass(Duration::from_secs(1));
@@ -231,9 +232,9 @@ fn a_disk_that_does_not_answer_is_told_once_and_again_when_it_does() {
     for _ in 0..3 {
         scene.stage.pass(PROBE_PATIENCE);
     }
-    assert!(scene.stage.entities().totals.is_disk_silent);
+    assert!(scene.stage.relay.read::<Agenda>().probes.is_silent);
     thaw(&mut scene.stage);
-    assert!(!scene.stage.entities().totals.is_disk_silent);
+    assert!(!scene.stage.relay.read::<Agenda>().probes.is_silent);
     let lines = log.take();
     let told: Vec<_> = lines.iter().filter(|it| it.contains("the disk ")).collect();
     assert!(
