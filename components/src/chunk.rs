@@ -8,7 +8,7 @@ use std::iter;
 use std::ops::Bound;
 
 use crate::hold::Holder;
-use crate::keys::StreamKey;
+use crate::keys::{ChunkKey, StreamKey};
 use crate::kinds::Id;
 use crate::path::RelativePath;
 use crate::session::Origin;
@@ -50,6 +50,8 @@ pub struct Chunk {
     /// How far its files and directories are removed, if it is to be deleted. Those that are
     /// removed are not in the lists above any more.
     pub removal: Removal,
+    /// The key that it had while it was recorded, if it has another one now.
+    pub first: Option<ChunkKey>,
 }
 
 /// The state of a chunk that is to be deleted.
@@ -124,6 +126,7 @@ impl Chunk {
             files: BTreeMap::new(),
             ordinal: None,
             removal: Removal::default(),
+            first: None,
         }
     }
 

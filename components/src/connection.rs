@@ -96,10 +96,10 @@ pub enum Probe {
     /// Nothing: none is needed.
     #[default]
     None,
-    /// It waits for the answer.
+    /// It waits for the answer; or it has ended, and is closed then.
     Awaited,
-    /// The disk has answered: the message goes on, however long ago that was.
-    Answered,
+    /// The disk has answered at that time (monotonic), and the message goes on.
+    Answered(Duration),
 }
 
 /// How a connection ends.
@@ -434,6 +434,11 @@ impl Connection {
     pub fn may_see(&self, host: &[u8], session: &[u8]) -> bool {
         let rights = self.rights.as_deref();
         rights.is_none_or(|rights| rights.has_session(host, session))
+    }
+
+    /// Whether it has ended, and is closed when the disk answers.
+    pub fn is_put_off(&self) -> bool {
+        self.ending.is_some() && self.probe == Probe::Awaited
     }
 
     /// Ends the connection at the end of the tick. An abort stays an abort.

@@ -64,8 +64,11 @@ pub const COMMIT_DELAY: Duration = Duration::from_millis(10);
 pub const COMMIT_RETRY: Duration = Duration::from_millis(100);
 
 /// Time for which the answer to a probe of the disk is good: names are made until then without
-/// another one. Within this time a disk may stop to answer unnoticed; a probe takes some 50 µs.
+/// another one. Within this time a disk may stop answering unnoticed; a probe takes some 50 µs.
 pub const PROBE_AGE_MAX: Duration = Duration::from_millis(10);
+
+/// The same for a message that has waited for the answer: its turn comes in this tick, or soon.
+pub const PROBE_TURN_MAX: Duration = Duration::from_secs(1);
 
 /// Time after which a disk that does not answer is an error in the log.
 pub const PROBE_PATIENCE: Duration = Duration::from_secs(5);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::keys::{ChunkKey, ConnectionKey, SessionKey};
 use crate::limits::PROBE_AGE_MAX;
+use crate::path::RelativePath;
+use crate::waits::Ticket;
 
 /// What is known of the disk, and what waits for its answer. Keys may be stale.
 #[derive(Debug, Default)]
@@ -13,8 +15,8 @@ pub struct Probes {
     are_on: bool,
     /// The time of the last answer (monotonic).
     answered: Option<Duration>,
-    /// The time of the request that is not answered.
-    asked: Option<Duration>,
+    /// The request that is not answered, and its time.
+    asked: Option<(Ticket, Duration)>,
     /// Somebody waits for an answer that is not asked for.
     pub is_wanted: bool,
     /// A timer looks at what is not answered.
@@ -23,12 +25,14 @@ pub struct Probes {
     pub is_silent: bool,
     /// Connections whose next message makes names: it stays unread.
     pub connections: Vec<ConnectionKey>,
-    /// Connections of producers that have ended, and are not closed.
+    /// Connections of producers that have ended, and are not closed: they are put off.
     pub ending: Vec<ConnectionKey>,
     /// Sessions that have waited long enough for packets.
     pub sessions: Vec<SessionKey>,
     /// Completed chunks, which may have to move. They are owned by this list.
     pub chunks: Vec<ChunkKey>,
+    /// Directories in which nobody records any more.
+    pub recordings: Vec<RelativePath>,
     /// Retention waits.
     pub is_awaited_by_retention: bool,
 }
@@ -49,19 +53,19 @@ impl Probes {
     }
 
     /// The disk is asked.
-    pub fn ask(&mut self, now: Duration) {
+    pub fn ask(&mut self, ticket: Ticket, now: Duration) {
         self.is_wanted = false;
-        self.asked = Some(now);
+        self.asked = Some((ticket, now));
     }
 
     /// The disk has answered. Gives when it was asked.
     pub fn answer(&mut self, now: Duration) -> Option<Duration> {
         self.answered = Some(now);
-        self.asked.take()
+        self.asked.take().map(|(_, since)| since)
     }
 
-    /// When the disk was asked what it has not answered.
-    pub fn asked(&self) -> Option<Duration> {
+    /// The request that the disk has not answered, and since when.
+    pub fn asked(&self) -> Option<(Ticket, Duration)> {
         self.asked
     }
 }

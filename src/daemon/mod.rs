@@ -450,11 +450,19 @@ pub fn finish(
     }
 }
 
-/// Runs ticks until what is open can be closed, but not for ever: false.
+/// Runs ticks until what is open can be closed, and what has waited for the disk was done. False:
+/// the disk has not answered in time.
 fn wait_for_probe(relay: &mut Relay) -> Result<bool, Error> {
     let begun = Instant::now();
-    while !relay.can_hang_up() {
-        if begun.elapsed() >= SHUTDOWN_DISK_PATIENCE {
+    let mut answered = relay.can_hang_up().then_some(begun);
+    loop {
+        if relay.can_hang_up() {
+            let answered = *answered.get_or_insert_with(Instant::now);
+            let is_done = !relay.goes_on() && !relay.waits_for_disk();
+            if is_done || answered == begun || answered.elapsed() >= SHUTDOWN_GRACE {
+                return Ok(true);
+            }
+        } else if begun.elapsed() >= SHUTDOWN_DISK_PATIENCE {
             let seconds = SHUTDOWN_DISK_PATIENCE.as_secs();
             tracing::error!(
                 "the disk has not answered for {seconds} s, the relay stops nevertheless: sessions \
@@ -466,7 +474,6 @@ fn wait_for_probe(relay: &mut Relay) -> Result<bool, Error> {
         thread::sleep(Duration::from_millis(1));
         tick(relay)?;
     }
-    Ok(true)
 }
 
 /// Runs ticks until storage has answered all that it was asked for, but not for ever.

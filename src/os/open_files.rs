@@ -48,7 +48,7 @@ struct Open {
 }
 
 #[derive(Debug)]
-enum Descriptor {
+pub enum Descriptor {
     /// It is opened when it is used.
     Suspended,
     /// No other thread has had it: most files of an idle session.
@@ -181,15 +181,18 @@ impl OpenFiles {
         self.files.is_empty()
     }
 
-    pub fn close(&mut self, key: FileKey) {
-        let Some(closed) = self.files.remove(key) else {
-            return;
-        };
-        match closed.place {
-            Some(place) => self.names.remove(place),
-            None => drop(self.nameless.remove(&key)),
-        }
+    /// Closes a file. Gives its descriptor if it has no name: with that goes what is in the file,
+    /// which may wait for the disk.
+    pub fn close(&mut self, key: FileKey) -> Option<Descriptor> {
+        let closed = self.files.remove(key)?;
         self.open -= usize::from(closed.file.file().is_some());
+        if let Some(place) = closed.place {
+            self.names.remove(place);
+            None
+        } else {
+            self.nameless.remove(&key);
+            Some(closed.file)
+        }
     }
 
     /// The name of the file at this path is about to be removed. The file cannot be opened

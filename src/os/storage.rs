@@ -435,7 +435,15 @@ impl Storage for FileStorage {
         // Nobody may ask for a commit any more.
         let left = self.lanes.take_if_of(lane, key);
         self.hand_over(lane, left);
-        self.files.close(key);
+        let nameless = self.files.close(key);
+        if let (Some(nameless), Some(workers)) = (nameless, &self.workers) {
+            let work = Box::new(move || {
+                drop(nameless);
+                None
+            });
+            let is_light = true;
+            workers.give(&Place::Lane(lane), Job { is_light, work });
+        }
         self.let_go();
     }
 
@@ -461,6 +469,7 @@ impl Storage for FileStorage {
                 Some(Answer { ticket, outcome })
             })
         } else {
+            is_light = request == Request::Probe;
             let mut files = self.files_by_name();
             Box::new(move || {
                 let outcome = request.act_on(&mut files);

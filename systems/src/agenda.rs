@@ -103,6 +103,9 @@ impl Agenda {
 
     /// Ends the connection; it is closed at the end of the tick.
     pub fn close(&mut self, key: ConnectionKey, connection: &mut Connection, why: Ending) {
+        if connection.is_put_off() {
+            return;
+        }
         connection.end(why);
         self.ending.push(key);
     }

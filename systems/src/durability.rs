@@ -355,13 +355,17 @@ fn ask_for(
     now: &Now,
     session: SessionKey,
 ) {
-    let files = durability.take_dirty(session);
+    let mut files = durability.take_dirty(session);
     let mut batch = Batch::default();
     let mut chunks = BTreeMap::new();
+    let mut waiting = Vec::new();
     for file in &files {
-        let known = durability.known.get(file);
-        let chunk = known.and_then(|known| entities.chunks.get(known.chunk));
-        let (Some(known), Some(chunk)) = (known, chunk) else {
+        let Some(known) = durability.known.get(file) else {
+            continue;
+        };
+        let Some(chunk) = entities.chunks.get(known.chunk) else {
+            // It has ended, and its files wait to be moved: they are synced where they will be.
+            waiting.push(*file);
             continue;
         };
         let directory = chunks
@@ -370,6 +374,10 @@ fn ask_for(
         for name in &known.names {
             batch.add(directory.join(name), known.is_metadata, name.name());
         }
+    }
+    for file in waiting {
+        files.remove(&file);
+        durability.taint(file);
     }
     let mut lists = Vec::new();
     for (key, directory) in &chunks {

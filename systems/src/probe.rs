@@ -3,15 +3,15 @@
 //! Files and directories are made, renamed and removed in the midst of a command, by the thread
 //! that owns the world: on a disk that does not answer it would stand still, and everybody with
 //! it. So another thread makes a file without a name first. Until that is done, what makes names
-//! waits: commands and packets stay unread, and producers' connections that have ended stay as
-//! they are. An answer is good for a short while, [`PROBE_AGE_MAX`].
+//! waits: commands and packets stay unread, and producers' connections that have ended are not
+//! closed. An answer is good for a short while, [`PROBE_AGE_MAX`].
 //!
 //! [`PROBE_AGE_MAX`]: baton_components::limits::PROBE_AGE_MAX
 
 use baton_components::chunk::Chunk;
-use baton_components::connection::{Connection, Probe};
+use baton_components::connection::Probe;
 use baton_components::keys::ConnectionKey;
-use baton_components::limits::PROBE_PATIENCE;
+use baton_components::limits::{PROBE_PATIENCE, PROBE_TURN_MAX};
 use baton_components::time::Now;
 use baton_components::waits::Waiter;
 use bevy_ecs::system::{Res, ResMut};
@@ -19,7 +19,7 @@ use bevy_ecs::system::{Res, ResMut};
 use crate::agenda::Agenda;
 use crate::deadlines::Timer;
 use crate::entities::Entities;
-use crate::ports::StoragePort;
+use crate::ports::{Answer, StoragePort};
 use crate::requests::Request;
 
 /// Whether names can be made now. False: storage is asked in this tick.
@@ -41,7 +41,8 @@ pub fn must_wait(
         return false;
     };
     let before = std::mem::take(&mut connection.probe);
-    if before == Probe::Answered || may_make_names(agenda, now) {
+    let has_waited = matches!(before, Probe::Answered(at) if now.monotonic < at + PROBE_TURN_MAX);
+    if has_waited || may_make_names(agenda, now) {
         return false;
     }
     connection.probe = Probe::Awaited;
@@ -54,8 +55,8 @@ pub fn must_wait(
 /// Asks storage.
 pub fn ask(mut storage: ResMut<StoragePort>, mut agenda: ResMut<Agenda>, now: Res<Now>) {
     let agenda = &mut *agenda;
-    agenda.probes.ask(now.monotonic);
     let ticket = agenda.waits.add(Waiter::Probe);
+    agenda.probes.ask(ticket, now.monotonic);
     storage.ask(ticket, Request::Probe);
     if !std::mem::replace(&mut agenda.probes.is_watched, true) {
         let when = now.monotonic + PROBE_PATIENCE;
@@ -63,9 +64,17 @@ pub fn ask(mut storage: ResMut<StoragePort>, mut agenda: ResMut<Agenda>, now: Re
     }
 }
 
-/// Storage has answered: all that has waited goes on. That a file could not be made is an answer,
-/// too: what makes names finds out why.
-pub fn answered(entities: &mut Entities, agenda: &mut Agenda, now: &Now) {
+/// Takes the answer of storage, if it has come: all that has waited goes on in this tick. That a
+/// file could not be made is an answer, too: what makes names finds out why.
+pub fn settle(mut entities: ResMut<Entities>, mut agenda: ResMut<Agenda>, now: Res<Now>) {
+    let agenda = &mut *agenda;
+    let asked = agenda.probes.asked().map(|(ticket, _)| ticket);
+    let is_it = |answer: &Answer| Some(answer.ticket) == asked;
+    let Some(at) = agenda.answers.iter().position(is_it) else {
+        return;
+    };
+    let Answer { ticket, .. } = agenda.answers.remove(at);
+    agenda.waits.remove(ticket);
     let probes = &mut agenda.probes;
     let asked = probes.answer(now.monotonic).unwrap_or(now.monotonic);
     if std::mem::take(&mut probes.is_silent) {
@@ -74,7 +83,7 @@ pub fn answered(entities: &mut Entities, agenda: &mut Agenda, now: &Now) {
     }
     for key in std::mem::take(&mut probes.connections) {
         if let Some(connection) = entities.connections.get_mut(key) {
-            connection.probe = Probe::Answered;
+            connection.probe = Probe::Answered(now.monotonic);
             let endpoint = connection.endpoint();
             agenda.turns(endpoint).ready(key);
         }
@@ -82,6 +91,7 @@ pub fn answered(entities: &mut Entities, agenda: &mut Agenda, now: &Now) {
     let probes = &mut agenda.probes;
     agenda.ending.append(&mut probes.ending);
     agenda.is_retention_due |= std::mem::take(&mut probes.is_awaited_by_retention);
+    // Timers expire after the turns of this tick, which may bring what they wait for.
     for session in std::mem::take(&mut probes.sessions) {
         agenda.deadlines.at(now.monotonic, Timer::Drain(session));
     }
@@ -93,7 +103,7 @@ pub fn answered(entities: &mut Entities, agenda: &mut Agenda, now: &Now) {
 /// Tells of a disk that has not answered for long.
 pub fn expire(agenda: &mut Agenda, now: &Now) {
     agenda.probes.is_watched = false;
-    let Some(asked) = agenda.probes.asked() else {
+    let Some((_, asked)) = agenda.probes.asked() else {
         return;
     };
     let due = asked + PROBE_PATIENCE;
@@ -109,10 +119,20 @@ pub fn expire(agenda: &mut Agenda, now: &Now) {
     }
 }
 
-/// Puts off the end of a producer's connection: files may have to be made then.
-pub fn puts_off(agenda: &mut Agenda, now: &Now, key: ConnectionKey, it: &Connection) -> bool {
-    let puts_off = it.session().is_some() && it.viewer().is_none() && !may_make_names(agenda, now);
+/// Whether the end of a producer's connection is put off: files may have to be made then.
+pub fn puts_off(
+    entities: &mut Entities,
+    agenda: &mut Agenda,
+    now: &Now,
+    key: ConnectionKey,
+) -> bool {
+    let Some(connection) = entities.connections.get_mut(key) else {
+        return false;
+    };
+    let is_producers = connection.session().is_some() && connection.viewer().is_none();
+    let puts_off = is_producers && !may_make_names(agenda, now);
     if puts_off {
+        connection.probe = Probe::Awaited;
         agenda.probes.ending.push(key);
     }
     puts_off

@@ -21,6 +21,7 @@ use bevy_ecs::system::{Res, ResMut};
 use crate::agenda::Agenda;
 use crate::entities::{Entities, Entity};
 use crate::ports::StoragePort;
+use crate::probe;
 use crate::record::burial;
 use crate::record::ring;
 use crate::record::waiting_metadata;
@@ -106,8 +107,12 @@ pub fn reclaim(
     while let Some((key, _)) = entities.files.pop_condemned() {
         storage.close(key);
     }
-    for directory in &recorded {
-        storage.end_recording(directory);
+    let ended = &mut agenda.probes.recordings;
+    ended.append(&mut recorded);
+    if !ended.is_empty() && probe::may_make_names(&mut agenda, &now) {
+        for directory in agenda.probes.recordings.drain(..) {
+            storage.end_recording(&directory);
+        }
     }
 }
 

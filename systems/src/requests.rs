@@ -97,6 +97,8 @@ pub enum Place {
     Name(RelativePath),
     /// A lane.
     Lane(Lane),
+    /// The output directory, for probes.
+    Probe,
     /// The cold reads of some of the files. There are only so many of these, so that a disk that
     /// hangs leaves threads for others.
     Reads(u64),
@@ -183,7 +185,8 @@ impl Request {
             | Self::Replace { path, .. }
             | Self::RemoveListed { list: path, .. } => path.clone(),
             Self::Survey { .. } => lists::directory(),
-            Self::Space | Self::Probe => RelativePath::root(),
+            Self::Probe => return Place::Probe,
+            Self::Space => RelativePath::root(),
         })
     }
 

@@ -245,16 +245,22 @@ fn must_watch_reserve(work: &Work) -> bool {
     reserve.is_due(work.world.resource(), work.now())
 }
 
-/// Something waits for a probe, or will when the relay stops.
+fn may_be_probed(work: &Work) -> bool {
+    work.agenda.probes.asked().is_some() && !work.agenda.answers.is_empty()
+}
+
+/// Something waits for a probe, or will when all is closed, since the relay is to stop.
 fn must_probe(work: &Work) -> bool {
     let probes = &work.agenda.probes;
-    let is_stopping = work.world.resource::<Entities>().totals.is_stopping;
-    let is_stale = is_stopping && !probes.are_fresh(work.now());
+    let is_to_stop = work.world.resource::<Entities>().totals.is_stopping;
+    let is_stale = is_to_stop && !work.agenda.is_stopping && !probes.are_fresh(work.now());
     probes.asked().is_none() && (probes.is_wanted || is_stale)
 }
 
-fn has_condemned(work: &Work) -> bool {
+fn must_reclaim(work: &Work) -> bool {
+    let probes = &work.agenda.probes;
     work.world.resource::<Entities>().has_condemned()
+        || (!probes.recordings.is_empty() && probes.are_fresh(work.now()))
 }
 
 /// The steps of a tick, in their order. A list rather than a `Schedule`: the order is
@@ -273,6 +279,8 @@ fn steps(world: &mut World, audited: bool) -> Vec<Step> {
     };
     // Waits for peers, reads the clock (once a tick), and accepts connections.
     step("poll", |_| true, boxed(poll::poll));
+    // What has waited for the disk to answer at all goes on in this tick.
+    step("probed", may_be_probed, boxed(probe::settle));
     step(
         "retry",
         |work| work.agenda.is_metadata_due,
@@ -342,7 +350,7 @@ fn steps(world: &mut World, audited: bool) -> Vec<Step> {
     // Storage is to confirm what was written in this tick.
     step("commit", must_commit, boxed(batch::commit));
     // Records that nobody holds any more are freed.
-    step("reclaim", has_condemned, boxed(reclaim::reclaim));
+    step("reclaim", must_reclaim, boxed(reclaim::reclaim));
     // Storage is asked whether names can be made, if something waits for that.
     step("probe", must_probe, boxed(probe::ask));
     // After the last writes of chunks that have ended.

@@ -123,6 +123,7 @@ fn describe(
         directories: BTreeSet::new(),
         files: BTreeMap::new(),
         ordinal: None,
+        first: None,
         removal: Removal::default(),
     };
     match command.override_name {

@@ -124,7 +124,7 @@ fn makes_names(ingest: &Ingest, number: u32, payload: &[u8]) -> bool {
             let handle = payload.first_chunk().map(|it| u64::from_be_bytes(*it));
             let streams = &ingest.record.directory.streams;
             let stream = handle.and_then(|handle| streams.get(&handle));
-            stream.is_some_and(|stream| ingest.record.may_begin_file(*stream, 0))
+            stream.is_some_and(|stream| ingest.record.is_rotating(*stream))
         }
         _ => false,
     }

@@ -108,7 +108,7 @@ fn ingest_all(
 }
 
 /// Whether the next bytes stay unread, since they may begin a file, and the disk has not answered
-/// just now: a header makes room for its packet, and its last byte completes it.
+/// just now. A file begins with the header of a packet, or when the packet is whole.
 fn awaits_probe(ingest: &mut Ingest, key: ConnectionKey, input: &[u8]) -> bool {
     let Recorder { agenda, now, .. } = &ingest.record;
     if agenda.probes.are_fresh(now.monotonic) {

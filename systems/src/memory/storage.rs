@@ -346,7 +346,10 @@ impl Storage for MemoryStorage {
     }
 
     fn end_recording(&mut self, path: &RelativePath) {
-        let recorded = &mut lock(&self.disk).recorded;
+        let disk = &mut lock(&self.disk);
+        // It removes a sign.
+        disk.hanging_calls += u64::from(disk.holds_answers);
+        let recorded = &mut disk.recorded;
         let is_it =
             |(process, at): &(Process, RelativePath)| *process == self.process && at == path;
         if let Some(at) = recorded.iter().position(is_it) {

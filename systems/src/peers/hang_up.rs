@@ -30,19 +30,17 @@ pub struct HangUp<'w> {
 pub fn hang_up(mut hang_up: HangUp) {
     let mut ending = std::mem::take(&mut hang_up.record.agenda.ending);
     for key in ending.drain(..) {
+        end_message(&mut hang_up, key);
         let Recorder {
             entities,
             agenda,
             now,
             ..
         } = &mut hang_up.record;
-        let connection = entities.connections.get(key);
-        if connection.is_some_and(|connection| probe::puts_off(agenda, now, key, connection)) {
-            continue;
+        if !probe::puts_off(entities, agenda, now, key) {
+            end(&mut hang_up, key);
         }
-        end(&mut hang_up, key);
     }
-    // Some of those that end may be put off: their list is the probes'.
     hang_up.record.agenda.ending = ending;
 }
 
@@ -56,6 +54,7 @@ pub fn hang_up_all(mut hang_up: HangUp) {
         if let Some(connection) = hang_up.record.entities.connections.get_mut(key) {
             connection.end(Ending::Stop);
         }
+        end_message(&mut hang_up, key);
         end(&mut hang_up, key);
     }
     let Recorder { entities, .. } = &hang_up.record;
@@ -86,6 +85,33 @@ pub fn retry_chunks(record: &mut Recorder) {
     }
 }
 
+/// Ends the message that was not whole: another connection may bring its packet again.
+fn end_message(hang_up: &mut HangUp, key: ConnectionKey) {
+    let HangUp {
+        record, network, ..
+    } = hang_up;
+    let connection = record.entities.connections.get_mut(key);
+    let Some(connection) = connection.filter(|connection| !connection.is_put_off()) else {
+        return;
+    };
+    let packet = connection.data_mut().and_then(|data| data.packet.take());
+    let aborted = connection.ending.is_some_and(Ending::is_abort);
+    let endpoint = connection.endpoint();
+    // A port scanner ends like that on a status port: no message of a monitor is missed.
+    let is_missed = !aborted && endpoint != Endpoint::Status;
+    if is_missed && (packet.is_some() || !network.input(key).is_empty()) {
+        tracing::warn!(
+            peer = connection.peer,
+            "{} connection ended in the middle of a message",
+            endpoint.name()
+        );
+    }
+    let session = connection.session().map(Held::key);
+    if let Some(packet) = packet {
+        record.cut_packet(session, packet.stream, packet.header.sequence);
+    }
+}
+
 fn end(hang_up: &mut HangUp, key: ConnectionKey) {
     let HangUp {
         record, network, ..
@@ -113,24 +139,7 @@ fn end(hang_up: &mut HangUp, key: ConnectionKey) {
     let aborted = ending.is_abort();
     let session = connection.session().map(Held::key);
     let is_control = connection.control().is_some();
-    let packet = if let Role::Data(data) = &connection.role {
-        data.packet
-    } else {
-        None
-    };
-    // A port scanner ends like that on a status port: no message of a monitor is missed.
-    let is_missed = !aborted && endpoint != Endpoint::Status;
-    if is_missed && (packet.is_some() || !network.input(key).is_empty()) {
-        tracing::warn!(
-            peer = connection.peer,
-            "{} connection ended in the middle of a message",
-            endpoint.name()
-        );
-    }
     record.entities.totals.port(endpoint).ended[ending as usize] += 1;
-    if let Some(packet) = packet {
-        record.cut_packet(session, packet.stream, packet.header.sequence);
-    }
     match session {
         Some(session) if is_control => end_control(record, session, aborted),
         Some(session) => end_data(record, session),

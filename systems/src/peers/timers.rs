@@ -3,7 +3,7 @@
 //! A timer is set when a wait begins and is never cancelled: when it expires, its handler
 //! checks whether the wait still exists.
 
-use baton_components::connection::{Connection, Ending, Progress, Role};
+use baton_components::connection::{Connection, Ending, Probe, Progress, Role};
 use baton_components::keys::{ConnectionKey, SessionKey};
 use baton_components::limits::{
     DATA_PATIENCE, HANDSHAKE_PATIENCE, REPLY_PATIENCE, STATUS_PATIENCE,
@@ -71,6 +71,10 @@ fn end_drain(hang_up: &mut HangUp, key: SessionKey) {
 /// Warns of a session without a data connection: the connection for commands works, and that
 /// for packets does not.
 fn report_no_data(hang_up: &HangUp, key: SessionKey) {
+    if hang_up.record.agenda.probes.asked().is_some() {
+        // Those that there are may wait for the disk.
+        return;
+    }
     let session = hang_up.record.entities.sessions.get(key);
     if let Some(session) = session.filter(|session| {
         session.data_connections == 0 && !session.is_producer_gone() && !session.given_up
@@ -95,6 +99,8 @@ fn end_handshake(hang_up: &mut HangUp, key: ConnectionKey) {
         Role::Control(control) if control.minor.is_some() => {}
         Role::Viewer(viewer) if viewer.minor.is_some() => {}
         Role::Data(data) if !data.is_silent || data.is_expected => {}
+        // Its first packet is there, and waits for the disk.
+        Role::Data(_) if connection.probe == Probe::Awaited => {}
         Role::Data(_) => end_silent_data(hang_up, key),
         Role::Status(_) => end_monitor(hang_up, key),
         Role::Control(_) | Role::Viewer(_) => end(hang_up, key, "nothing was said on it"),
@@ -206,7 +212,8 @@ fn end_reply(hang_up: &mut HangUp, key: ConnectionKey) {
 }
 
 fn end(hang_up: &mut HangUp, key: ConnectionKey, why: &str) {
-    if let Some(connection) = hang_up.record.entities.connections.get_mut(key) {
+    let connection = hang_up.record.entities.connections.get_mut(key);
+    if let Some(connection) = connection.filter(|connection| !connection.is_put_off()) {
         let endpoint = connection.endpoint().name();
         tracing::warn!(
             peer = connection.peer,

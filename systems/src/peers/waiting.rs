@@ -29,7 +29,7 @@ pub fn note(
     let Some(connection) = entities.connections.get_mut(key) else {
         return;
     };
-    if connection.probe == Probe::Answered {
+    if matches!(connection.probe, Probe::Answered(_)) {
         // That was for this turn.
         connection.probe = Probe::None;
     }
@@ -89,6 +89,9 @@ pub fn refuse(
     let Some(connection) = entities.connections.get_mut(key) else {
         return;
     };
+    if connection.is_put_off() {
+        return;
+    }
     let shares = &mut entities.shares;
     if let Some(before) = shares.refuse(connection.address, Topic::Share, now.monotonic) {
         let endpoint = connection.endpoint().name();

@@ -31,25 +31,24 @@ pub fn bury(
     key: ChunkKey,
     mut chunk: Chunk,
 ) {
-    let may_move = probe::may_make_names(agenda, now);
-    let buried = may_move.then(|| places::bury(storage, &mut chunk));
+    let key = chunk.first.unwrap_or(key);
+    if places::may_move(&chunk) && !probe::may_make_names(agenda, now) {
+        agenda.probes.chunks.push(keep(entities, key, chunk));
+        return;
+    }
+    let buried = places::bury(storage, &mut chunk);
     if chunk.close == Some(CloseCommand::Delete) && chunk.removal == Removal::NotBegun {
         withdraw(entities, key, &chunk);
         note_end(entities, &chunk);
         chunk.removal = Removal::Begun;
     }
     match buried {
-        None => {
-            // Storage has not answered whether files can be moved.
-            unlist(entities, directory, &chunk);
-            agenda.probes.chunks.push(entities.insert(|_| chunk));
-        }
-        Some(Ok(Some(removal))) => {
-            let key = entities.insert(|_| chunk);
+        Ok(Some(removal)) => {
+            let key = keep(entities, key, chunk);
             let ticket = agenda.waits.add(Waiter::Chunk(key));
             storage.ask(ticket, removal);
         }
-        Some(Ok(None)) => {
+        Ok(None) => {
             if chunk.removal == Removal::NotBegun {
                 note_end(entities, &chunk);
             }
@@ -59,16 +58,22 @@ pub fn bury(
                 agenda.ended_chunks.push((key, chunk));
             }
         }
-        Some(Err(error)) => {
+        Err(error) => {
             unlist(entities, directory, &chunk);
             if note_failure(&mut entities.totals, agenda, &mut chunk, &error) == Then::TryAgain {
-                agenda.bury_later(now.monotonic, entities.insert(|_| chunk));
+                agenda.bury_later(now.monotonic, keep(entities, key, chunk));
             } else if chunk.removal == Removal::NotBegun {
                 note_end(entities, &chunk);
                 agenda.ended_chunks.push((key, chunk));
             }
         }
     }
+}
+
+/// Keeps a chunk whose last rites go on later, by a key that no lookup finds.
+fn keep(entities: &mut Entities, key: ChunkKey, mut chunk: Chunk) -> ChunkKey {
+    chunk.first = Some(key);
+    entities.insert(|_| chunk)
 }
 
 /// Storage has answered a step of a chunk's removal. The next one follows in this tick.

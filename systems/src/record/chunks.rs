@@ -135,6 +135,18 @@ pub fn bury(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<Option<Reque
     })
 }
 
+/// Whether the files of a chunk that has no users any more may have to be moved, or its directory
+/// removed.
+pub fn may_move(chunk: &Chunk) -> bool {
+    let is_at_home = chunk.location == Location::Session;
+    let stays = match chunk.close {
+        Some(CloseCommand::Archive) => false,
+        Some(CloseCommand::Delete) => true,
+        None => is_at_home,
+    };
+    chunk.removal == Removal::NotBegun && (chunk.moving.is_some() || !stays)
+}
+
 /// Gives the files of a chunk that has no users any more their place.
 fn settle_place(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageError> {
     if let Err(error) = finish_move(storage, chunk) {

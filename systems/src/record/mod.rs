@@ -117,7 +117,13 @@ impl Recorder<'_> {
         self.facts.published.push(published);
     }
 
-    /// Whether a packet or a description of the stream may begin a file; `size`: of the packet.
+    /// Whether a description may move the stream to another chunk.
+    pub fn is_rotating(&self, stream: StreamKey) -> bool {
+        let stream = self.entities.streams.get(stream);
+        stream.is_some_and(|stream| stream.rare().rotation.is_some())
+    }
+
+    /// Whether a packet of so many bytes may begin a file of the stream.
     pub fn may_begin_file(&self, stream: StreamKey, size: u32) -> bool {
         ring::may_begin_file(&self.entities, stream, size)
     }

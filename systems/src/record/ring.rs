@@ -128,8 +128,8 @@ pub fn make_room(
     Ok(())
 }
 
-/// Whether a file of a stream may begin with so many bytes, or with an index record: the next of a
-/// ring or of a rotation, or its first index.
+/// Whether a packet of so many bytes may begin a file of the stream: the next of a ring or of a
+/// rotation, or the index beside its first.
 pub fn may_begin_file(entities: &Entities, key: StreamKey, size: u32) -> bool {
     let Some(stream) = entities.streams.get(key) else {
         return false;

@@ -8,7 +8,6 @@ use crate::agenda::Agenda;
 use crate::cold_reads;
 use crate::entities::Entities;
 use crate::ports::Answer;
-use crate::probe;
 
 /// Tells the waiting records of the answers of this tick.
 pub fn settle(mut recorder: Recorder) {
@@ -25,7 +24,6 @@ pub fn settle(mut recorder: Recorder) {
             Some(Waiter::Chunk(key)) => {
                 burial::answered(entities, directory, agenda, now, key, outcome.map(drop));
             }
-            Some(Waiter::Probe) => probe::answered(entities, agenda, now),
             Some(Waiter::Viewer(key)) => {
                 cold_reads::answered(entities, agenda, key, outcome.map(drop));
             }
@@ -33,8 +31,8 @@ pub fn settle(mut recorder: Recorder) {
             Some(Waiter::Listener | Waiter::Sync) => {
                 facts.answered.push(Answer { ticket, outcome });
             }
-            // An answer comes once.
-            None => {}
+            // An answer comes once; that of a probe is taken before.
+            Some(Waiter::Probe) | None => {}
         }
     }
 }
@@ -50,7 +48,7 @@ pub fn unanswered(entities: Res<Entities>, agenda: Res<Agenda>) -> Vec<String> {
         .filter_map(|waiter| match waiter {
             Waiter::Listener => Some("lists of what was recorded are written".to_owned()),
             Waiter::Sync => Some("what was recorded is synced to the disk".to_owned()),
-            Waiter::Probe => Some("the disk says whether files can be made".to_owned()),
+            Waiter::Probe => Some("files and directories are made when it answers".to_owned()),
             // Nobody waits for the reads of viewers that have left.
             Waiter::Viewer(key) => {
                 let viewer = entities.connections.get(key)?;

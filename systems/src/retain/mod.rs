@@ -158,11 +158,14 @@ pub fn retain(mut retain: Retain) {
     hear_answers(&mut retain);
     survey::go_on(&mut retain);
     remove::withhold(&mut retain);
-    if !retain.agenda.is_stopping && may_remove(&mut retain) {
+    if !retain.agenda.is_stopping {
         for _ in 0..REMOVALS_PER_TICK {
             let Some(victim) = remove::next(&mut retain) else {
                 break;
             };
+            if !may_remove(&mut retain) {
+                break;
+            }
             remove::begin(&mut retain, victim);
             // Files that nobody holds are closed at the end of this tick, and can be removed then.
             retain.agenda.is_retention_due = true;

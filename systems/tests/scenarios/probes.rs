@@ -7,7 +7,7 @@ use baton_components::limits::{DRAIN_GRACE, PROBE_AGE_MAX, PROBE_PATIENCE};
 use baton_components::wire::producer::{AddStream, CloseStream, Command, code};
 use baton_systems::agenda::Agenda;
 use baton_systems::client;
-use baton_systems::settings::{Amount, Settings};
+use baton_systems::settings::{Amount, Settings, SyncWhen};
 
 use crate::log::Log;
 use crate::stage::{self, PACKET_BYTES, Producer, Stage, close_chunk, create_chunk, rotate};
@@ -70,7 +70,7 @@ fn commands_that_make_names_wait_for_the_disk_and_others_do_not() {
         let reply = scene.producer.ask(&mut scene.stage, &Command::StreamsSent);
         assert_eq!(reply, b"", "{command:?}");
         let told = scene.stage.relay.unanswered();
-        assert_eq!(told, ["the disk says whether files can be made"]);
+        assert_eq!(told, ["files and directories are made when it answers"]);
         let viewer = scene.another();
         assert_eq!(viewer.hear(&mut scene.stage, ATTACH), "OK [1, 2]");
         assert_eq!(viewer.metadata(&mut scene.stage, METADATA), "OK meta");
@@ -261,5 +261,85 @@ fn an_answer_is_good_for_a_while() {
         last_sequence: 0,
     };
     scene.command(&Command::CloseStream(close));
+    scene.end();
+}
+
+#[test]
+fn a_packet_that_has_waited_comes_before_the_end_of_its_producer() {
+    let mut scene = Scene::on(probing());
+    scene.producer.add_trace(&mut scene.stage, "ust");
+    freeze(&mut scene.stage);
+    scene.send_index(0);
+    scene.send_bytes(0);
+    scene.producer.control.finish();
+    scene.stage.pass(2 * DRAIN_GRACE);
+    let path = format!("{}/ust/chan_0", stage::DIRECTORY);
+    assert_eq!(scene.stage.file(&path), b"");
+    thaw(&mut scene.stage);
+    assert_eq!(scene.stage.session(1).unwrap().tally.packets, 1);
+    assert_eq!(scene.stage.file(&path), stage::payload(DATA, 0));
+    scene.end();
+}
+
+/// A chunk that is to be archived when its last stream, which waits for a packet, has ended.
+fn with_closed_chunk(stage: Stage) -> Scene {
+    let mut scene = Scene::on(stage);
+    scene.producer.add_trace(&mut scene.stage, "ust");
+    scene.send(0);
+    scene.command(&create_chunk(1));
+    scene.command(&rotate(Some(1), &[(METADATA, 0), (DATA, 5)]));
+    scene.close_chunk(0, ARCHIVE);
+    scene
+}
+
+fn end_stream(scene: &mut Scene) {
+    let end = CloseStream {
+        stream: DATA,
+        last_sequence: 0,
+    };
+    scene.command(&Command::CloseStream(end));
+}
+
+#[test]
+fn a_chunk_is_there_until_its_files_are_moved() {
+    let mut scene = with_closed_chunk(probing());
+    freeze(&mut scene.stage);
+    end_stream(&mut scene);
+    let is_archived = |scene: &Scene| {
+        let tree = scene.stage.tree();
+        tree.iter().any(|path| path.contains("archives/"))
+    };
+    for is_there in [true, false] {
+        let exists = scene.producer.chunk_exists(&mut scene.stage, 0);
+        assert_eq!((exists, is_archived(&scene)), (is_there, !is_there));
+        if is_there {
+            thaw(&mut scene.stage);
+        }
+    }
+    scene.end();
+}
+
+#[test]
+fn files_of_a_chunk_that_waits_to_be_moved_are_not_called_safe() {
+    let period = Duration::from_secs(1);
+    let mut scene = with_closed_chunk(Stage::with(Settings {
+        probes_disk: true,
+        sync: SyncWhen::Every(period),
+        ..Settings::default()
+    }));
+    scene.stage.pass(period);
+    let unsynced = |scene: &Scene| {
+        let syncs = &scene.stage.entities().totals.syncs;
+        syncs.dirty_files + syncs.pending
+    };
+    assert_eq!(unsynced(&scene), 0);
+    scene.send(1);
+    freeze(&mut scene.stage);
+    end_stream(&mut scene);
+    scene.stage.pass(period);
+    assert_ne!(unsynced(&scene), 0);
+    thaw(&mut scene.stage);
+    scene.stage.pass(period);
+    assert_eq!(unsynced(&scene), 0);
     scene.end();
 }

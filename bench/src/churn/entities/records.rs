@@ -365,6 +365,7 @@ impl Record for Chunk {
             files: BTreeMap::new(),
             ordinal: None,
             removal: Removal::default(),
+            first: None,
         }
     }
 }
