@@ -90,7 +90,7 @@ pub enum Role {
     Status(Monitor),
 }
 
-/// What a connection has of a probe of the disk.
+/// The state of a connection as to a probe of the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Probe {
     /// Nothing: none is needed.

@@ -7,7 +7,7 @@ use crate::limits::PROBE_AGE_MAX;
 use crate::path::RelativePath;
 use crate::waits::Ticket;
 
-/// What is known of the disk, and what waits for its answer. Keys may be stale.
+/// The last answer of the disk, and all that waits for the next. Keys may be stale.
 #[derive(Debug, Default)]
 #[allow(clippy::struct_excessive_bools)] // They have nothing to do with each other.
 pub struct Probes {

@@ -108,11 +108,6 @@ impl Files for FilesByName {
         }
     }
 
-    fn probe(&mut self) -> Result<(), StorageError> {
-        let probed = self.root.probe();
-        probed.map_err(|reason| self.error("make a file in", &RelativePath::root(), &reason.into()))
-    }
-
     fn free_bytes(&mut self) -> Result<u64, StorageError> {
         match rustix::fs::fstatvfs(self.root.handle()) {
             Ok(disk) => Ok(disk.f_bavail.saturating_mul(disk.f_frsize)),

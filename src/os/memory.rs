@@ -379,10 +379,6 @@ impl Files for Names {
         Ok(())
     }
 
-    fn probe(&mut self) -> Result<(), StorageError> {
-        Ok(())
-    }
-
     fn free_bytes(&mut self) -> Result<u64, StorageError> {
         Ok(u64::MAX)
     }

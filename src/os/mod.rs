@@ -35,6 +35,7 @@ mod page_cache;
 pub mod peer;
 pub mod pipe;
 pub mod pool;
+mod probe;
 pub mod range_lock;
 pub mod reactor;
 pub mod recent;

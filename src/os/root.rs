@@ -32,9 +32,6 @@ pub struct Root {
 const DIRECTORY_MODE: u32 = 0o770;
 const FILE_MODE: u32 = 0o660;
 
-/// The directory of a probe.
-const PROBE: &[u8] = b".baton-probe";
-
 impl Root {
     /// Whether [`Root::open`] can be expected to succeed. Makes nothing.
     pub fn check(path: &Path) -> io::Result<()> {
@@ -299,24 +296,6 @@ impl Root {
             false
         })?;
         Ok(names)
-    }
-
-    /// Makes a file without a name, and drops it; where the file system has no such files,
-    /// a directory, and removes it.
-    pub fn probe(&self) -> Result<(), Errno> {
-        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(FILE_MODE);
-        match rustix::fs::openat(&self.handle, ".", flags, mode) {
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => {
-                match make(&self.handle, PROBE) {
-                    // One that was killed may have left it, or another relay makes it, too.
-                    Ok(()) | Err(Errno::EXIST) => {}
-                    Err(error) => return Err(error),
-                }
-                rustix::fs::unlinkat(&self.handle, PROBE, AtFlags::REMOVEDIR)
-            }
-            opened => opened.map(drop),
-        }
     }
 
     /// Opens an existing file.

@@ -22,6 +22,7 @@ use super::files::{FilesByName, absolute, error, failure, remove_empty};
 use super::lanes::{self, End, Lanes, Operation, Operations};
 use super::open_files::OpenFiles;
 use super::page_cache;
+use super::probe::Probe;
 use super::recording::{self, Recordings};
 use super::root::Root;
 use super::said;
@@ -39,6 +40,7 @@ pub struct FileStorage {
     sockets: Sockets,
     lanes: Lanes,
     recordings: Recordings,
+    probe: Probe,
     counters: Counters,
     /// None: requests are done at once.
     workers: Option<Workers>,
@@ -61,6 +63,7 @@ impl FileStorage {
             sockets: Sockets::default(),
             lanes: Lanes::default(),
             recordings: Recordings::default(),
+            probe: Probe::default(),
             counters: Counters::default(),
             workers: None,
             answers: Vec::new(),
@@ -96,6 +99,7 @@ impl FileStorage {
             self.root = Root::open(&self.output)?;
             announce(&self.root);
             self.recordings = Recordings::default();
+            self.probe = Probe::default();
         }
         Ok(())
     }
@@ -105,6 +109,10 @@ impl FileStorage {
         if self.files.is_empty() {
             self.root.keep_directories(false);
             self.lanes.pools.free_idle();
+            let probe = std::mem::take(&mut self.probe);
+            if let Some(workers) = self.workers.as_ref().filter(|_| probe.has_file()) {
+                workers.give(&Place::Probe, dropping(probe));
+            }
         }
     }
 
@@ -245,6 +253,16 @@ impl FileStorage {
     }
 }
 
+/// Drops a file that has no name, or may: what is in it goes, which may wait for the disk.
+fn dropping(file: impl Send + 'static) -> Job {
+    let work = Box::new(move || {
+        drop(file);
+        None
+    });
+    let is_light = true;
+    Job { is_light, work }
+}
+
 /// Whether another relay writes here; false if that cannot be found out.
 fn announce(root: &Root) -> bool {
     recording::announce(root.handle()).unwrap_or_else(|reason| {
@@ -318,6 +336,7 @@ impl Storage for FileStorage {
                 "cannot unlock {path}: {reason}: baton repair may refuse it until this relay ends"
             );
         }
+        self.let_go();
     }
 
     fn claim_directory(&mut self, path: &RelativePath) -> Result<bool, StorageError> {
@@ -437,12 +456,7 @@ impl Storage for FileStorage {
         self.hand_over(lane, left);
         let nameless = self.files.close(key);
         if let (Some(nameless), Some(workers)) = (nameless, &self.workers) {
-            let work = Box::new(move || {
-                drop(nameless);
-                None
-            });
-            let is_light = true;
-            workers.give(&Place::Lane(lane), Job { is_light, work });
+            workers.give(&Place::Lane(lane), dropping(nameless));
         }
         self.let_go();
     }
@@ -468,8 +482,18 @@ impl Storage for FileStorage {
                 let outcome = fetch();
                 Some(Answer { ticket, outcome })
             })
+        } else if request == Request::Probe {
+            is_light = true;
+            let (probe, root, output) =
+                (self.probe.clone(), self.root.beside(), self.output.clone());
+            Box::new(move || {
+                let probed = probe.run(&root).map(|()| Outcome::Done);
+                let outcome = probed.map_err(|reason| {
+                    error(&output, "probe", &RelativePath::root(), &reason.into())
+                });
+                Some(Answer { ticket, outcome })
+            })
         } else {
-            is_light = request == Request::Probe;
             let mut files = self.files_by_name();
             Box::new(move || {
                 let outcome = request.act_on(&mut files);

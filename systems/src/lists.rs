@@ -44,9 +44,6 @@ pub trait Files {
     /// Makes the names in a directory durable.
     fn sync_names(&mut self, directory: &RelativePath) -> Result<(), StorageError>;
 
-    /// Makes a file without a name in the output directory, and drops it.
-    fn probe(&mut self) -> Result<(), StorageError>;
-
     /// Bytes that are free on the disk for this process.
     fn free_bytes(&mut self) -> Result<u64, StorageError>;
 

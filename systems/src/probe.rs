@@ -2,7 +2,7 @@
 //!
 //! Files and directories are made, renamed and removed in the midst of a command, by the thread
 //! that owns the world: on a disk that does not answer it would stand still, and everybody with
-//! it. So another thread makes a file without a name first. Until that is done, what makes names
+//! it. So another thread changes something on it first. Until that is done, what makes names
 //! waits: commands and packets stay unread, and producers' connections that have ended are not
 //! closed. An answer is good for a short while, [`PROBE_AGE_MAX`].
 //!
@@ -28,6 +28,11 @@ pub fn may_make_names(agenda: &mut Agenda, now: &Now) -> bool {
     let are_fresh = probes.are_fresh(now.monotonic);
     probes.is_wanted |= !are_fresh && probes.asked().is_none();
     are_fresh
+}
+
+/// Names will be made soon: the disk is asked meanwhile.
+pub fn expect_names(agenda: &mut Agenda, now: &Now) {
+    may_make_names(agenda, now);
 }
 
 /// Whether a message that makes names stays unread. The answer makes its connection ready.

@@ -59,7 +59,7 @@ pub enum Request {
     },
     /// How much is free on the disk.
     Space,
-    /// Makes a file without a name, and drops it.
+    /// Nothing but its answer: the disk takes changes.
     Probe,
     /// Does all that was written to a lane before. Then, for each file in turn, its index records
     /// are written, unless the file is broken.
@@ -202,10 +202,9 @@ impl Request {
                     .try_for_each(|path| on.remove_empty(path))?;
             }
             Self::Append { path, bytes } => on.append(path, bytes)?,
-            // They are of files that are open.
-            Self::Commit { .. } | Self::Fetch(_) => {}
+            // They are of files that are open, or change nothing.
+            Self::Commit { .. } | Self::Fetch(_) | Self::Probe => {}
             Self::Replace { path, bytes } => on.replace(path, bytes)?,
-            Self::Probe => on.probe()?,
             Self::Space => {
                 let free_bytes = on.free_bytes()?;
                 return Ok(Outcome::Space { free_bytes });

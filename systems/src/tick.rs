@@ -279,7 +279,7 @@ fn steps(world: &mut World, audited: bool) -> Vec<Step> {
     };
     // Waits for peers, reads the clock (once a tick), and accepts connections.
     step("poll", |_| true, boxed(poll::poll));
-    // What has waited for the disk to answer at all goes on in this tick.
+    // Messages and ends that have waited for the disk to answer at all go on in this tick.
     step("probed", may_be_probed, boxed(probe::settle));
     step(
         "retry",

@@ -17,6 +17,7 @@ use baton_components::wire::producer::{CreateSession, GetConfiguration, Version,
 
 use super::fault::{Fault, Reason};
 use super::{Ingest, output};
+use crate::probe;
 use crate::record::{Recorder, places};
 use crate::settings::Served;
 
@@ -40,6 +41,8 @@ pub fn version(
     if let Some(control) = control {
         control.minor = Some(asked.minor.min(reply::MINOR));
     }
+    let Recorder { agenda, now, .. } = &mut ingest.record;
+    probe::expect_names(agenda, now);
     Ok(())
 }
 

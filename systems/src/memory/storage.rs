@@ -652,10 +652,6 @@ impl Files for MemoryStorage {
         }
     }
 
-    fn probe(&mut self) -> Result<(), StorageError> {
-        Ok(())
-    }
-
     fn free_bytes(&mut self) -> Result<u64, StorageError> {
         let disk = lock(&self.disk);
         let free = |capacity: u64| capacity.saturating_sub(disk.used_bytes());
