@@ -63,6 +63,9 @@ pub const COMMIT_DELAY: Duration = Duration::from_millis(10);
 /// The same, where the disk has refused a file repeatedly.
 pub const COMMIT_RETRY: Duration = Duration::from_millis(100);
 
+/// Number of cold reads that are done at a time: a disk that hangs leaves threads for others.
+pub const READS_AT_ONCE: u64 = 8;
+
 /// Time for which the answer to a probe of the disk is good: names are made until then without
 /// another one. Within this time a disk may stop answering unnoticed. A probe takes up to 0.3 ms, most of
 /// it for the change of threads.

@@ -62,6 +62,7 @@ impl Root {
             opened => opened,
         }?;
         may_be_used(root.as_fd())?;
+        opens_beneath(root.as_fd())?;
         let it = rustix::fs::fstat(&root)?;
         Ok(Self {
             identity: (it.st_dev, it.st_ino),
@@ -321,7 +322,20 @@ impl Root {
 pub fn check_directory(path: &Path) -> io::Result<()> {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
     let there = rustix::fs::open(path, flags, Mode::empty())?;
-    Ok(may_be_used(there.as_fd())?)
+    may_be_used(there.as_fd())?;
+    opens_beneath(there.as_fd())
+}
+
+/// Whether the system has the call by which all files are opened.
+fn opens_beneath(directory: BorrowedFd<'_>) -> io::Result<()> {
+    match open_directory(directory, b".") {
+        Err(Errno::NOSYS) => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "the system has no openat2, by which no path leads out of a directory: it takes Linux \
+             5.6, and systemd refuses it with RestrictSUIDSGID=yes",
+        )),
+        opened => Ok(opened.map(drop)?),
+    }
 }
 
 /// Whether names may be given and removed in a directory.

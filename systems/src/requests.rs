@@ -7,6 +7,7 @@
 
 use baton_components::connection::Extent;
 use baton_components::keys::FileKey;
+use baton_components::limits::READS_AT_ONCE;
 use baton_components::path::RelativePath;
 use baton_components::storage_error::{StorageError, StorageErrorKind};
 use slotmap::Key;
@@ -103,9 +104,6 @@ pub enum Place {
     /// hangs leaves threads for others.
     Reads(u64),
 }
-
-/// Number of cold reads that are done at a time.
-const READS_AT_ONCE: u64 = 8;
 
 /// The end of what was written to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

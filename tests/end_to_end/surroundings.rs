@@ -6,9 +6,11 @@ use crate::events::{self, assert_ascending, assert_complete};
 use crate::layout::read_archives;
 use crate::lttng::{Buffers, Producer};
 use crate::nonsense::{self, VERSION};
-use crate::process::eventually;
+use crate::ports::Ports;
+use crate::process::{Process, eventually};
 use crate::refusals::assert_records;
-use crate::relay::{Relay, is_original, skipped};
+use crate::relay::{self, Relay, is_original, skipped};
+use crate::sandbox;
 use crate::skip;
 use crate::{BRIEF, end, turn};
 use std::fs::{self, File, Permissions};
@@ -223,6 +225,33 @@ pub fn prefixed(words: &[&str], command: &Command) -> Command {
     outer.args(&words[1..]).arg(command.get_program());
     take_over(&mut outer, command);
     outer
+}
+
+#[test]
+fn a_relay_that_may_not_open_files_safely_does_not_start() {
+    if skipped("it opens files in another way") {
+        return;
+    }
+    if Command::new("strace").arg("-V").output().is_err() {
+        return skip::say("since there is no strace");
+    }
+    let home = sandbox::home();
+    let (ports, traces) = (Ports::free(), home.path().join("traces"));
+    let refused = ["-e", "trace=openat2", "-e", "inject=openat2:error=ENOSYS"];
+    let strace = [
+        &["strace", "-D", "-f", "-qq", "-o", "/dev/null"][..],
+        &refused,
+    ]
+    .concat();
+    let command = prefixed(&strace, &relay::command(ports, &traces, home.path()));
+    let mut relay = Process::spawn(&mut { command }, home.path(), "relay");
+    assert!(!relay.wait(PATIENCE).success());
+    let errors = relay.errors();
+    let line = "the system has no openat2";
+    assert!(
+        errors.lines().count() == 1 && errors.contains(line) && errors.contains("RestrictSUIDSGID"),
+        "{errors}"
+    );
 }
 
 /// A copy of it where its user may run it.

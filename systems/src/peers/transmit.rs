@@ -4,6 +4,7 @@
 //! CPU time. A part that the page cache does not have is fetched before.
 
 use baton_components::connection::{Body, Connection, Ending, Extent, Viewer};
+use baton_components::costs::HEAVY_TURN;
 use baton_components::keys::ConnectionKey;
 use baton_components::limits::{BODY_SLICE_BYTES, REPLY_PATIENCE, UNSENT_BYTES_MAX};
 use baton_components::time::Now;
@@ -175,7 +176,8 @@ fn transmit_body(
     let next = Extent {
         file: body.file.key(),
         offset: body.offset,
-        size: body.remaining.min(share),
+        // The same whatever this turn has left: what is fetched is not fetched again.
+        size: body.remaining.min(HEAVY_TURN),
     };
     if next.size > 0 && !reads.is_at_hand(next)? {
         return Ok(false);
