@@ -96,8 +96,10 @@ pub enum Probe {
     /// Nothing: none is needed.
     #[default]
     None,
-    /// It waits for the answer; or it has ended, and is closed then.
+    /// It waits for the answer.
     Awaited,
+    /// It has ended, and is closed when there is an answer.
+    PutOff,
     /// The disk has answered at that time (monotonic), and the message goes on.
     Answered(Duration),
 }
@@ -438,7 +440,7 @@ impl Connection {
 
     /// Whether it has ended, and is closed when the disk answers.
     pub fn is_put_off(&self) -> bool {
-        self.ending.is_some() && self.probe == Probe::Awaited
+        self.probe == Probe::PutOff
     }
 
     /// Ends the connection at the end of the tick. An abort stays an abort.

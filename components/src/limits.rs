@@ -67,8 +67,8 @@ pub const COMMIT_RETRY: Duration = Duration::from_millis(100);
 pub const READS_AT_ONCE: u64 = 8;
 
 /// Time for which the answer to a probe of the disk is good: names are made until then without
-/// another one. Within this time a disk may stop answering unnoticed. A probe takes up to 0.3 ms, most of
-/// it for the change of threads.
+/// another one. Within this time a disk may stop answering unnoticed. A probe of an idle disk takes
+/// up to 0.3 ms, most of it for the change of threads.
 pub const PROBE_AGE_MAX: Duration = Duration::from_millis(10);
 
 /// The same for a message that has waited for the answer: its turn comes in this tick, or soon.

@@ -453,16 +453,20 @@ pub fn finish(
 /// Runs ticks until what is open can be closed, and what has waited for the disk was done. False:
 /// the disk has not answered in time.
 fn wait_for_probe(relay: &mut Relay) -> Result<bool, Error> {
-    let begun = Instant::now();
-    let mut answered = relay.can_hang_up().then_some(begun);
+    if relay.can_hang_up() {
+        return Ok(true);
+    }
+    let mut silent_since = Instant::now();
+    let mut answered = None;
     loop {
         if relay.can_hang_up() {
-            let answered = *answered.get_or_insert_with(Instant::now);
+            silent_since = Instant::now();
+            let answered = *answered.get_or_insert(silent_since);
             let is_done = !relay.goes_on() && !relay.waits_for_disk();
-            if is_done || answered == begun || answered.elapsed() >= SHUTDOWN_GRACE {
+            if is_done || answered.elapsed() >= SHUTDOWN_GRACE {
                 return Ok(true);
             }
-        } else if begun.elapsed() >= SHUTDOWN_DISK_PATIENCE {
+        } else if silent_since.elapsed() >= SHUTDOWN_DISK_PATIENCE {
             let seconds = SHUTDOWN_DISK_PATIENCE.as_secs();
             tracing::error!(
                 "the disk has not answered for {seconds} s, the relay stops nevertheless: sessions \
@@ -470,8 +474,10 @@ fn wait_for_probe(relay: &mut Relay) -> Result<bool, Error> {
             );
             return Ok(false);
         }
-        // A relay that is to stop does not wait in its ticks.
-        thread::sleep(Duration::from_millis(1));
+        if !relay.goes_on() {
+            // A relay that is to stop does not wait in its ticks.
+            thread::sleep(Duration::from_millis(1));
+        }
         tick(relay)?;
     }
 }

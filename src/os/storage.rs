@@ -99,7 +99,7 @@ impl FileStorage {
             self.root = Root::open(&self.output)?;
             announce(&self.root);
             self.recordings = Recordings::default();
-            self.probe = Probe::default();
+            self.drop_probe();
         }
         Ok(())
     }
@@ -109,10 +109,14 @@ impl FileStorage {
         if self.files.is_empty() {
             self.root.keep_directories(false);
             self.lanes.pools.free_idle();
-            let probe = std::mem::take(&mut self.probe);
-            if let Some(workers) = self.workers.as_ref().filter(|_| probe.has_file()) {
-                workers.give(&Place::Probe, dropping(probe));
-            }
+            self.drop_probe();
+        }
+    }
+
+    fn drop_probe(&mut self) {
+        let probe = std::mem::take(&mut self.probe);
+        if let Some(workers) = self.workers.as_ref().filter(|_| probe.has_file()) {
+            workers.give(&Place::Probe, dropping(probe));
         }
     }
 
@@ -484,8 +488,13 @@ impl Storage for FileStorage {
             })
         } else if request == Request::Probe {
             is_light = true;
-            let (probe, root, output) =
-                (self.probe.clone(), self.root.beside(), self.output.clone());
+            // An idle relay keeps no file.
+            let probe = if self.files.is_empty() {
+                Probe::default()
+            } else {
+                self.probe.clone()
+            };
+            let (root, output) = (self.root.beside(), self.output.clone());
             Box::new(move || {
                 let probed = probe.run(&root).map(|()| Outcome::Done);
                 let outcome = probed.map_err(|reason| {

@@ -363,7 +363,7 @@ fn ask_for(
         let Some(known) = durability.known.get(file) else {
             continue;
         };
-        let Some(chunk) = entities.chunks.get(known.chunk) else {
+        let Some(chunk) = chunk_of(entities, agenda, known.chunk) else {
             // It has ended, and its files wait to be moved: they are synced where they will be.
             waiting.push(*file);
             continue;
@@ -380,18 +380,20 @@ fn ask_for(
         durability.taint(file);
     }
     let mut lists = Vec::new();
+    let mut within = None;
     for (key, directory) in &chunks {
+        let Some(chunk) = chunk_of(entities, agenda, *key) else {
+            continue;
+        };
+        within.get_or_insert_with(|| chunk.session.clone());
         let is_moved = durability.synced_at.get(key) != Some(directory);
-        if let Some(chunk) = entities.chunks.get(*key)
-            && (durability.renamed.remove(key) || is_moved)
-        {
+        if durability.renamed.remove(key) || is_moved {
             batch.add_directories(chunk);
             lists.extend(chunk.ordinal);
             durability.synced_at.insert(*key, directory.clone());
         }
     }
-    let within = chunks.keys().find_map(|key| entities.chunks.get(*key));
-    let Some(within) = within.map(|chunk| chunk.session.clone()) else {
+    let Some(within) = within else {
         return;
     };
     let asked = Asked {
@@ -401,6 +403,17 @@ fn ask_for(
         since: now.monotonic,
     };
     ask(durability, storage, agenda, batch.request(within), asked);
+}
+
+/// The chunk that has, or had, this key. One whose files could not be moved is where it was.
+fn chunk_of<'a>(entities: &'a Entities, agenda: &Agenda, key: ChunkKey) -> Option<&'a Chunk> {
+    let mut stuck = agenda.unburied.iter();
+    entities.chunks.get(key).or_else(|| {
+        stuck.find_map(|stuck| {
+            let chunk = entities.chunks.get(*stuck);
+            chunk.filter(|chunk| chunk.first == Some(key))
+        })
+    })
 }
 
 /// Asks for a chunk that has ended.

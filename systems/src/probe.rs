@@ -45,13 +45,12 @@ pub fn must_wait(
     let Some(connection) = entities.connections.get_mut(key) else {
         return false;
     };
-    let before = std::mem::take(&mut connection.probe);
-    let has_waited = matches!(before, Probe::Answered(at) if now.monotonic < at + PROBE_TURN_MAX);
+    let has_waited =
+        matches!(connection.probe, Probe::Answered(at) if now.monotonic < at + PROBE_TURN_MAX);
     if has_waited || may_make_names(agenda, now) {
         return false;
     }
-    connection.probe = Probe::Awaited;
-    if before != Probe::Awaited {
+    if std::mem::replace(&mut connection.probe, Probe::Awaited) != Probe::Awaited {
         agenda.probes.connections.push(key);
     }
     true
@@ -87,7 +86,8 @@ pub fn settle(mut entities: ResMut<Entities>, mut agenda: ResMut<Agenda>, now: R
         tracing::warn!("the disk answers again, after {seconds} s: recording goes on");
     }
     for key in std::mem::take(&mut probes.connections) {
-        if let Some(connection) = entities.connections.get_mut(key) {
+        let connection = entities.connections.get_mut(key);
+        if let Some(connection) = connection.filter(|connection| connection.ending.is_none()) {
             connection.probe = Probe::Answered(now.monotonic);
             let endpoint = connection.endpoint();
             agenda.turns(endpoint).ready(key);
@@ -137,7 +137,7 @@ pub fn puts_off(
     let is_producers = connection.session().is_some() && connection.viewer().is_none();
     let puts_off = is_producers && !may_make_names(agenda, now);
     if puts_off {
-        connection.probe = Probe::Awaited;
+        connection.probe = Probe::PutOff;
         agenda.probes.ending.push(key);
     }
     puts_off

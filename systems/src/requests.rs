@@ -200,7 +200,7 @@ impl Request {
                     .try_for_each(|path| on.remove_empty(path))?;
             }
             Self::Append { path, bytes } => on.append(path, bytes)?,
-            // They are of files that are open, or change nothing.
+            // They are of files that are open, or of the storage itself.
             Self::Commit { .. } | Self::Fetch(_) | Self::Probe => {}
             Self::Replace { path, bytes } => on.replace(path, bytes)?,
             Self::Space => {

@@ -281,6 +281,8 @@ fn steps(world: &mut World, audited: bool) -> Vec<Step> {
     step("poll", |_| true, boxed(poll::poll));
     // Messages and ends that have waited for the disk to answer at all go on in this tick.
     step("probed", may_be_probed, boxed(probe::settle));
+    // Chunks that have waited have their place before a command looks at it.
+    step("reclaim", must_reclaim, boxed(reclaim::reclaim));
     step(
         "retry",
         |work| work.agenda.is_metadata_due,

@@ -23,7 +23,7 @@ pub fn expire(mut hang_up: HangUp) {
     while let Some((due, timer)) = hang_up.record.agenda.deadlines.pop_due(now) {
         match timer {
             Timer::Drain(session) => end_drain(&mut hang_up, session),
-            Timer::Data(session) => report_no_data(&hang_up, session),
+            Timer::Data(session) => report_no_data(&mut hang_up, session),
             Timer::Handshake(connection) => end_handshake(&mut hang_up, connection),
             Timer::Reply(connection) => end_reply(&mut hang_up, connection),
             Timer::Half(connection) => end_half(&mut hang_up, connection),
@@ -70,10 +70,12 @@ fn end_drain(hang_up: &mut HangUp, key: SessionKey) {
 
 /// Warns of a session without a data connection: the connection for commands works, and that
 /// for packets does not.
-fn report_no_data(hang_up: &HangUp, key: SessionKey) {
-    if hang_up.record.agenda.probes.asked().is_some() {
-        // Those that there are may wait for the disk.
-        return;
+fn report_no_data(hang_up: &mut HangUp, key: SessionKey) {
+    let Recorder { agenda, now, .. } = &mut hang_up.record;
+    if agenda.probes.asked().is_some() {
+        // Packets that came may wait for the disk.
+        let when = now.monotonic + DATA_PATIENCE;
+        return agenda.deadlines.at(when, Timer::Data(key));
     }
     let session = hang_up.record.entities.sessions.get(key);
     if let Some(session) = session.filter(|session| {
@@ -99,7 +101,7 @@ fn end_handshake(hang_up: &mut HangUp, key: ConnectionKey) {
         Role::Control(control) if control.minor.is_some() => {}
         Role::Viewer(viewer) if viewer.minor.is_some() => {}
         Role::Data(data) if !data.is_silent || data.is_expected => {}
-        // Its first packet is there, and waits for the disk.
+        // Its first packet has begun, and waits for the disk.
         Role::Data(_) if connection.probe == Probe::Awaited => {}
         Role::Data(_) => end_silent_data(hang_up, key),
         Role::Status(_) => end_monitor(hang_up, key),

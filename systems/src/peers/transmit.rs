@@ -228,7 +228,8 @@ fn send_some(
 }
 
 fn end(transmit: &mut Transmit, key: ConnectionKey, reason: &str) {
-    if let Some(connection) = transmit.entities.connections.get_mut(key) {
+    let connection = transmit.entities.connections.get_mut(key);
+    if let Some(connection) = connection.filter(|connection| !connection.is_put_off()) {
         let endpoint = connection.endpoint().name();
         tracing::info!(
             peer = connection.peer,

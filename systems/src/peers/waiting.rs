@@ -29,7 +29,8 @@ pub fn note(
     let Some(connection) = entities.connections.get_mut(key) else {
         return;
     };
-    if matches!(connection.probe, Probe::Answered(_)) {
+    let had_turn = !connection.throttled && connection.awaits_batch.is_none();
+    if had_turn && matches!(connection.probe, Probe::Answered(_)) {
         // That was for this turn.
         connection.probe = Probe::None;
     }
@@ -134,7 +135,7 @@ fn is_incomplete(network: &NetworkPort, connection: &Connection, key: Connection
     let is_fetching = connection.viewer().is_some_and(Viewer::is_fetching);
     let is_held_up = connection.throttled
         || connection.awaits_batch.is_some()
-        || connection.probe == Probe::Awaited
+        || matches!(connection.probe, Probe::Awaited | Probe::PutOff)
         || is_fetching;
     !is_held_up && (has_packet || !network.input(key).is_empty())
 }

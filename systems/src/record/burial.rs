@@ -70,7 +70,7 @@ pub fn bury(
     }
 }
 
-/// Keeps a chunk whose last rites go on later, by a key that no lookup finds.
+/// Keeps a chunk whose last rites go on later. No lookup by its id finds the new key.
 fn keep(entities: &mut Entities, key: ChunkKey, mut chunk: Chunk) -> ChunkKey {
     chunk.first = Some(key);
     entities.insert(|_| chunk)

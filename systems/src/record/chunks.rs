@@ -138,13 +138,12 @@ pub fn bury(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<Option<Reque
 /// Whether the files of a chunk that has no users any more may have to be moved, or its directory
 /// removed.
 pub fn may_move(chunk: &Chunk) -> bool {
-    let is_at_home = chunk.location == Location::Session;
-    let stays = match chunk.close {
-        Some(CloseCommand::Archive) => false,
-        Some(CloseCommand::Delete) => true,
-        None => is_at_home,
+    let moves = match chunk.close {
+        Some(CloseCommand::Archive) => true,
+        Some(CloseCommand::Delete) => false,
+        None => matches!(chunk.location, Location::Temporary(_)) || is_unused(chunk),
     };
-    chunk.removal == Removal::NotBegun && (chunk.moving.is_some() || !stays)
+    chunk.removal == Removal::NotBegun && (chunk.moving.is_some() || moves)
 }
 
 /// Gives the files of a chunk that has no users any more their place.
@@ -159,13 +158,7 @@ fn settle_place(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), Stor
     }
     match chunk.close {
         Some(CloseCommand::Archive) => archive(storage, chunk),
-        // Its session ended before anything was recorded in it.
-        None if chunk.end.is_none()
-            && chunk.directories.is_empty()
-            && chunk.location != Location::Session =>
-        {
-            storage.remove_directory(&chunk.directory())
-        }
+        None if is_unused(chunk) => storage.remove_directory(&chunk.directory()),
         // Its session ended in the middle of a rotation: a temporary name would hide its
         // files.
         None if matches!(chunk.location, Location::Temporary(_)) => {
@@ -175,6 +168,11 @@ fn settle_place(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), Stor
         // A deleted chunk is removed where it is.
         Some(CloseCommand::Delete) | None => Ok(()),
     }
+}
+
+/// Whether its session ended before anything was recorded in it, and it has a directory.
+fn is_unused(chunk: &Chunk) -> bool {
+    chunk.end.is_none() && chunk.directories.is_empty() && chunk.location != Location::Session
 }
 
 fn archive(storage: &mut StoragePort, chunk: &mut Chunk) -> Result<(), StorageError> {

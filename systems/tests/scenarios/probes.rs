@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use baton_components::limits::{DRAIN_GRACE, PROBE_AGE_MAX, PROBE_PATIENCE};
+use baton_components::limits::{CHUNK_RETRY, DRAIN_GRACE, PROBE_AGE_MAX, PROBE_PATIENCE};
 use baton_components::wire::producer::{AddStream, CloseStream, Command, code};
 use baton_systems::agenda::Agenda;
 use baton_systems::client;
+use baton_systems::memory::Operation;
 use baton_systems::settings::{Amount, Settings, SyncWhen};
 
 use crate::log::Log;
@@ -341,5 +342,42 @@ fn files_of_a_chunk_that_waits_to_be_moved_are_not_called_safe() {
     thaw(&mut scene.stage);
     scene.stage.pass(period);
     assert_eq!(unsynced(&scene), 0);
+    scene.end();
+}
+
+#[test]
+fn files_of_a_chunk_that_cannot_be_moved_are_synced_where_they_are() {
+    let period = Duration::from_secs(1);
+    let mut scene = with_closed_chunk(Stage::with(Settings {
+        probes_disk: true,
+        sync: SyncWhen::Every(period),
+        ..Settings::default()
+    }));
+    scene.stage.pass(period);
+    scene.send(1);
+    let storage = scene.stage.storage.clone();
+    storage.fail(Operation::CreateDirectory, 1, "no room");
+    end_stream(&mut scene);
+    scene.stage.pass(PROBE_AGE_MAX);
+    assert!(
+        !scene
+            .stage
+            .tree()
+            .iter()
+            .any(|path| path.contains("archives/"))
+    );
+    let before = scene.stage.entities().totals.syncs.done;
+    scene.stage.pass(period);
+    let syncs = scene.stage.entities().totals.syncs;
+    assert_eq!((syncs.dirty_files, syncs.pending), (0, 0));
+    assert!(syncs.done > before);
+    scene.stage.pass(CHUNK_RETRY);
+    assert!(
+        scene
+            .stage
+            .tree()
+            .iter()
+            .any(|path| path.contains("archives/"))
+    );
     scene.end();
 }
