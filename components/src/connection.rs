@@ -100,8 +100,8 @@ pub enum Probe {
     Awaited,
     /// It has ended, and is closed when there is an answer.
     PutOff,
-    /// The disk has answered at that time (monotonic), and the message goes on.
-    Answered(Duration),
+    /// The disk has answered, and the message goes on.
+    Answered,
 }
 
 /// How a connection ends.

@@ -156,7 +156,7 @@ mod tests {
             (Kind::Stream, size_of::<Stream>(), 280),
             (Kind::Trace, size_of::<Trace>(), 40),
             (Kind::Session, size_of::<Session>(), 432),
-            (Kind::Chunk, size_of::<Chunk>(), 224),
+            (Kind::Chunk, size_of::<Chunk>(), 232),
             (Kind::TraceFile, size_of::<TraceFile>(), 96),
             (Kind::File, size_of::<File>(), 16),
         ] {

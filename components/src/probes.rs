@@ -48,8 +48,12 @@ impl Probes {
 
     /// Whether the disk has answered just now.
     pub fn are_fresh(&self, now: Duration) -> bool {
-        let is_recent = |answered| now < answered + PROBE_AGE_MAX;
-        !self.are_on || self.answered.is_some_and(is_recent)
+        !self.are_on || self.have_answer_since(now, PROBE_AGE_MAX)
+    }
+
+    /// Whether the last answer is not older than that.
+    pub fn have_answer_since(&self, now: Duration, age: Duration) -> bool {
+        self.answered.is_some_and(|answered| now < answered + age)
     }
 
     /// The disk is asked.

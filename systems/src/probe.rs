@@ -45,8 +45,10 @@ pub fn must_wait(
     let Some(connection) = entities.connections.get_mut(key) else {
         return false;
     };
-    let has_waited =
-        matches!(connection.probe, Probe::Answered(at) if now.monotonic < at + PROBE_TURN_MAX);
+    let has_waited = connection.probe == Probe::Answered
+        && agenda
+            .probes
+            .have_answer_since(now.monotonic, PROBE_TURN_MAX);
     if has_waited || may_make_names(agenda, now) {
         return false;
     }
@@ -88,7 +90,7 @@ pub fn settle(mut entities: ResMut<Entities>, mut agenda: ResMut<Agenda>, now: R
     for key in std::mem::take(&mut probes.connections) {
         let connection = entities.connections.get_mut(key);
         if let Some(connection) = connection.filter(|connection| connection.ending.is_none()) {
-            connection.probe = Probe::Answered(now.monotonic);
+            connection.probe = Probe::Answered;
             let endpoint = connection.endpoint();
             agenda.turns(endpoint).ready(key);
         }

@@ -30,7 +30,7 @@ pub fn note(
         return;
     };
     let had_turn = !connection.throttled && connection.awaits_batch.is_none();
-    if had_turn && matches!(connection.probe, Probe::Answered(_)) {
+    if had_turn && connection.probe == Probe::Answered {
         // That was for this turn.
         connection.probe = Probe::None;
     }

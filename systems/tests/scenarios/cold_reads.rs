@@ -7,7 +7,8 @@ use baton_systems::memory::{MemoryStorage, Operation};
 
 use crate::stage::{self, Viewer};
 use crate::viewer_words::{
-    ATTACH, DATA, GET_METADATA, METADATA, NEW_STREAMS, NEXT_INDEX, PACKET, Scene, tell_all,
+    ATTACH, DATA, GET_METADATA, METADATA, NEW_STREAMS, NEXT_INDEX, PACKET, Scene, pattern,
+    tell_all, whole,
 };
 
 /// The next look finds that what is wanted is not in memory.
@@ -18,26 +19,6 @@ fn chill_once(storage: &MemoryStorage) {
 
 /// Packets that are copied into their reply, and some that are sent from their file.
 const SIZES: [usize; 4] = [1000, BODY_COPIED_BYTES_MAX as usize, 100_000, 1_200_000];
-
-fn pattern(size: usize) -> Vec<u8> {
-    (0..size).map(|at| (at / 7 % 251) as u8).collect()
-}
-
-fn whole(size: usize) -> Request {
-    Request::Packet {
-        stream: DATA,
-        offset: 0,
-        length: size as u32,
-    }
-}
-
-/// A viewer that has the index of a packet.
-fn with_packet(size: usize) -> Scene {
-    let mut scene = Scene::watched(0);
-    scene.send_large(0, &pattern(size));
-    assert_eq!(scene.indexes(1), format!("OK 0 at 0 size {size}"));
-    scene
-}
 
 /// A viewer that waits for the disk, which hangs.
 fn waiting(scene: &mut Scene, request: Request) {
@@ -140,7 +121,7 @@ fn what_cannot_be_fetched_is_an_error_and_the_next_request_is_answered() {
 
 #[test]
 fn a_reply_whose_rest_cannot_be_fetched_ends_its_connection() {
-    let mut scene = with_packet(100_000);
+    let mut scene = Scene::with_large_packet(100_000);
     waiting(&mut scene, whole(100_000));
     scene.stage.storage.fail(Operation::Read, 1, "bad sector");
     scene.stage.storage.hold_answers(false);
@@ -152,7 +133,7 @@ fn a_reply_whose_rest_cannot_be_fetched_ends_its_connection() {
 #[test]
 fn a_viewer_that_leaves_while_it_waits_leaves_nothing() {
     for request in [NEXT_INDEX, whole(100_000)] {
-        let mut scene = with_packet(100_000);
+        let mut scene = Scene::with_large_packet(100_000);
         scene.send(1);
         waiting(&mut scene, request);
         scene.viewer.peer.reset("gone");
@@ -165,7 +146,7 @@ fn a_viewer_that_leaves_while_it_waits_leaves_nothing() {
 #[test]
 fn a_relay_that_stops_waits_for_no_viewers_reads() {
     for request in [NEXT_INDEX, whole(100_000)] {
-        let mut scene = with_packet(100_000);
+        let mut scene = Scene::with_large_packet(100_000);
         scene.send(1);
         waiting(&mut scene, request);
         scene.stage.relay.hang_up_all();
@@ -181,7 +162,7 @@ fn a_relay_that_stops_waits_for_no_viewers_reads() {
 #[test]
 fn a_slow_disk_closes_no_viewer() {
     for request in [NEXT_INDEX, whole(100_000)] {
-        let mut scene = with_packet(100_000);
+        let mut scene = Scene::with_large_packet(100_000);
         scene.send(1);
         waiting(&mut scene, request);
         let head = scene.viewer.peer.take_received();
@@ -201,7 +182,7 @@ fn a_slow_disk_closes_no_viewer() {
 
 #[test]
 fn a_viewer_that_reads_nothing_is_closed_though_its_disk_was_slow() {
-    let mut scene = with_packet(1_200_000);
+    let mut scene = Scene::with_large_packet(1_200_000);
     scene.viewer.peer.block();
     scene.viewer.peer.accept_bytes(12);
     waiting(&mut scene, whole(1_200_000));

@@ -9,33 +9,13 @@ use baton_systems::ports::NetworkPort;
 
 use crate::stage::{Stage, Viewer};
 use crate::viewer_words::{
-    ATTACH, DATA, GET_METADATA, NEW_STREAMS, NEXT_INDEX, PACKET, Scene, connect, tell_all,
+    ATTACH, DATA, GET_METADATA, NEW_STREAMS, NEXT_INDEX, PACKET, Scene, connect, pattern, tell_all,
+    whole,
 };
 
 /// Larger than what is copied into a reply, than a slice of a body and than a
 /// viewer's share of a tick.
 const LARGE: [usize; 5] = [16 * 1024, 16 * 1024 + 1, 100_000, 300_000, 1_200_000];
-
-/// Bytes that are not the same everywhere.
-fn pattern(size: usize) -> Vec<u8> {
-    (0..size).map(|at| (at / 7 % 251) as u8).collect()
-}
-
-fn whole(size: usize) -> Request {
-    Request::Packet {
-        stream: DATA,
-        offset: 0,
-        length: size as u32,
-    }
-}
-
-/// A viewer that has the index of a large packet.
-fn large_packet(size: usize) -> Scene {
-    let mut scene = Scene::watched(0);
-    scene.send_large(0, &pattern(size));
-    assert_eq!(scene.indexes(1), format!("OK 0 at 0 size {size}"));
-    scene
-}
 
 /// The input of the connection that has most of it, in bytes.
 fn largest_input(stage: &Stage) -> usize {
@@ -48,7 +28,7 @@ fn largest_input(stage: &Stage) -> usize {
 #[test]
 fn large_packets_arrive_whole() {
     for size in LARGE {
-        let mut scene = large_packet(size);
+        let mut scene = Scene::with_large_packet(size);
         let Scene { stage, viewer, .. } = &mut scene;
         let packet = viewer.packet(stage, DATA, 0, size as u32).unwrap();
         assert!(packet == pattern(size), "{size} bytes");
@@ -97,7 +77,7 @@ fn padding_is_a_part_of_the_metadata() {
 #[test]
 fn requests_behind_a_large_reply_are_answered_after_it() {
     for size in LARGE {
-        let mut scene = large_packet(size);
+        let mut scene = Scene::with_large_packet(size);
         let packet = whole(size);
         let requests = [
             packet,
@@ -118,7 +98,7 @@ fn requests_behind_a_large_reply_are_answered_after_it() {
 fn a_reply_is_taken_in_any_pieces() {
     let size = 600_000;
     for piece in [7_777, 100_000, 262_144] {
-        let mut scene = large_packet(size);
+        let mut scene = Scene::with_large_packet(size);
         let requests = [NEW_STREAMS, whole(size), NEXT_INDEX];
         scene.viewer.peer.block();
         scene.viewer.write_all(&requests);
@@ -144,7 +124,7 @@ fn a_reply_is_taken_in_any_pieces() {
 #[test]
 fn a_viewer_that_takes_nothing_holds_up_nobody() {
     let size = 600_000;
-    let mut scene = large_packet(size);
+    let mut scene = Scene::with_large_packet(size);
     scene.viewer.peer.block();
     scene.viewer.write_all(&[whole(size), NEXT_INDEX]);
     scene.stage.settle();
@@ -176,7 +156,7 @@ fn a_viewer_that_takes_nothing_holds_up_nobody() {
 #[test]
 fn others_are_served_while_a_large_reply_is_sent() {
     let size = 4_000_000;
-    let mut scene = large_packet(size);
+    let mut scene = Scene::with_large_packet(size);
     let other = scene.another();
     other.hear(&mut scene.stage, ATTACH);
     scene.viewer.write_all(&[whole(size)]);
@@ -200,7 +180,7 @@ fn others_are_served_while_a_large_reply_is_sent() {
 #[test]
 fn a_viewer_that_takes_nothing_is_not_read_from() {
     let size = 400_000;
-    let mut scene = large_packet(size);
+    let mut scene = Scene::with_large_packet(size);
     scene.viewer.peer.block();
     // Less is queued than makes it wait, and the body is not at its end.
     scene.viewer.write_all(&[whole(size)]);
@@ -239,7 +219,7 @@ fn a_viewer_leaves_in_the_middle_of_a_reply() {
     for taken in [0, 5, 12, 1000, 300_000] {
         for resets in [false, true] {
             let size = 600_000;
-            let mut scene = large_packet(size);
+            let mut scene = Scene::with_large_packet(size);
             let other = scene.another();
             other.hear_all(&mut scene.stage, &[ATTACH, NEXT_INDEX]);
             scene.viewer.peer.block();
@@ -324,7 +304,7 @@ fn a_request_and_the_end_in_one_segment() {
 #[test]
 fn a_large_packet_that_cannot_be_read_ends_the_connection() {
     // Its size was promised: nothing else can follow.
-    let mut scene = large_packet(600_000);
+    let mut scene = Scene::with_large_packet(600_000);
     scene
         .stage
         .storage

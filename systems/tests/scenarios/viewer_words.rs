@@ -52,6 +52,20 @@ pub const PACKET: Request = Request::Packet {
     length: PACKET_BYTES as u32,
 };
 
+/// Bytes that are not the same everywhere.
+pub fn pattern(size: usize) -> Vec<u8> {
+    (0..size).map(|at| (at / 7 % 251) as u8).collect()
+}
+
+/// The request for a packet of that size, which is the first.
+pub fn whole(size: usize) -> Request {
+    Request::Packet {
+        stream: DATA,
+        offset: 0,
+        length: size as u32,
+    }
+}
+
 impl Viewer {
     /// Opens a connection, and says nothing on it.
     pub fn dial(stage: &mut Stage, minor: u32) -> Self {

@@ -3,7 +3,7 @@
 use baton_components::wire::producer::{AddStream, Command, SendIndex};
 use baton_components::wire::viewer::Request;
 
-use super::{ATTACH, DATA, DELETE, GET_METADATA, METADATA, NEXT_INDEX};
+use super::{ATTACH, DATA, DELETE, GET_METADATA, METADATA, NEXT_INDEX, pattern};
 use crate::stage::{
     self, PACKET_BYTES, Producer, Stage, Viewer, close_chunk, create_chunk, rotate,
 };
@@ -51,6 +51,14 @@ impl Scene {
         }
         assert_eq!(scene.hear(ATTACH), "OK [1, 2]");
         assert_eq!(scene.hear(GET_METADATA), "OK meta");
+        scene
+    }
+
+    /// The viewer has the index of a packet of that size, whose bytes are a [`pattern`].
+    pub fn with_large_packet(size: usize) -> Self {
+        let mut scene = Self::watched(0);
+        scene.send_large(0, &pattern(size));
+        assert_eq!(scene.indexes(1), format!("OK 0 at 0 size {size}"));
         scene
     }
 
