@@ -320,15 +320,22 @@ fn a_chunk_is_there_until_its_files_are_moved() {
     scene.end();
 }
 
-#[test]
-fn files_of_a_chunk_that_waits_to_be_moved_are_not_called_safe() {
-    let period = Duration::from_secs(1);
+const SYNC_PERIOD: Duration = Duration::from_secs(1);
+
+/// The same, all of which is synced.
+fn with_synced_chunk() -> Scene {
     let mut scene = with_closed_chunk(Stage::with(Settings {
         probes_disk: true,
-        sync: SyncWhen::Every(period),
+        sync: SyncWhen::Every(SYNC_PERIOD),
         ..Settings::default()
     }));
-    scene.stage.pass(period);
+    scene.stage.pass(SYNC_PERIOD);
+    scene
+}
+
+#[test]
+fn files_of_a_chunk_that_waits_to_be_moved_are_not_called_safe() {
+    let mut scene = with_synced_chunk();
     let unsynced = |scene: &Scene| {
         let syncs = &scene.stage.entities().totals.syncs;
         syncs.dirty_files + syncs.pending
@@ -337,23 +344,17 @@ fn files_of_a_chunk_that_waits_to_be_moved_are_not_called_safe() {
     scene.send(1);
     freeze(&mut scene.stage);
     end_stream(&mut scene);
-    scene.stage.pass(period);
+    scene.stage.pass(SYNC_PERIOD);
     assert_ne!(unsynced(&scene), 0);
     thaw(&mut scene.stage);
-    scene.stage.pass(period);
+    scene.stage.pass(SYNC_PERIOD);
     assert_eq!(unsynced(&scene), 0);
     scene.end();
 }
 
 #[test]
 fn files_of_a_chunk_that_cannot_be_moved_are_synced_where_they_are() {
-    let period = Duration::from_secs(1);
-    let mut scene = with_closed_chunk(Stage::with(Settings {
-        probes_disk: true,
-        sync: SyncWhen::Every(period),
-        ..Settings::default()
-    }));
-    scene.stage.pass(period);
+    let mut scene = with_synced_chunk();
     scene.send(1);
     let storage = scene.stage.storage.clone();
     storage.fail(Operation::CreateDirectory, 1, "no room");
@@ -367,7 +368,7 @@ fn files_of_a_chunk_that_cannot_be_moved_are_synced_where_they_are() {
             .any(|path| path.contains("archives/"))
     );
     let before = scene.stage.entities().totals.syncs.done;
-    scene.stage.pass(period);
+    scene.stage.pass(SYNC_PERIOD);
     let syncs = scene.stage.entities().totals.syncs;
     assert_eq!((syncs.dirty_files, syncs.pending), (0, 0));
     assert!(syncs.done > before);
