@@ -282,6 +282,14 @@ pub enum Record<'a> {
     Probe {
         ticket: u64,
     },
+    /// Storage was asked to make a closed chunk durable, with so many files and directories.
+    SyncChunk {
+        ticket: u64,
+        #[serde(serialize_with = "as_bytes")]
+        directory: &'a [u8],
+        files: u64,
+        directories: u64,
+    },
 }
 
 impl<'a> Record<'a> {
@@ -347,6 +355,12 @@ impl<'a> Record<'a> {
                 within: within.as_bytes(),
                 files: bytes(files),
                 directories: bytes(directories),
+            },
+            Request::SyncChunk(names) => Self::SyncChunk {
+                ticket: ticket.0,
+                directory: names.directory.as_bytes(),
+                files: names.files.len() as u64,
+                directories: names.directories.len() as u64,
             },
         }
     }

@@ -361,6 +361,12 @@ fn records<'a>(numbers: [u64; 3], bytes: &'a [u8], text: &'a str) -> Vec<Record<
             length: three,
         },
         Record::Probe { ticket: one },
+        Record::SyncChunk {
+            ticket: one,
+            directory: b"host/session",
+            files: 2,
+            directories: 3,
+        },
         Record::End,
     ]
 }

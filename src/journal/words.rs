@@ -196,7 +196,7 @@ impl Record<'_> {
     }
 
     /// Requests to storage, and its answers.
-    // Long because: a sentence for each record.
+    #[expect(clippy::too_many_lines, reason = "a sentence for each record")]
     fn fmt_request(&self, to: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Remove {
@@ -257,6 +257,17 @@ impl Record<'_> {
                 files.len(),
                 directories.len(),
                 text(within)
+            ),
+            Self::SyncChunk {
+                ticket,
+                directory,
+                files,
+                directories,
+            } => write!(
+                to,
+                "request {ticket}: {files} files and {directories} directories of the chunk in {} \
+                 are to be synced",
+                text(directory)
             ),
             Self::Fetch {
                 ticket,

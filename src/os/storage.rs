@@ -227,7 +227,8 @@ impl FileStorage {
             | Request::Space
             | Request::Probe
             | Request::Commit { .. }
-            | Request::Sync { .. } => Ok(()),
+            | Request::Sync { .. }
+            | Request::SyncChunk(_) => Ok(()),
         }
     }
 

@@ -28,8 +28,7 @@ use crate::entities::Entities;
 use crate::facts::{Facts, Made, MetadataGrew, NameFact, PacketKept};
 use crate::lists;
 use crate::ports::{Answer, StorageError, StorageErrorKind, StoragePort};
-use crate::record::file_paths::INDEX_ENDING;
-use crate::requests::Request;
+use crate::requests::{Names, Request, SyncPaths};
 use crate::retain::Retention;
 use crate::settings::SyncWhen;
 
@@ -305,8 +304,8 @@ pub fn sync(
     let durability = &mut *durability;
     let ended = std::mem::take(&mut agenda.ended_chunks);
     if durability.is_on() {
-        for (key, chunk) in &ended {
-            end(durability, &mut storage, &mut agenda, &now, *key, chunk);
+        for (key, chunk) in ended {
+            end(durability, &mut storage, &mut agenda, &now, key, chunk);
         }
     }
     ask_for_due(durability, &entities, &mut storage, &mut agenda, &now);
@@ -356,7 +355,7 @@ fn ask_for(
     session: SessionKey,
 ) {
     let mut files = durability.take_dirty(session);
-    let mut batch = Batch::default();
+    let mut batch = SyncPaths::default();
     let mut chunks = BTreeMap::new();
     let mut waiting = Vec::new();
     for file in &files {
@@ -372,7 +371,7 @@ fn ask_for(
             .entry(known.chunk)
             .or_insert_with(|| chunk.directory());
         for name in &known.names {
-            batch.add(directory.join(name), known.is_metadata, name.name());
+            batch.add(directory.join(name), known.is_metadata);
         }
     }
     for file in waiting {
@@ -388,7 +387,7 @@ fn ask_for(
         within.get_or_insert_with(|| chunk.session.clone());
         let is_moved = durability.synced_at.get(key) != Some(directory);
         if durability.renamed.remove(key) || is_moved {
-            batch.add_directories(chunk);
+            batch.add_directories(directory, &chunk.directories);
             lists.extend(chunk.ordinal);
             durability.synced_at.insert(*key, directory.clone());
         }
@@ -402,7 +401,13 @@ fn ask_for(
         lists,
         since: now.monotonic,
     };
-    ask(durability, storage, agenda, batch.request(within), asked);
+    let (files, directories) = batch.in_order();
+    let request = Request::Sync {
+        within,
+        files,
+        directories,
+    };
+    ask(durability, storage, agenda, request, asked);
 }
 
 /// The chunk that has, or had, this key. One whose files could not be moved is where it was.
@@ -423,31 +428,34 @@ fn end(
     agenda: &mut Agenda,
     now: &Now,
     key: ChunkKey,
-    chunk: &Chunk,
+    chunk: Chunk,
 ) {
     durability.forget_chunk(key);
     let mut files = Files::new();
-    let mut batch = Batch::default();
-    let directory = chunk.directory();
-    for (name, file) in &chunk.files {
-        let is_metadata = name.name() == METADATA;
-        batch.add(directory.join(name), is_metadata, name.name());
-        if let Some(known) = durability.known.get(file) {
-            files.entry(known.session).or_default().insert(*file);
+    if !durability.known.is_empty() {
+        for file in chunk.files.values() {
+            if let Some(known) = durability.known.get(file) {
+                files.entry(known.session).or_default().insert(*file);
+            }
+            durability.forget(*file);
         }
-        durability.forget(*file);
     }
     if chunk.files.is_empty() {
         return;
     }
-    batch.add_directories(chunk);
     let asked = Asked {
         files,
         chunks: BTreeMap::new(),
         lists: chunk.ordinal.into_iter().collect(),
         since: now.monotonic,
     };
-    let request = batch.request(chunk.session.clone());
+    let names = Names {
+        directory: chunk.directory(),
+        session: chunk.session,
+        files: chunk.files,
+        directories: chunk.directories,
+    };
+    let request = Request::SyncChunk(Box::new(names));
     ask(durability, storage, agenda, request, asked);
 }
 
@@ -485,55 +493,6 @@ fn ask(
     storage.ask(ticket, request);
     durability.asked.insert(ticket, asked);
 }
-
-/// Paths to be synced.
-#[derive(Debug, Default)]
-struct Batch {
-    data: Vec<RelativePath>,
-    indexes: Vec<RelativePath>,
-    metadata: Vec<RelativePath>,
-    directories: BTreeSet<RelativePath>,
-}
-
-impl Batch {
-    fn add(&mut self, path: RelativePath, is_metadata: bool, name: &[u8]) {
-        let list = if is_metadata {
-            &mut self.metadata
-        } else if name.ends_with(INDEX_ENDING) {
-            &mut self.indexes
-        } else {
-            &mut self.data
-        };
-        list.push(path);
-    }
-
-    /// Adds the directories of a chunk, and those above it.
-    fn add_directories(&mut self, chunk: &Chunk) {
-        let directory = chunk.directory();
-        let below = chunk.directories.iter().map(|made| directory.join(made));
-        self.directories.extend(below);
-        let mut above = Some(directory);
-        while let Some(directory) = above {
-            above = directory.parent();
-            self.directories.insert(directory);
-        }
-    }
-
-    fn request(self, within: RelativePath) -> Request {
-        let mut files = self.data;
-        files.extend(self.indexes);
-        files.extend(self.metadata);
-        // A path sorts before those below it: last to first is deepest first.
-        let directories = self.directories.into_iter().rev().collect();
-        Request::Sync {
-            within,
-            files,
-            directories,
-        }
-    }
-}
-
-const METADATA: &[u8] = b"metadata";
 
 /// Tells monitors.
 fn show(durability: &Durability, totals: &mut Totals) {
