@@ -33,7 +33,8 @@ pub struct Job {
 pub type Work = Box<dyn FnOnce() -> Option<Answer> + Send>;
 
 /// Places whose next job can be done, in turn: a light one and a heavy one alternate, so a light one
-/// waits for one heavy one at most.
+/// waits for one heavy one at most. A probe is the first of the light ones: all who make names wait
+/// for it, and it does nothing that takes long.
 #[derive(Default)]
 struct Ready {
     light: VecDeque<Place>,
@@ -49,7 +50,11 @@ impl Ready {
         } else {
             &mut self.heavy
         };
-        queue.push_back(place);
+        if place == Place::Probe {
+            queue.push_front(place);
+        } else {
+            queue.push_back(place);
+        }
     }
 
     fn pop(&mut self) -> Option<Place> {
@@ -386,6 +391,15 @@ mod tests {
         let order: Vec<_> = order.collect();
         assert_eq!(order, [3, 0, 4, 1, 5, 2].map(Place::Reads));
         assert!(ready.is_empty());
+    }
+
+    #[test]
+    fn a_probe_waits_for_no_light_job() {
+        let mut ready = Ready::default();
+        ready.push(Place::Reads(0), false);
+        ready.push(Place::Reads(1), true);
+        ready.push(Place::Probe, true);
+        assert_eq!(ready.pop(), Some(Place::Probe));
     }
 
     #[test]
