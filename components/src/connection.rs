@@ -14,6 +14,7 @@ use crate::rights::Rights;
 use crate::shares::AddressKey;
 use crate::storage_error::StorageError;
 use crate::wire::producer::data::PacketHeader;
+use crate::wire::viewer::reply;
 
 /// A TCP endpoint of the relay, to which peers connect: one for each protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -161,6 +162,8 @@ pub struct Control {
     pub session: Option<Held<SessionKey>>,
     /// Counts refused commands for the log.
     pub refusals: Refusals,
+    /// Streams of the current ROTATE_STREAMS that are rotated.
+    pub rotated: u32,
 }
 
 /// A producer's data connection: packets in, no replies.
@@ -202,6 +205,31 @@ pub struct Viewer {
     pub body: Option<Body>,
     /// The part of a file that it gets next, if that is not in memory.
     pub fetch: Option<Box<Fetch>>,
+    /// The list of sessions for its current request, as far as it is written.
+    pub list: Option<Box<SessionList>>,
+}
+
+/// The reply to LIST_SESSIONS, which is written in slices.
+#[derive(Debug)]
+pub struct SessionList {
+    /// Id of the last session that was looked at.
+    pub after: u64,
+    /// Entries so far.
+    pub count: u32,
+    /// The reply so far.
+    pub bytes: Vec<u8>,
+}
+
+impl SessionList {
+    /// A list without entries, behind these bytes.
+    pub fn begin(mut bytes: Vec<u8>) -> Self {
+        reply::begin_session_list(&mut bytes);
+        Self {
+            after: 0,
+            count: 0,
+            bytes,
+        }
+    }
 }
 
 /// A cold read: what a viewer gets next is not in memory, and storage fetches it.

@@ -20,14 +20,25 @@ pub const RECORD: u64 = 2 * 1024;
 /// A session or stream is written in a list for a monitor; its bytes are counted beside it.
 pub const LISTED: u64 = 6 * 1024;
 
+/// Streams that a command rotates at once: each makes a file or two.
+pub const ROTATED_AT_ONCE: usize = 16;
+
+/// Directories of a deep path that are made at once.
+pub const LEVELS_MADE_AT_ONCE: usize = 16;
+
+/// Sessions of which a viewer's list has entries that are written at once: of some 350 bytes each,
+/// so many fit into a light turn.
+pub const LIST_SLICE_SESSIONS: usize = 192;
+
 /// Work of a connection in one tick before it has to take turns with others. Enough for a
 /// packet of 64 KiB, and small enough that a crowd delays nobody for long.
 pub const LIGHT_TURN: u64 = 96 * 1024;
 
 /// Work of one turn of a connection that has to take turns. Large packets move in pieces of
 /// this size.
-pub const HEAVY_TURN: u64 = 256 * 1024;
+pub const HEAVY_TURN: u64 = 128 * 1024;
 
 /// Work of one tick on connections of one kind: once for those that are light, and once for
-/// those that take turns. The last of them may exceed it.
-pub const TICK: u64 = 256 * 1024;
+/// those that take turns. The last of them may exceed it. A light one that exchanges several
+/// messages waits for so much of others with each of them.
+pub const TICK: u64 = 128 * 1024;

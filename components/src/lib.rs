@@ -33,6 +33,7 @@ pub mod shown;
 pub mod steps;
 pub mod storage_error;
 pub mod stream;
+pub mod sweeps;
 pub mod tally;
 pub mod time;
 pub mod totals;

@@ -165,6 +165,10 @@ pub const KEPT_SESSIONS: usize = 32;
 /// a session may have thousands of short-lived processes.
 pub const KEPT_STREAMS_PER_SESSION: usize = 256;
 
+/// Number of streams of sessions that end, and of viewers that leave, of which the last rites are
+/// in one tick: less than a millisecond of work.
+pub const STREAMS_SWEPT_PER_TICK: usize = 256;
+
 /// Number of directories of ended snapshot sessions that are remembered for their session
 /// daemon. A later snapshot of a forgotten one gets a new directory.
 pub const SNAPSHOT_PLACES: usize = 256;
@@ -205,6 +209,9 @@ pub const TLS_CONNECTION_BYTES: u64 = 64 << 10;
 /// Largest relative path of a session's directory, in bytes. A path has 4095 at most,
 /// and below this one are the directories of an archive and of a trace, and a file.
 pub const SESSION_PATH_BYTES_MAX: usize = 3072;
+
+/// Most names in that path: each is looked up when the session is created.
+pub const SESSION_PATH_NAMES_MAX: usize = 64;
 
 /// Maximum time of a shutdown for data that is already in flight.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);

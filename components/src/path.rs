@@ -196,13 +196,18 @@ impl RelativePath {
     }
 
     /// The path as a file system has it: names that are too long are [`shortened`], and
-    /// of a path that is longer than `bytes_max` the last names become one, `~` and the
-    /// hash of the whole path.
+    /// of a path that is longer than `bytes_max`, or has more names than `names_max`, the last
+    /// names become one, `~` and the hash of the whole path.
     #[must_use]
-    pub fn fitted(&self, bytes_max: usize) -> Self {
+    pub fn fitted(&self, bytes_max: usize, names_max: usize) -> Self {
         let mut path = Vec::new();
-        for name in self.components() {
+        let is_deep = self.components().nth(names_max).is_some();
+        let kept = if is_deep { names_max - 1 } else { names_max };
+        for name in self.components().take(kept) {
             append(&mut path, &shortened(name, NAME_BYTES_MAX));
+        }
+        if is_deep {
+            append(&mut path, hashed(self.as_bytes()).as_bytes());
         }
         if path.len() > bytes_max {
             let hash = hashed(self.as_bytes());
@@ -411,19 +416,21 @@ mod tests {
         fn what_is_fitted_fits(
             names in prop::collection::vec((1..600_usize, any::<bool>()), 1..20),
             bytes_max in 600..3_000_usize,
+            names_max in 2..25_usize,
         ) {
             let names: Vec<_> = names
                 .iter()
                 .map(|(length, umlaut)| if *umlaut { "ü" } else { "n" }.repeat(*length))
                 .collect();
             let path = RelativePath::parse(names.join("/").as_bytes()).unwrap();
-            let fitted = path.fitted(bytes_max);
+            let fitted = path.fitted(bytes_max, names_max);
             prop_assert!(fitted.as_bytes().len() <= bytes_max);
+            prop_assert!(fitted.components().count() <= names_max);
             prop_assert!(std::str::from_utf8(fitted.as_bytes()).is_ok());
             prop_assert!(fitted.components().all(|name| name.len() <= NAME_BYTES_MAX));
-            prop_assert_eq!(&fitted.fitted(bytes_max), &fitted);
+            prop_assert_eq!(&fitted.fitted(bytes_max, names_max), &fitted);
             let other = path.join(&RelativePath::parse(b"n").unwrap());
-            prop_assert_ne!(other.fitted(bytes_max), fitted);
+            prop_assert_ne!(other.fitted(bytes_max, names_max), fitted);
         }
 
         #[test]

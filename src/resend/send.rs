@@ -11,7 +11,7 @@ use baton_components::wire::TraceFormat;
 use baton_components::wire::producer::data::PacketHeader;
 use baton_components::wire::producer::{
     AddStream, CloseTraceChunk, Command, CreateSession, CreateTraceChunk, DataPending, NONE,
-    Origin, RotatePosition, RotateStreams, SendIndex, SendMetadata,
+    Origin, RotatePosition, RotatePositions, RotateStreams, SendIndex, SendMetadata,
 };
 
 use super::Error;
@@ -179,7 +179,7 @@ impl Sender {
         Ok(())
     }
 
-    fn leave_chunk(&mut self, positions: Vec<RotatePosition>) -> io::Result<()> {
+    fn leave_chunk(&mut self, positions: RotatePositions) -> io::Result<()> {
         self.client.ask_ok(&Command::RotateStreams(RotateStreams {
             new_chunk: None,
             positions,

@@ -12,6 +12,7 @@ use baton_components::connection::{Connection, Ending, Endpoint};
 use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey, TraceFileKey};
 use baton_components::limits::{CHUNK_RETRY, WAITING_METADATA_RETRY};
 use baton_components::probes::Probes;
+use baton_components::sweeps::Sweeps;
 use baton_components::waits::Waits;
 use bevy_ecs::resource::Resource;
 
@@ -51,6 +52,8 @@ pub struct Agenda {
     pub answers: Vec<Answer>,
     /// Whether names can be made on the disk, and what waits for that.
     pub probes: Probes,
+    /// Work on very many streams.
+    pub sweeps: Sweeps,
     /// Completed chunks whose files could not be moved or deleted. Owned by this list until
     /// the next attempt.
     pub unburied: Vec<ChunkKey>,
@@ -70,6 +73,7 @@ impl Agenda {
             self.turns(endpoint).begin_tick();
         }
         self.writable.begin_tick();
+        self.sweeps.begin_tick(self.is_stopping);
     }
 
     /// The connections of a protocol that are ready.
@@ -82,7 +86,8 @@ impl Agenda {
         }
     }
 
-    /// Whether a connection is left that is served as soon as there is a tick.
+    /// Whether something is left that is done as soon as there is a tick: a connection is served, or
+    /// a sweep goes on.
     pub fn goes_on(&self) -> bool {
         let Self {
             control,
@@ -90,10 +95,14 @@ impl Agenda {
             viewers,
             status,
             writable,
+            sweeps,
+            probes,
             ..
         } = self;
         let turns = [control, viewers, status, writable];
-        turns.iter().any(|turns| !turns.is_empty()) || (self.reads_data() && !data.is_empty())
+        turns.iter().any(|turns| !turns.is_empty())
+            || (self.reads_data() && !data.is_empty())
+            || (sweeps.are_pending() && probes.asked().is_none())
     }
 
     /// Whether data connections are read.

@@ -24,6 +24,7 @@ use crate::ports::StoragePort;
 use crate::probe;
 use crate::record::burial;
 use crate::record::ring;
+use crate::record::sweep;
 use crate::record::waiting_metadata;
 
 /// Frees every condemned record, after its last rites.
@@ -50,7 +51,7 @@ pub fn reclaim(
         }
     }
     while let Some((key, record)) = entities.viewer_sessions.pop_condemned() {
-        detach_all(&mut entities, key, &record);
+        detach_all(&mut entities, &mut agenda, key, &record);
         entities.release_all(record);
     }
     while let Some((key, record)) = entities.viewer_streams.pop_condemned() {
@@ -148,9 +149,14 @@ fn end_session(directory: &mut Directory, session: &Session) {
 
 /// Ends a viewer session: disowns its viewer streams, and removes it from its sessions'
 /// lists.
-fn detach_all(entities: &mut Entities, key: ViewerSessionKey, viewer: &ViewerSession) {
+fn detach_all(
+    entities: &mut Entities,
+    agenda: &mut Agenda,
+    key: ViewerSessionKey,
+    viewer: &ViewerSession,
+) {
     for stream in viewer.streams.values() {
-        entities.disown::<ViewerStream>(*stream);
+        sweep::leave(entities, agenda, *stream);
     }
     for attachment in viewer.attached.values() {
         leave_session(&mut entities.sessions, key, &attachment.session);

@@ -23,7 +23,7 @@ use crate::entities::Entities;
 use crate::facts::Facts;
 use crate::peers::{hang_up, timers, transmit};
 use crate::ports::{ChancePort, ClockPort, NetworkPort, StoragePort};
-use crate::record::{batch, closing, waiting_metadata, waits};
+use crate::record::{batch, closing, sweep, waiting_metadata, waits};
 use crate::retain::Retention;
 use crate::retain::reserve::{self, Reserve};
 use crate::settings::Settings;
@@ -257,6 +257,11 @@ fn must_probe(work: &Work) -> bool {
     probes.asked().is_none() && (probes.is_wanted || is_stale)
 }
 
+fn must_sweep(work: &Work) -> bool {
+    let sweeps = &work.agenda.sweeps;
+    sweeps.are_pending() && sweeps.budget > 0
+}
+
 fn must_reclaim(work: &Work) -> bool {
     let probes = &work.agenda.probes;
     work.world.resource::<Entities>().has_condemned()
@@ -349,6 +354,8 @@ fn steps(world: &mut World, audited: bool) -> Vec<Step> {
         |work| !work.agenda.ending.is_empty(),
         boxed(hang_up::hang_up),
     );
+    // After the ends of this tick, which have their share of it.
+    step("sweep", must_sweep, boxed(sweep::go_on));
     // Storage is to confirm what was written in this tick.
     step("commit", must_commit, boxed(batch::commit));
     // Records that nobody holds any more are freed.

@@ -85,7 +85,6 @@ impl Protocol for Commands<'_, '_> {
                 if must_wait(ingest, key, header.command, payload) {
                     break Pause::Disk;
                 }
-                consumed += HEADER_SIZE + payload.len();
                 looked_at = payload;
                 let (length, calls) = (replies.len(), ingest.record.storage.calls());
                 let outcome = execute(ingest, key, header.command, payload, replies);
@@ -93,6 +92,10 @@ impl Protocol for Commands<'_, '_> {
                     replies.len() - length,
                     ingest.record.storage.calls() - calls,
                 );
+                if matches!(outcome, Ok(Progress::Part)) {
+                    break Pause::Turn;
+                }
+                consumed += HEADER_SIZE + payload.len();
                 outcome
             };
             if let Some(kind) = CommandKind::from_number(header.command) {
@@ -107,6 +110,14 @@ impl Protocol for Commands<'_, '_> {
         };
         (consumed, pause)
     }
+}
+
+/// How far a command is executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    Whole,
+    /// There is more of it to do, in a later turn: it stays unread.
+    Part,
 }
 
 /// Whether a command may make, move or remove files or directories.
@@ -150,6 +161,10 @@ fn must_wait(ingest: &mut Ingest, key: ConnectionKey, number: u32, payload: &[u8
     let (Some(kind), Some(session)) = (CommandKind::from_number(number), session) else {
         return false;
     };
+    if kind == CommandKind::RotateStreams {
+        let entities = &mut ingest.record.entities;
+        return batch::lacks_room(entities, key, session, &ingest.settings);
+    }
     let waits = match kind {
         CommandKind::DataPending
         | CommandKind::EndDataPending
@@ -251,7 +266,7 @@ fn execute(
     number: u32,
     payload: &[u8],
     replies: &mut Vec<u8>,
-) -> Result<(), Fault> {
+) -> Result<Progress, Fault> {
     let Some(kind) = CommandKind::from_number(number) else {
         reply::code(replies, code::UNKNOWN_ERR);
         return Err(Reason::UnknownCommand(number).abort());
@@ -291,7 +306,7 @@ fn execute(
     });
     let length = replies.len();
     let outcome = execute_decoded(ingest, key, minor, command, session, replies);
-    if let Some(told) = told
+    if let Some(told) = told.filter(|_| !matches!(outcome, Ok(Progress::Part)))
         && let Some(connection) = ingest.record.entities.connections.get(key)
     {
         let reply = told::reply(kind, minor, &replies[length..]);
@@ -307,8 +322,8 @@ fn execute_decoded(
     command: Command,
     session: Option<SessionKey>,
     replies: &mut Vec<u8>,
-) -> Result<(), Fault> {
-    match (command, session) {
+) -> Result<Progress, Fault> {
+    let whole = match (command, session) {
         (Command::Version(command), _) => session::version(ingest, key, command, replies),
         (Command::GetConfiguration(command), _) => session::configuration(ingest, command, replies),
         (Command::CreateSession(command), _) => {
@@ -319,9 +334,12 @@ fn execute_decoded(
             reply::code(replies, code::OK);
             Ok(())
         }
-        (command, Some(session)) => execute_in_session(ingest, key, session, command, replies),
+        (command, Some(session)) => {
+            return execute_in_session(ingest, key, session, command, replies);
+        }
         (_, None) => Err(Reason::NoSession.abort()),
-    }
+    };
+    whole.map(|()| Progress::Whole)
 }
 
 fn execute_in_session(
@@ -330,14 +348,16 @@ fn execute_in_session(
     own: SessionKey,
     command: Command,
     replies: &mut Vec<u8>,
-) -> Result<(), Fault> {
-    match command {
-        Command::AddStream(command) => stream::add(ingest, own, &command, replies),
+) -> Result<Progress, Fault> {
+    let whole = match command {
+        Command::AddStream(command) => return stream::add(ingest, own, &command, replies),
+        Command::RotateStreams(command) => {
+            return rotation::rotate(ingest, key, own, &command, replies);
+        }
         Command::CloseStream(command) => stream::close(ingest, own, command, replies),
         Command::SendMetadata(command) => metadata::send(ingest, own, &command),
         Command::SendIndex(command) => index::send(ingest, own, command, replies),
         Command::DataPending(command) => pending::ask(ingest, own, command, replies),
-        Command::RotateStreams(command) => rotation::rotate(ingest, own, &command, replies),
         Command::CreateTraceChunk(command) => chunk::create(ingest, own, &command, replies),
         Command::CloseTraceChunk(command) => chunk::close(ingest, own, command, replies),
         Command::TraceChunkExists(command) => chunk::exists(ingest, own, command, replies),
@@ -362,7 +382,8 @@ fn execute_in_session(
         | Command::GetConfiguration(_)
         | Command::CreateSession(_)
         | Command::StartData => unreachable!("law: executed without regard to the session"),
-    }
+    };
+    whole.map(|()| Progress::Whole)
 }
 
 /// Commands that act on the session of their connection.

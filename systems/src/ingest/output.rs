@@ -1,6 +1,6 @@
 //! The directory of a session, below the output directory.
 
-use baton_components::limits::SESSION_PATH_BYTES_MAX;
+use baton_components::limits::{SESSION_PATH_BYTES_MAX, SESSION_PATH_NAMES_MAX};
 use baton_components::path::{NAME_BYTES_MAX, RelativePath, shortened};
 use baton_components::wire::producer::CreateSession;
 
@@ -36,7 +36,7 @@ pub fn directory(
             .join(&name(&stamped(command.host))?)
             .join(base),
     };
-    Ok(path.fitted(SESSION_PATH_BYTES_MAX))
+    Ok(path.fitted(SESSION_PATH_BYTES_MAX, SESSION_PATH_NAMES_MAX))
 }
 
 fn name(bytes: &[u8]) -> Result<RelativePath, Reason> {

@@ -8,6 +8,7 @@ use baton_components::path::{NAME_BYTES_MAX, PathError, RelativePath, check_name
 use baton_components::stream::{FileLimit, StreamKind};
 use baton_components::wire::producer::{AddStream, CloseStream, NONE, code, reply};
 
+use super::control::Progress;
 use super::fault::{Fault, Reason};
 use super::{Ingest, old_paths};
 use crate::chance;
@@ -33,14 +34,14 @@ fn name<'a>(command: &AddStream<'a>, limit: Option<&FileLimit>) -> Cow<'a, [u8]>
     shortened(command.channel, NAME_BYTES_MAX - behind)
 }
 
-/// Adds a stream. Its file exists, empty, when the reply leaves; viewers see the
+/// Adds a stream, or makes some of the directories of a deep path before. Its file exists, empty, when the reply leaves; viewers see the
 /// stream with the next STREAMS_SENT.
 pub fn add(
     ingest: &mut Ingest,
     own: SessionKey,
     command: &AddStream,
     replies: &mut Vec<u8>,
-) -> Result<(), Fault> {
+) -> Result<Progress, Fault> {
     let path = match check(ingest, own, command) {
         Ok(path) => path,
         Err(reason) => {
@@ -48,12 +49,15 @@ pub fn add(
             return Err(reason.stay());
         }
     };
+    if !ingest.record.make_way(own, &path) {
+        return Ok(Progress::Part);
+    }
     let Ingest { record, chance, .. } = &mut *ingest;
     let handle = chance::handle(&record.directory, chance);
     match try_add(ingest, own, command, handle, path) {
         Ok(()) => {
             reply::stream_added(replies, handle, code::OK);
-            Ok(())
+            Ok(Progress::Whole)
         }
         Err(reason) => {
             reply::stream_added(replies, handle, code::UNKNOWN_ERR);

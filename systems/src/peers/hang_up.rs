@@ -15,7 +15,7 @@ use crate::named;
 use crate::peers::refusals::{self, report_more};
 use crate::ports::NetworkPort;
 use crate::probe;
-use crate::record::{Recorder, closing};
+use crate::record::{Recorder, closing, sweep};
 use crate::settings::Settings;
 
 /// The resources for the end of a connection.
@@ -47,6 +47,8 @@ pub fn hang_up(mut hang_up: HangUp) {
 /// Shutdown: closes every connection, as if each had failed, and drops everything that is
 /// kept or waits.
 pub fn hang_up_all(mut hang_up: HangUp) {
+    hang_up.record.agenda.sweeps.begin_tick(true);
+    sweep::run(&mut hang_up.record);
     let connections = hang_up.record.entities.connections.iter();
     let mut keys: Vec<ConnectionKey> = connections.map(|(key, _)| key).collect();
     keys.sort_unstable();

@@ -58,7 +58,9 @@ pub fn note_memory(
     let Some(connection) = entities.connections.get_mut(key) else {
         return;
     };
-    let bytes = connection.idle_bytes() + waiting;
+    let list = connection.viewer().and_then(|viewer| viewer.list.as_ref());
+    let written = list.map_or(0, |list| list.bytes.len() as u64);
+    let bytes = connection.idle_bytes() + waiting + written;
     let before = connection.memory_bytes;
     if bytes == before {
         return;

@@ -8,9 +8,10 @@ use baton_components::keys::{SessionKey, StreamKey};
 use baton_components::limits::{KEPT_SESSIONS, KEPT_STREAMS_PER_SESSION};
 use baton_components::session::Session;
 use baton_components::stream::{Closing, Stream, reached};
+use baton_components::sweeps::Why;
 use bevy_ecs::system::ResMut;
 
-use super::{Recorder, pairing, ring};
+use super::{Recorder, pairing, ring, sweep};
 use crate::entities::Entities;
 use crate::facts::{ChunkClosed, Facts, PacketGivenUp, StreamClosed};
 
@@ -58,11 +59,7 @@ pub fn end_producer(recorder: &mut Recorder, key: SessionKey, is_broken: bool) {
     if !recorder.entities.sessions.is_owned(key) {
         recorder.directory.listed.remove(&session.id);
     }
-    let open: Vec<StreamKey> = session.open_streams.values().copied().collect();
-    for stream in open {
-        try_close(recorder, stream);
-    }
-    keep(recorder, key);
+    sweep::begin(recorder, key, Why::ProducerGone);
 }
 
 /// Whether the stream waits for a packet.

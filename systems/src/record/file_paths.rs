@@ -1,8 +1,10 @@
 //! The paths of a stream's files, and the creation of files and directories.
 
 use std::convert::Infallible;
+use std::iter;
 
 use baton_components::chunk::{Chunk, FileOfStream};
+use baton_components::costs::LEVELS_MADE_AT_ONCE;
 use baton_components::file::File;
 use baton_components::keys::{ChunkKey, FileKey, StreamKey};
 use baton_components::path::RelativePath;
@@ -187,6 +189,32 @@ pub fn create(
             Err(error)
         }
     }
+}
+
+/// Makes the directories of a chunk down to this one, but not more than some at once. False: there
+/// are more to make. Producers before 2.11 have none made: their directories have owners.
+pub fn make_some(
+    entities: &mut Entities,
+    storage: &mut StoragePort,
+    chunk: ChunkKey,
+    directory: &RelativePath,
+) -> Result<bool, StorageError> {
+    let limit = entities.shares.limit(Asset::NamesOfChunk);
+    let Some(chunk) = entities.chunks.get_mut(chunk) else {
+        return Ok(true);
+    };
+    let names = chunk.files.len() + chunk.directories.len();
+    if chunk.id.is_none() || names as u64 >= limit {
+        return Ok(true);
+    }
+    let all = iter::successors(Some(directory.clone()), RelativePath::parent);
+    let missing = all.take_while(|it| !it.is_root() && !chunk.directories.contains(it));
+    let missing: Vec<RelativePath> = missing.collect();
+    let Some(some) = missing.len().checked_sub(LEVELS_MADE_AT_ONCE) else {
+        return Ok(true);
+    };
+    make_directories(storage, chunk, &missing[some])?;
+    Ok(some == 0)
 }
 
 /// Makes the directories of a chunk down to this one, again if a user removed them.

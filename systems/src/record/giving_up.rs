@@ -1,8 +1,9 @@
 //! Giving up: stops waiting for packets of a session whose data connections have ended.
 
 use baton_components::keys::{SessionKey, StreamKey};
+use baton_components::sweeps::Why;
 
-use super::{Recorder, closing, pairing, rotation};
+use super::{Recorder, closing, pairing, rotation, sweep};
 use crate::named;
 
 /// Stops waiting for packets, unless a new connection brings some: rotations, closes and
@@ -13,18 +14,19 @@ pub fn give_up(recorder: &mut Recorder, key: SessionKey) {
         return;
     };
     session.given_up = true;
-    let open: Vec<StreamKey> = session.open_streams.values().copied().collect();
-    for key in open {
-        pairing::give_up(recorder, key);
-        if let Err(reason) = rotation::try_rotate(recorder, key) {
-            let stream = recorder.entities.streams.get(key);
-            let name = stream.map(|stream| named::stream(&recorder.entities, stream));
-            tracing::error!("stream {}: {reason}", name.unwrap_or_default());
-        }
+    sweep::begin(recorder, key, Why::GivenUp);
+}
+
+/// Stops waiting for packets of one stream.
+pub fn give_up_stream(recorder: &mut Recorder, key: StreamKey) {
+    pairing::give_up(recorder, key);
+    if let Err(reason) = rotation::try_rotate(recorder, key) {
         let stream = recorder.entities.streams.get(key);
-        if stream.is_some_and(|stream| stream.rare().closing.is_some()) {
-            closing::try_close(recorder, key);
-        }
+        let name = stream.map(|stream| named::stream(&recorder.entities, stream));
+        tracing::error!("stream {}: {reason}", name.unwrap_or_default());
     }
-    closing::keep(recorder, key);
+    let stream = recorder.entities.streams.get(key);
+    if stream.is_some_and(|stream| stream.rare().closing.is_some()) {
+        closing::try_close(recorder, key);
+    }
 }

@@ -20,11 +20,13 @@ pub mod places;
 pub mod ring;
 mod rotation;
 mod streams;
+pub mod sweep;
 pub mod waiting_metadata;
 pub mod waits;
 
 use baton_components::directory::Directory;
 use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey, StreamKey};
+use baton_components::path::RelativePath;
 use baton_components::shares::Shortage;
 use baton_components::time::Now;
 use baton_components::wire::producer::SendIndex;
@@ -96,6 +98,12 @@ impl Recorder<'_> {
 
     /// Publishes all streams that were added to a session since the last time, together. `by`:
     /// the connection that asks for it.
+    /// Makes directories for a stream of the session with this path, some of them if it is deep.
+    /// False: more are to be made.
+    pub fn make_way(&mut self, session: SessionKey, path: &RelativePath) -> bool {
+        streams::make_way(self, session, path)
+    }
+
     pub fn publish(&mut self, session: SessionKey, by: ConnectionKey) {
         let Some(record) = self.entities.sessions.get_mut(session) else {
             // A session that is over has no stream that could be published.

@@ -44,14 +44,18 @@ fn find_free(
     let places = &directory.places;
     let mut path = RelativePath::root();
     let mut names = wanted.components().peekable();
+    let mut is_new = false;
     while let Some(name) = names.next() {
         path = if names.peek().is_some() {
             // Its owner's own place may look like a recording from above.
-            first_free(&path, name, |path, _| {
+            let above = first_free(&path, name, |path, _| {
                 let is_free = places.owner(path).is_none()
-                    && (!is_recording(storage, path)? || places.has_below(path, owner));
+                    && (is_new || !is_recording(storage, path)? || places.has_below(path, owner));
                 Ok(is_free)
-            })?
+            })?;
+            // Nothing is below a directory that is not there.
+            is_new = is_new || !storage.exists(&above)?;
+            above
         } else {
             first_free(&path, name, |path, take| match places.owner(path) {
                 Some(known) if known == owner => storage.create_directory(path).map(|()| true),

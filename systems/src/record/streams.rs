@@ -2,15 +2,16 @@
 
 use std::collections::VecDeque;
 
+use baton_components::costs::LEVELS_MADE_AT_ONCE;
 use baton_components::keys::{ChunkKey, SessionKey, StreamKey, TraceKey};
 use baton_components::path::RelativePath;
-use baton_components::shares::Asset;
+use baton_components::shares::{AddressKey, Asset};
 use baton_components::stream::{FileLimit, Rare, Stream, StreamKind, TraceFiles};
 use baton_components::tally::StreamTally;
 use baton_components::trace::Trace;
 use smallvec::SmallVec;
 
-use super::{RecordError, Recorder, data_files, places};
+use super::{RecordError, Recorder, data_files, file_paths, places};
 
 /// A stream that is to be recorded.
 #[derive(Debug)]
@@ -25,20 +26,43 @@ pub struct NewStream {
     pub limit: Option<Box<FileLimit>>,
 }
 
+/// Makes some of the directories for a stream whose path is deep; false: more are to be made. Nothing
+/// is made for one that cannot begin: [`begin`] finds that out, and says it.
+pub fn make_way(recorder: &mut Recorder, own: SessionKey, path: &RelativePath) -> bool {
+    if path.components().nth(LEVELS_MADE_AT_ONCE).is_none() {
+        return true;
+    }
+    let Ok((chunk, _)) = may_begin(recorder, own) else {
+        return true;
+    };
+    let Recorder {
+        entities, storage, ..
+    } = recorder;
+    let made = file_paths::make_some(entities, storage, chunk, path);
+    made.unwrap_or(true)
+}
+
+/// Whether the session may have another stream. Gives where that would be, and whose it would be.
+fn may_begin(recorder: &Recorder, own: SessionKey) -> Result<(ChunkKey, AddressKey), RecordError> {
+    let session = recorder.entities.sessions.get(own);
+    let session = session.ok_or(RecordError::NoChunk)?;
+    let chunk = session.chunk.as_ref().ok_or(RecordError::NoChunk)?.key();
+    let shares = &recorder.entities.shares;
+    let count = session.open_streams.len();
+    if count as u64 >= shares.limit(Asset::StreamsOfSession) {
+        return Err(RecordError::TooManyStreams(count));
+    }
+    shares.check(session.address, Asset::Streams, 1)?;
+    Ok((chunk, session.address))
+}
+
 // Long because: a stream has many fields, and each begins here.
 pub fn begin(
     recorder: &mut Recorder,
     own: SessionKey,
     new: NewStream,
 ) -> Result<StreamKey, RecordError> {
-    let session = recorder.entities.sessions.get(own);
-    let session = session.ok_or(RecordError::NoChunk)?;
-    let chunk = session.chunk.as_ref().ok_or(RecordError::NoChunk)?.key();
-    let (address, count) = (session.address, session.open_streams.len());
-    if count as u64 >= recorder.entities.shares.limit(Asset::StreamsOfSession) {
-        return Err(RecordError::TooManyStreams(count));
-    }
-    recorder.entities.shares.check(address, Asset::Streams, 1)?;
+    let (chunk, address) = may_begin(recorder, own)?;
     occupy(recorder, own, chunk, &new.path)?;
     let trace = find_or_make_trace(recorder, own, new.path);
     let Recorder {

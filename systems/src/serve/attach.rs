@@ -6,7 +6,6 @@ use baton_components::session::Session;
 use baton_components::shares::Topic;
 use baton_components::tally::Reading;
 use baton_components::viewer_session::{Attachment, ViewerSession};
-use baton_components::viewer_stream::ViewerStream;
 use baton_components::wire::viewer::{
     AttachStatus, DetachStatus, RequestKind, SEEK_BEGINNING, SEEK_LAST, reply,
 };
@@ -17,6 +16,7 @@ use crate::entities::Entities;
 use crate::peers::{refusals, waiting};
 use crate::reclaim::leave_session;
 use crate::record::ring;
+use crate::record::sweep;
 
 pub fn attach(serve: &mut Serve, caller: Caller, id: u64, seek: u32, replies: &mut Vec<u8>) {
     let (viewer, session, seek) = match check(serve, caller, id, seek) {
@@ -217,11 +217,10 @@ fn try_detach(serve: &mut Serve, caller: Caller, id: u64) -> DetachStatus {
     let streams = std::mem::take(&mut attachment.streams);
     let ended: Vec<_> = streams.iter().filter_map(|it| by_id.remove(it)).collect();
     leave_session(sessions, viewer, &attachment.session);
-    let entities = &mut serve.entities;
     for key in ended {
-        entities.disown::<ViewerStream>(key);
+        sweep::leave(&mut serve.entities, &mut serve.agenda, key);
     }
-    entities.unlink(viewer, |viewer: &mut ViewerSession| {
+    serve.entities.unlink(viewer, |viewer: &mut ViewerSession| {
         viewer.with_news.remove(&id);
         viewer.attached.remove(&id).map(|it| it.session)
     });

@@ -2,8 +2,10 @@
 //! the order of their creation.
 
 use std::borrow::Cow;
+use std::ops::Bound;
 
-use baton_components::connection::Connection;
+use baton_components::connection::{Connection, SessionList};
+use baton_components::costs::LIST_SLICE_SESSIONS;
 use baton_components::session::Session;
 use baton_components::wire::TraceFormat;
 use baton_components::wire::viewer::{SessionEntry, reply};
@@ -13,28 +15,63 @@ use super::{Caller, Serve};
 /// The minor since which viewers know CTF 2.
 const CTF2_MINOR: u32 = 15;
 
-pub fn list(serve: &mut Serve, caller: Caller, replies: &mut Vec<u8>) {
+/// Writes the reply, or a slice of it if that is long. False: there is more to write in a later
+/// turn. A session that comes or goes meanwhile is in the list, or is not.
+pub fn list(serve: &mut Serve, caller: Caller, replies: &mut Vec<u8>) -> bool {
     let has_attached = serve
         .viewer_session(caller)
         .is_some_and(|viewer| !viewer.attached.is_empty());
     let connection = serve.entities.connections.get_mut(caller.connection);
-    if let Some(viewer) = connection.and_then(Connection::viewer_mut) {
-        viewer.has_only_listed = !has_attached;
+    let unfinished = connection.and_then(Connection::viewer_mut).and_then(|it| {
+        it.has_only_listed = !has_attached;
+        it.list.take()
+    });
+    if unfinished.is_none() && serve.directory.listed.len() <= LIST_SLICE_SESSIONS {
+        let (begin, mut list) = (replies.len(), SessionList::begin(std::mem::take(replies)));
+        write_slice(serve, caller, &mut list);
+        reply::end_session_list(&mut list.bytes[begin..], list.count);
+        *replies = list.bytes;
+        return true;
     }
-    let sessions = &serve.entities.sessions;
-    let listed: Vec<(&Session, Cow<[u8]>)> = serve
-        .directory
-        .listed
-        .values()
-        .filter_map(|key| sessions.get(*key))
-        .filter(|session| is_readable(session, caller.minor) && serve.may_see(caller, session))
-        .map(|session| (session, name(serve, session)))
-        .collect();
-    let entries: Vec<SessionEntry> = listed
-        .iter()
-        .map(|(session, name)| entry(session, name))
-        .collect();
-    reply::session_list(replies, caller.minor, &entries);
+    let mut list = unfinished.unwrap_or_else(|| Box::new(SessionList::begin(Vec::new())));
+    let is_whole = write_slice(serve, caller, &mut list);
+    if is_whole {
+        reply::end_session_list(&mut list.bytes, list.count);
+        if replies.is_empty() {
+            // It may be very long.
+            *replies = list.bytes;
+        } else {
+            replies.append(&mut list.bytes);
+        }
+    } else {
+        let connection = serve.entities.connections.get_mut(caller.connection);
+        if let Some(viewer) = connection.and_then(Connection::viewer_mut) {
+            viewer.list = Some(list);
+        }
+    }
+    is_whole
+}
+
+/// Writes the next entries. Returns whether those were the last.
+fn write_slice(serve: &Serve, caller: Caller, list: &mut SessionList) -> bool {
+    let Serve {
+        directory,
+        entities,
+        ..
+    } = serve;
+    let rest = (Bound::Excluded(list.after), Bound::Unbounded);
+    let mut rest = directory.listed.range(rest);
+    for (id, key) in rest.by_ref().take(LIST_SLICE_SESSIONS) {
+        list.after = *id;
+        let session = entities.sessions.get(*key);
+        if let Some(session) = session
+            .filter(|session| is_readable(session, caller.minor) && serve.may_see(caller, session))
+        {
+            list.count += 1;
+            entry(session, &name(serve, session)).encode(caller.minor, &mut list.bytes);
+        }
+    }
+    rest.next().is_none()
 }
 
 /// Viewers attach every session of the name that they look for: the running one has

@@ -117,7 +117,8 @@ impl Requests<'_, '_> {
                 return Ok(Pause::Turn);
             }
             let goes_on = has_ended || rest.len() > payload.len();
-            let (length, calls) = (replies.len(), serve.storage.calls());
+            let calls = serve.storage.calls();
+            let length = replies.len() + listed_bytes(serve, key);
             let changes = serve.entities.changes;
             let answered = execute(serve, key, kind, payload, goes_on, replies);
             if !matches!(answered, Ok(Some(_))) {
@@ -125,7 +126,8 @@ impl Requests<'_, '_> {
                 counts[kind as usize].add(answered.is_err());
             }
             let pause = answered?;
-            turn.spend_message(replies.len() - length, serve.storage.calls() - calls);
+            let written = replies.len() + listed_bytes(serve, key) - length;
+            turn.spend_message(written, serve.storage.calls() - calls);
             turn.spend_records(serve.entities.changes - changes);
             if let Some(pause) = pause {
                 return Ok(pause);
@@ -172,6 +174,13 @@ fn report(serve: &mut Serve, key: ConnectionKey, reason: &Rejection) {
         );
         serve.agenda.close(key, connection, Ending::Fault);
     }
+}
+
+/// Bytes of a list that is being written.
+fn listed_bytes(serve: &Serve, key: ConnectionKey) -> usize {
+    let connection = serve.entities.connections.get(key);
+    let list = connection.and_then(|connection| connection.viewer()?.list.as_ref());
+    list.map_or(0, |list| list.bytes.len())
 }
 
 /// Whether a reply is still being sent.
@@ -232,7 +241,10 @@ fn answer(
     let last = serve.take_question(caller);
     match request {
         Request::Connect { .. } => unreachable!("law: CONNECT was answered above"),
-        Request::ListSessions => list::list(serve, caller, replies),
+        Request::ListSessions => {
+            let is_whole = list::list(serve, caller, replies);
+            return Ok((!is_whole).then_some(Pause::Turn));
+        }
         Request::CreateSession => connect::create_session(serve, caller, replies),
         Request::Attach { session, seek } => attach::attach(serve, caller, session, seek, replies),
         Request::Detach { session } => attach::detach(serve, caller, session, replies),

@@ -7,6 +7,7 @@
 
 use std::fmt::Write;
 
+use baton_components::costs::LEVELS_MADE_AT_ONCE;
 use baton_components::path::RelativePath;
 use baton_components::steps;
 use baton_components::wire::producer::data::PacketHeader;
@@ -465,41 +466,19 @@ fn of_a_cap_with_many_rotated_sessions() {
     });
 }
 
-/// The levels of a path are made with as many calls as one directory.
+/// The levels of a path are made with as many calls as one directory, or some at a time.
 #[test]
 fn of_a_deep_path() {
     let calls = |depth: usize| {
         let (mut stage, producer) = one_session();
         let path = vec!["d"; depth].join("/");
-        let mut world = Measured::new(&mut stage);
-        world.command("ADD_STREAM", |stage| {
-            producer.add_stream(stage, &path, "chan")
-        });
-        world.costs[0].1
+        let before = stage.storage.count(Operation::CreateDirectory);
+        producer.add_stream(&mut stage, &path, "chan");
+        stage.storage.count(Operation::CreateDirectory) - before
     };
     // The first level has to be new; the others are in it.
-    assert_eq!([2, 10, 120].map(calls), [calls(1) + 1; 3]);
-}
-
-/// One call makes them all, and is charged for each: a tick has time for few of such commands.
-#[test]
-fn of_deep_paths_in_one_tick() {
-    let (mut stage, producer) = one_session();
-    let paths: Vec<String> = (0..20)
-        .map(|at| format!("{at}{}", "/d".repeat(119)))
-        .collect();
-    let commands = paths.iter().map(|path| add_stream(path, "chan"));
-    let bytes: Vec<u8> = commands
-        .flat_map(|command| client::command(producer.minor, &command))
-        .collect();
-    producer.control.write(&bytes);
-    let mut added = 0;
-    while added < paths.len() {
-        stage.tick();
-        let now = stage.entities().streams.len();
-        assert!(now <= added + 2, "{} in one tick", now - added);
-        added = now;
-    }
+    assert_eq!([1, 2, 10, LEVELS_MADE_AT_ONCE].map(calls), [1, 2, 2, 2]);
+    assert_eq!(calls(120), 2 * 120_u64.div_ceil(LEVELS_MADE_AT_ONCE as u64));
 }
 
 /// The padding of a packet that moves with a rotation is not copied.

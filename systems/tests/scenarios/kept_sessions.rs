@@ -36,12 +36,11 @@ fn record(stage: &mut Stage) -> (Producer, u64, u64) {
 
 /// As a session daemon ends a session: its streams leave their chunk first.
 fn destroy(stage: &mut Stage, producer: &Producer, metadata: u64, data: u64) {
-    let positions = [(metadata, 0), (data, 1)]
-        .map(|(stream, position)| RotatePosition { stream, position })
-        .to_vec();
+    let positions =
+        [(metadata, 0), (data, 1)].map(|(stream, position)| RotatePosition { stream, position });
     let rotate = RotateStreams {
         new_chunk: None,
-        positions,
+        positions: positions.into_iter().collect(),
     };
     producer.expect_ok(stage, &Command::RotateStreams(rotate));
     let close = CloseTraceChunk {

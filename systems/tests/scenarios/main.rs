@@ -22,6 +22,7 @@ mod producer_scenarios;
 mod producer_table;
 mod questions;
 mod retention;
+mod slices;
 mod slow_disk;
 mod stage;
 mod status;

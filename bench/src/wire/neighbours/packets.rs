@@ -42,10 +42,12 @@ fn rotate(target: &Target, number: u64, padding: u32, is_over: &AtomicBool) -> i
         }))?;
         client.ask_ok(&Command::RotateStreams(RotateStreams {
             new_chunk: Some(chunk),
-            positions: vec![RotatePosition {
+            positions: [RotatePosition {
                 stream,
                 position: 0,
-            }],
+            }]
+            .into_iter()
+            .collect(),
         }))?;
         client.ask_ok(&Command::CloseTraceChunk(CloseTraceChunk {
             chunk: chunk - 1,

@@ -2,6 +2,8 @@
 //! question whether they are in use, and the rotation of streams from one to
 //! the next.
 
+use std::borrow::Cow;
+
 use crate::wire::codec::{
     Reader, WireError, check_length, length_with_nul, put_name, put_optional_u32, put_u8, put_u32,
     put_u64, put_zeros,
@@ -9,12 +11,56 @@ use crate::wire::codec::{
 
 /// `ROTATE_STREAMS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RotateStreams {
+pub struct RotateStreams<'a> {
     /// Chunk that the streams move to; `None` is "to no chunk".
     pub new_chunk: Option<u64>,
     /// The streams to rotate, in this order. May be empty.
-    pub positions: Vec<RotatePosition>,
+    pub positions: RotatePositions<'a>,
 }
+
+/// The streams of a rotation, as they are in its payload: there may be very many, of which some
+/// are read at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RotatePositions<'a>(Cow<'a, [u8]>);
+
+impl RotatePositions<'_> {
+    /// Their number.
+    pub fn len(&self) -> usize {
+        self.0.len() / POSITION_SIZE
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// `count` of them at most, after the first `done`.
+    pub fn after(&self, done: usize, count: usize) -> impl Iterator<Item = RotatePosition> {
+        let (positions, _) = self.0.as_chunks::<POSITION_SIZE>();
+        let some = positions.iter().skip(done).take(count);
+        some.map(|position| {
+            let both = u128::from_be_bytes(*position);
+            RotatePosition {
+                stream: (both >> 64) as u64,
+                position: both as u64,
+            }
+        })
+    }
+}
+
+impl FromIterator<RotatePosition> for RotatePositions<'_> {
+    fn from_iter<T: IntoIterator<Item = RotatePosition>>(positions: T) -> Self {
+        let mut bytes = Vec::new();
+        for position in positions {
+            put_u64(&mut bytes, position.stream);
+            put_u64(&mut bytes, position.position);
+        }
+        Self(Cow::Owned(bytes))
+    }
+}
+
+/// Bytes of one: its stream and its position.
+const POSITION_SIZE: usize = 16;
 
 /// One stream of a rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +107,8 @@ impl RotateLayout {
     }
 }
 
-impl RotateStreams {
-    pub(super) fn decode_payload(payload: &[u8]) -> Result<Self, WireError> {
+impl<'a> RotateStreams<'a> {
+    pub(super) fn decode_payload(payload: &'a [u8]) -> Result<Self, WireError> {
         let mut reader = Reader::new(payload);
         let count = reader.u32("stream_count")?;
         let size = payload.len() as u64;
@@ -75,17 +121,11 @@ impl RotateStreams {
         // Stale bytes of the producer's memory.
         reader.bytes("padding", layout.padding_size())?;
         let value = reader.u64("new_chunk_id.value")?;
-        // The size was compared with the count: no more than was received.
-        let mut positions = Vec::with_capacity(count as usize);
-        for _ in 0..count {
-            positions.push(RotatePosition {
-                stream: reader.u64("stream_id")?,
-                position: reader.u64("rotate_at_seq_num")?,
-            });
-        }
+        // The size was compared with the count.
+        let positions = reader.bytes("positions", u64::from(count) * POSITION_SIZE as u64)?;
         Ok(Self {
             new_chunk: is_set.then_some(value),
-            positions,
+            positions: RotatePositions(Cow::Borrowed(positions)),
         })
     }
 
@@ -96,10 +136,7 @@ impl RotateStreams {
         put_u8(out, u8::from(self.new_chunk.is_some()));
         put_zeros(out, layout.padding_size() as usize);
         put_u64(out, self.new_chunk.unwrap_or(0));
-        for position in &self.positions {
-            put_u64(out, position.stream);
-            put_u64(out, position.position);
-        }
+        out.extend_from_slice(&self.positions.0);
     }
 }
 
@@ -208,20 +245,22 @@ mod tests {
     use crate::wire::testing::{any_name, hex};
     use proptest::prelude::*;
 
-    fn sample() -> RotateStreams {
+    fn sample() -> RotateStreams<'static> {
+        let position = |(stream, position)| RotatePosition { stream, position };
         RotateStreams {
             new_chunk: Some(1),
-            positions: vec![
-                RotatePosition {
-                    stream: 1,
-                    position: 2,
-                },
-                RotatePosition {
-                    stream: 2,
-                    position: 1,
-                },
-            ],
+            positions: [(1, 2), (2, 1)].map(position).into_iter().collect(),
         }
+    }
+
+    #[test]
+    fn positions_are_read_some_at_a_time() {
+        let positions = sample().positions;
+        assert_eq!(positions.len(), 2);
+        let streams = |done, count| positions.after(done, count).map(|it| it.stream);
+        assert_eq!(streams(0, 1).collect::<Vec<_>>(), [1]);
+        assert_eq!(streams(1, 5).collect::<Vec<_>>(), [2]);
+        assert_eq!(streams(2, 5).count(), 0);
     }
 
     #[test]
@@ -242,7 +281,7 @@ mod tests {
     fn rotate_streams_comes_in_three_sizes_only() {
         for count in [0, 1, 2] {
             let mut rotation = sample();
-            rotation.positions.truncate(count);
+            rotation.positions = rotation.positions.after(0, count).collect();
             let mut sizes = Vec::new();
             for layout in RotateLayout::ALL {
                 let mut payload = Vec::new();

@@ -22,8 +22,8 @@ use byteorder::{BigEndian, ByteOrder};
 use super::codec::{WireError, put_u32, put_u64};
 
 pub use chunk::{
-    CloseTraceChunk, CreateTraceChunk, RotateLayout, RotatePosition, RotateStreams,
-    TraceChunkExists,
+    CloseTraceChunk, CreateTraceChunk, RotateLayout, RotatePosition, RotatePositions,
+    RotateStreams, TraceChunkExists,
 };
 pub use kind::{CommandKind, PAYLOAD_SIZE_MAX, SMALL_PAYLOAD_SIZE_MAX};
 pub use pending::{BeginDataPending, DataPending, EndDataPending, QuiescentControl};
@@ -109,7 +109,7 @@ pub enum Command<'a> {
     /// `RESET_METADATA`
     ResetMetadata(ResetMetadata),
     /// `ROTATE_STREAMS`
-    RotateStreams(RotateStreams),
+    RotateStreams(RotateStreams<'a>),
     /// `CREATE_TRACE_CHUNK`
     CreateTraceChunk(CreateTraceChunk<'a>),
     /// `CLOSE_TRACE_CHUNK`

@@ -366,6 +366,19 @@ pub fn session_list(out: &mut Vec<u8>, minor: u32, sessions: &[SessionEntry<'_>]
     }
 }
 
+/// To `LIST_SESSIONS`, written entry by entry: its begin. The number of entries is said at the end
+/// ([`end_session_list`]).
+pub fn begin_session_list(out: &mut Vec<u8>) {
+    put_u32(out, 0);
+}
+
+/// Says the number of entries of a list that begins at the begin of `list`.
+pub fn end_session_list(list: &mut [u8], count: u32) {
+    if let Some(begin) = list.first_chunk_mut() {
+        *begin = count.to_be_bytes();
+    }
+}
+
 /// To `ATTACH_SESSION`. `streams` are left out unless the status is OK.
 pub fn attached(out: &mut Vec<u8>, status: AttachStatus, streams: &[StreamEntry<'_>]) {
     put_u32(out, status.number());

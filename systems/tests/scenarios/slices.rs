@@ -1,0 +1,271 @@
+//! Slices: a command with very much to do, and the end of a peer that has very much, are done some
+//! in each tick, and others are served meanwhile.
+
+use baton_components::costs::{
+    LEVELS_MADE_AT_ONCE, LIST_SLICE_SESSIONS, ROTATED_AT_ONCE, STORAGE_CALL, TICK,
+};
+use baton_components::limits::{SESSION_PATH_NAMES_MAX, STREAMS_SWEPT_PER_TICK};
+use baton_components::wire::producer::{BeginDataPending, Command, CreateSession, Origin, code};
+use baton_components::wire::viewer::reply::{self, Reply};
+use baton_components::wire::viewer::{Request, RequestKind, SEEK_BEGINNING};
+use baton_systems::client;
+
+use crate::stage::{self, Producer, Stage, Viewer, add_stream, create_chunk};
+
+/// A producer with a session of its own.
+fn producer(stage: &mut Stage, number: u64) -> Producer {
+    let name = format!("session-{number}");
+    let mut session = stage::session(&name);
+    session.origin = session.origin.map(|origin| Origin {
+        session: number,
+        ..origin
+    });
+    let producer = Producer::create(stage, 15, session);
+    producer.expect_ok(stage, &create_chunk(0));
+    producer
+}
+
+/// A producer with so many streams, whose handles it gives.
+fn producer_of_many(stage: &mut Stage, streams: usize) -> (Producer, Vec<u64>) {
+    let producer = producer(stage, 1);
+    let channels: Vec<String> = (0..streams)
+        .map(|number| format!("chan_{number}"))
+        .collect();
+    let bytes: Vec<u8> = channels
+        .iter()
+        .flat_map(|channel| client::command(15, &add_stream("ust", channel)))
+        .collect();
+    let replies = producer.send(stage, &bytes);
+    let handles: Vec<u64> = replies
+        .chunks(12)
+        .map(|reply| u64::from_be_bytes(*reply.first_chunk().unwrap()))
+        .collect();
+    assert_eq!(handles.len(), streams);
+    producer.expect_ok(stage, &Command::StreamsSent);
+    (producer, handles)
+}
+
+/// Runs a tick, in which somebody else gets a reply.
+fn tick_beside(stage: &mut Stage, other: &Producer) {
+    let question = Command::BeginDataPending(BeginDataPending { session: 0 });
+    other.control.write(&client::command(15, &question));
+    stage.tick();
+    let answer = other.control.take_received();
+    assert_eq!(answer, code::OK.to_be_bytes(), "after one tick");
+}
+
+#[test]
+fn a_long_list_is_written_in_slices() {
+    let mut stage = Stage::without_audit();
+    let count = 3 * LIST_SLICE_SESSIONS as u64 + 1;
+    let producers: Vec<_> = (0..count).map(|at| producer(&mut stage, at)).collect();
+    let viewer = Viewer::connect(&mut stage, 14);
+    let both = [Request::ListSessions, Request::CreateSession].map(client::request);
+    viewer.peer.write(&both.concat());
+    let mut received = Vec::new();
+    let mut ticks = 0;
+    while received.is_empty() {
+        // Two sessions end meanwhile: one that was looked at, and one that was not.
+        if ticks == 1 {
+            for gone in [&producers[0], &producers[count as usize - 1]] {
+                gone.control.finish();
+                gone.data.finish();
+            }
+        }
+        tick_beside(&mut stage, &producers[1]);
+        received.extend(viewer.peer.take_received());
+        ticks += 1;
+    }
+    assert!(ticks > 2, "{ticks}");
+    stage.settle();
+    received.extend(viewer.peer.take_received());
+    let decoded = reply::decode(RequestKind::ListSessions, 14, &received).unwrap();
+    let Some((Reply::ListSessions(entries), size)) = decoded else {
+        panic!("no list: {decoded:?}");
+    };
+    let names = entries
+        .iter()
+        .map(|entry| String::from_utf8_lossy(entry.name).into_owned());
+    let all = (0..count - 1).map(|at| format!("session-{at}"));
+    assert!(names.eq(all));
+    assert_eq!(received[size..], [0, 0, 0, 1], "the request behind it");
+}
+
+#[test]
+fn a_viewer_that_leaves_while_its_list_is_written_leaves_nothing() {
+    let mut stage = Stage::new();
+    let count = 2 * LIST_SLICE_SESSIONS as u64;
+    let producers: Vec<_> = (0..count).map(|at| producer(&mut stage, at)).collect();
+    let viewer = Viewer::connect(&mut stage, 14);
+    viewer.peer.write(&client::request(Request::ListSessions));
+    stage.tick();
+    viewer.peer.reset("gone");
+    stage.settle();
+    assert_eq!(stage.entities().connections.len(), 2 * producers.len());
+}
+
+#[test]
+fn streams_of_a_session_that_ends_are_closed_in_slices() {
+    let mut stage = Stage::new();
+    let other = producer(&mut stage, 2);
+    let streams = 5 * STREAMS_SWEPT_PER_TICK / 2;
+    let (producer, _) = producer_of_many(&mut stage, streams);
+    let before = stage.entities().streams.len();
+    producer.control.finish();
+    producer.data.finish();
+    let mut left = before;
+    while left > 0 {
+        tick_beside(&mut stage, &other);
+        let now = stage.entities().streams.len();
+        assert!(left - now <= STREAMS_SWEPT_PER_TICK, "{}", left - now);
+        left = now;
+    }
+    stage.settle();
+    assert_eq!(stage.entities().sessions.len(), 1);
+}
+
+/// What is left of earlier ticks is done when the relay ends.
+#[test]
+fn a_relay_that_ends_in_the_midst_of_a_sweep_leaves_nothing() {
+    let mut stage = Stage::new();
+    let (producer, _) = producer_of_many(&mut stage, 3 * STREAMS_SWEPT_PER_TICK);
+    let viewer = Viewer::connect(&mut stage, 15);
+    viewer.ask(&mut stage, ATTACH);
+    viewer.peer.reset("gone");
+    producer.control.finish();
+    stage.tick();
+    stage.tick();
+    assert!(!stage.entities().streams.is_empty());
+    stage.relay.hang_up_all();
+    stage.tick();
+    assert_eq!(stage.relay.remains(), Vec::<String>::new());
+}
+
+#[test]
+fn a_viewer_of_many_streams_leaves_them_in_slices() {
+    let mut stage = Stage::new();
+    let other = producer(&mut stage, 2);
+    let streams = 5 * STREAMS_SWEPT_PER_TICK / 2;
+    let (_producer, _) = producer_of_many(&mut stage, streams);
+    let viewers = [(); 2].map(|()| Viewer::connect(&mut stage, 15));
+    for viewer in &viewers {
+        viewer.ask(&mut stage, ATTACH);
+    }
+    assert_eq!(stage.entities().viewer_streams.len(), 2 * streams);
+    viewers[0].peer.reset("gone");
+    viewers[1]
+        .peer
+        .write(&client::request(Request::Detach { session: 2 }));
+    let mut left = 2 * streams;
+    for _ in 0..2 * streams {
+        tick_beside(&mut stage, &other);
+        let now = stage.entities().viewer_streams.len();
+        assert!(left - now <= STREAMS_SWEPT_PER_TICK, "{}", left - now);
+        left = now;
+    }
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn many_streams_are_rotated_in_slices() {
+    let mut stage = Stage::new();
+    let other = producer(&mut stage, 2);
+    let streams = 4 * ROTATED_AT_ONCE + 1;
+    let (producer, handles) = producer_of_many(&mut stage, streams);
+    producer.expect_ok(&mut stage, &create_chunk(1));
+    let positions: Vec<_> = handles.iter().map(|stream| (*stream, 0)).collect();
+    let rotation = stage::rotate(Some(1), &positions);
+    producer.control.write(&client::command(15, &rotation));
+    let rotated = |stage: &Stage| {
+        let tree = stage.storage.tree();
+        let names = tree.keys().map(ToString::to_string);
+        names
+            .filter(|name| name.contains("/.tmp_new_chunk/ust/chan_"))
+            .count()
+    };
+    let mut done = 0;
+    while done < streams {
+        assert!(
+            producer.control.take_received().is_empty(),
+            "before all are rotated"
+        );
+        tick_beside(&mut stage, &other);
+        let now = rotated(&stage);
+        let calls = TICK / STORAGE_CALL;
+        assert!((now - done) as u64 <= calls, "{} in one tick", now - done);
+        done = now;
+    }
+    stage.settle();
+    assert_eq!(producer.control.take_received(), code::OK.to_be_bytes());
+    // The next one begins with its first stream.
+    producer.close_chunk(&mut stage, 0, None);
+    producer.expect_ok(&mut stage, &create_chunk(2));
+    producer.expect_ok(&mut stage, &stage::rotate(Some(2), &positions));
+    assert_eq!(rotated(&stage), streams);
+}
+
+/// A stream that is not there ends the connection, wherever it stands among the others.
+#[test]
+fn a_rotation_fails_in_any_slice() {
+    let mut stage = Stage::new();
+    let (producer, handles) = producer_of_many(&mut stage, 3 * ROTATED_AT_ONCE);
+    producer.expect_ok(&mut stage, &create_chunk(1));
+    let mut positions: Vec<_> = handles.iter().map(|stream| (*stream, 0)).collect();
+    positions[2 * ROTATED_AT_ONCE].0 = 12345;
+    let reply = producer.ask(&mut stage, &stage::rotate(Some(1), &positions));
+    assert_eq!(reply, code::INVALID.to_be_bytes());
+    assert!(producer.control.is_closed());
+}
+
+#[test]
+fn directories_of_deep_paths_are_made_in_slices() {
+    let mut stage = Stage::new();
+    let other = producer(&mut stage, 2);
+    let producer = producer(&mut stage, 1);
+    let paths = [0, 1].map(|at| format!("{at}{}", "/d".repeat(119)));
+    for path in &paths {
+        let command = client::command(15, &add_stream(path, "chan"));
+        producer.control.write(&command);
+    }
+    let made = |stage: &Stage| {
+        let directories = stage.storage.tree().into_values();
+        directories.filter(Option::is_none).count()
+    };
+    let mut before = made(&stage);
+    let mut added = Vec::new();
+    while added.len() < 24 {
+        tick_beside(&mut stage, &other);
+        added.extend(producer.control.take_received());
+        let now = made(&stage);
+        let most = TICK / STORAGE_CALL + LEVELS_MADE_AT_ONCE as u64;
+        assert!(
+            (now - before) as u64 <= most,
+            "{} in one tick",
+            now - before
+        );
+        before = now;
+    }
+    assert_eq!([&added[8..12], &added[20..24]], [code::OK.to_be_bytes(); 2]);
+}
+
+/// The last names of a path with very many become one.
+#[test]
+fn the_path_of_a_session_has_not_very_many_names() {
+    let mut stage = Stage::new();
+    let base = vec!["b"; 1000].join("/");
+    let create = Command::CreateSession(CreateSession {
+        base_path: base.as_bytes(),
+        ..stage::session("deep")
+    });
+    let producer = Producer::connect(&mut stage, 15);
+    producer.make(&mut stage, &create);
+    let tree = stage.storage.tree();
+    let deepest = tree.keys().map(|path| path.components().count()).max();
+    assert_eq!(deepest, Some(SESSION_PATH_NAMES_MAX));
+}
+
+/// Attaches session 2, the second that was created.
+const ATTACH: Request = Request::Attach {
+    session: 2,
+    seek: SEEK_BEGINNING,
+};
