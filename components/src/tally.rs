@@ -255,6 +255,21 @@ impl StreamTally {
         self.losses.as_mut()?.torn.take_if(is_it)
     }
 
+    /// Whether a packet broke off last.
+    pub fn has_torn(&self) -> bool {
+        let losses = self.losses.as_ref();
+        losses.is_some_and(|losses| losses.torn.is_some())
+    }
+
+    /// Takes the description of a packet before which nothing was lost. False: something was.
+    pub fn follow(&mut self, number: u64, discarded: u64) -> bool {
+        let follows = number == self.next
+            && number != u64::MAX
+            && discarded == self.losses().events_discarded;
+        self.next += u64::from(follows);
+        follows
+    }
+
     /// Takes the tracer's running count of discarded events. Gives how many are new.
     ///
     /// A 32-bit tracer counts to 2^32 and begins anew.

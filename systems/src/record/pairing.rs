@@ -105,16 +105,28 @@ fn description_came(
     }
 }
 
-/// Tells of a description that is another one than the last.
+/// Tells of a description that is another one than the last, if it says of anything that is lost.
 fn note_described(recorder: &mut Recorder, key: StreamKey, description: &SendIndex) {
     let Recorder {
         entities, facts, ..
     } = recorder;
-    let stream = entities.streams.get(key);
+    let packet_sequence = description.packet_sequence;
+    let stream = entities.streams.get_mut(key);
     let Some(stream) = stream.filter(|it| !reached(it.last_index(), description.sequence)) else {
         return;
     };
-    let packet_sequence = description.packet_sequence;
+    // A rotation may be a clear, and facts that wait for their listener come first.
+    let is_usual = facts.described.is_empty() && stream.rare().rotation.is_none();
+    if is_usual
+        && stream
+            .tally
+            .follow(packet_sequence, description.events_discarded)
+    {
+        return;
+    }
+    let Some(stream) = entities.streams.get(key) else {
+        return;
+    };
     // The stream leaves a chunk that is to be deleted: the ring buffer was emptied, too.
     let leaves = stream.rare().rotation.as_ref();
     let leaves = leaves.is_some_and(|it| packet_sequence >= it.position);
