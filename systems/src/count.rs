@@ -49,11 +49,11 @@ pub fn count(mut entities: ResMut<Entities>, facts: Res<Facts>, now: Res<Now>) {
     }
     for fact in &facts.kept {
         add(entities, fact.stream, |stream, more| {
-            stream.packets += 1;
+            stream.packets += fact.packets;
             stream.bytes += fact.bytes;
-            (more.packets, more.bytes) = (1, fact.bytes);
+            (more.packets, more.bytes) = (fact.packets, fact.bytes);
             more.last_packet_s = now.unix_s;
-            stream.mend(|torn| torn.sequence == fact.sequence);
+            stream.mend(|torn| torn.sequence == fact.last);
         });
     }
     for fact in &facts.given_up {

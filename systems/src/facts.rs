@@ -26,7 +26,7 @@ pub struct Facts {
     pub gone: Vec<ProducerGone>,
     pub due: Vec<QuestionDue>,
     pub described: Vec<PacketDescribed>,
-    pub kept: Vec<PacketKept>,
+    pub kept: Vec<PacketsKept>,
     pub metadata: Vec<MetadataGrew>,
     pub dropped: Vec<PacketDropped>,
     pub torn: Vec<PacketTorn>,
@@ -126,13 +126,15 @@ pub struct ChunkClosed {
     pub is_deleted: bool,
 }
 
-/// The bytes of a packet are in a file: storage has confirmed them.
+/// The bytes of packets are in a file: storage has confirmed them.
 #[derive(Clone, Copy, Debug)]
-pub struct PacketKept {
+pub struct PacketsKept {
     pub stream: StreamKey,
     /// The ordinal of the file.
     pub file: u64,
-    pub sequence: u64,
+    /// Number of the last of them. Where one of the stream has broken off, each is told alone.
+    pub last: u64,
+    pub packets: u64,
     pub bytes: u64,
 }
 

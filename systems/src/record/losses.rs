@@ -15,7 +15,7 @@ use baton_components::totals::Written;
 
 use super::{Recorder, batch, data_files, index_records, pairing, waiting_metadata};
 use crate::entities::Entities;
-use crate::facts::{PacketDropped, PacketKept};
+use crate::facts::{PacketDropped, PacketsKept};
 use crate::named;
 use crate::ports::{StorageError, StorageErrorKind};
 use crate::requests::Breakage;
@@ -82,14 +82,30 @@ fn keep_sound(recorder: &mut Recorder, key: TraceFileKey, confirmed: &mut Confir
 
 /// The bytes of packets are in a file of a stream.
 pub fn keep(recorder: &mut Recorder, stream: StreamKey, file: u64, packets: &[WrittenPacket]) {
-    for packet in packets {
-        report_recovery(recorder, stream);
-        recorder.facts.kept.push(PacketKept {
-            stream,
-            file,
-            sequence: packet.sequence,
-            bytes: packet.bytes,
-        });
+    let Some(last) = packets.last() else {
+        return;
+    };
+    report_recovery(recorder, stream);
+    let Recorder {
+        entities, facts, ..
+    } = recorder;
+    let record = entities.streams.get(stream);
+    let has_torn = !facts.torn.is_empty() || record.is_some_and(|it| it.tally.has_torn());
+    let kept = |packets: u64, bytes: u64, last: u64| PacketsKept {
+        stream,
+        file,
+        last,
+        packets,
+        bytes,
+    };
+    if has_torn {
+        let each = packets.iter();
+        let each = each.map(|packet| kept(1, packet.bytes, packet.sequence));
+        facts.kept.extend(each);
+    } else {
+        let bytes = packets.iter().map(|packet| packet.bytes).sum();
+        let count = packets.len() as u64;
+        facts.kept.push(kept(count, bytes, last.sequence));
     }
 }
 

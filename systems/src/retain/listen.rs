@@ -7,7 +7,7 @@ use baton_components::path::RelativePath;
 use super::asking::{ask, number_of};
 use super::ledger::{ChunkNumber, Closed};
 use super::{Job, Retain, Retention, policy};
-use crate::facts::{ChunkEnd, Made, MetadataGrew, NameFact, PacketKept, StreamClosed};
+use crate::facts::{ChunkEnd, Made, MetadataGrew, NameFact, PacketsKept, StreamClosed};
 use crate::lists::{self, Entry};
 use crate::requests::Request;
 
@@ -25,16 +25,17 @@ pub fn listen(retain: &mut Retain) {
     // Other listeners read them, too.
     retain.entities.names.facts = names;
     for at in 0..retain.facts.kept.len() {
-        let PacketKept {
+        let PacketsKept {
             stream,
             file,
+            packets,
             bytes,
             ..
         } = retain.facts.kept[at];
         let ordinal = file;
         go_on_to(retain, stream, ordinal);
         let file = FileOfStream { stream, ordinal };
-        retain.retention.ledger.add(file, bytes, 1);
+        retain.retention.ledger.add(file, bytes, packets);
         note_change(retain, file);
         let record = retain.entities.streams.get(stream);
         if record.is_none_or(|record| record.closed) {
