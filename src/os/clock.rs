@@ -3,13 +3,14 @@
 use std::env;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use baton_components::time::{CivilTime, Now};
 use baton_systems::ports::Clock;
 use baton_systems::usage::{Durations, Usage, Warning};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::counters::Counters;
 use super::lookout::Lookout;
@@ -17,13 +18,14 @@ use super::usage::Output;
 use super::{recent, usage};
 
 pub struct SystemClock {
-    started: Instant,
+    /// A monotonic time, in nanoseconds.
+    started_ns: u64,
     started_s: u64,
     zone: TimeZone,
     /// The output directory, of which the usage tells.
     output: Option<Lookout<Output>>,
-    /// The last reading (monotonic): the tick has lasted since.
-    last: Option<Duration>,
+    /// The last reading: the tick has lasted since.
+    last_ns: Option<u64>,
     ticks: Durations,
     counters: Counters,
 }
@@ -31,11 +33,11 @@ pub struct SystemClock {
 impl SystemClock {
     pub fn new() -> Self {
         Self {
-            started: Instant::now(),
-            started_s: unix().as_secs(),
+            started_ns: monotonic_ns(),
+            started_s: unix_s(),
             zone: zone(),
             output: None,
-            last: None,
+            last_ns: None,
             ticks: Durations::default(),
             counters: Counters::default(),
         }
@@ -68,25 +70,32 @@ fn zone() -> TimeZone {
 
 const LOCAL_TIME: &str = "/etc/localtime";
 
-/// Since 1970. A clock set before reads as 1970.
-fn unix() -> Duration {
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH);
-    unix.unwrap_or_default()
+/// Seconds since 1970, as of some milliseconds ago: this clock is read in each tick, and is not
+/// read from the hardware. One that is set before 1970 reads as 1970.
+fn unix_s() -> u64 {
+    let time = clock_gettime(ClockId::RealtimeCoarse);
+    u64::try_from(time.tv_sec).unwrap_or(0)
+}
+
+fn monotonic_ns() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }
 
 impl Clock for SystemClock {
     fn now(&mut self) -> Now {
-        let monotonic = self.started.elapsed();
-        self.last = Some(monotonic);
+        let now_ns = monotonic_ns();
+        self.last_ns = Some(now_ns);
         Now {
-            monotonic,
-            unix_s: unix().as_secs(),
+            monotonic: Duration::from_nanos(now_ns - self.started_ns),
+            unix_s: unix_s(),
         }
     }
 
     fn tick_ends(&mut self) {
-        if let Some(last) = self.last {
-            self.ticks.add(self.started.elapsed().saturating_sub(last));
+        if let Some(last_ns) = self.last_ns {
+            let spent_ns = monotonic_ns() - last_ns;
+            self.ticks.add(Duration::from_nanos(spent_ns));
         }
     }
 

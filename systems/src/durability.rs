@@ -25,7 +25,7 @@ use rustc_hash::FxHashMap;
 use crate::agenda::Agenda;
 use crate::deadlines::Timer;
 use crate::entities::Entities;
-use crate::facts::{Facts, Made, MetadataGrew, NameFact, PacketKept};
+use crate::facts::{Facts, Made, MetadataGrew, NameFact, PacketsKept};
 use crate::lists;
 use crate::ports::{Answer, StorageError, StorageErrorKind, StoragePort};
 use crate::requests::{Names, Request, SyncPaths};
@@ -95,9 +95,13 @@ impl Durability {
         matches!(self.when, SyncWhen::Every(_))
     }
 
-    /// Whether [`note`] has work, if there are facts.
-    pub fn is_on(&self) -> bool {
+    fn is_on(&self) -> bool {
         self.when != SyncWhen::Never
+    }
+
+    /// Whether [`note`] has work, if there are facts: these. Without a period it hears answers alone.
+    pub fn hears(&self, facts: &Facts) -> bool {
+        self.hears_names() || (self.is_on() && !facts.answered.is_empty())
     }
 
     /// Whether [`sync`] has work.
@@ -190,7 +194,7 @@ pub fn note(
     }
     if let SyncWhen::Every(period) = durability.when {
         note_names(durability, &entities);
-        for PacketKept { stream, file, .. } in &facts.kept {
+        for PacketsKept { stream, file, .. } in &facts.kept {
             let (stream, ordinal) = (*stream, *file);
             durability.taint(FileOfStream { stream, ordinal });
         }

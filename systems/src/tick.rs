@@ -4,6 +4,7 @@
 //! with no work half done: every reply was given to the network after the writes that it
 //! confirms, and every record that lost its last holder is freed.
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use baton_components::connection::Probe;
@@ -193,25 +194,42 @@ struct Step {
 }
 
 /// The input of the checks whether steps are due. Most need the agenda alone, so other
-/// resources are fetched on demand.
+/// resources are looked up on demand, once for all checks until a step runs.
 struct Work<'w> {
     agenda: &'w Agenda,
     world: &'w World,
+    entities: OnceCell<&'w Entities>,
+    facts: OnceCell<&'w Facts>,
+    now: OnceCell<Duration>,
 }
 
 impl<'w> Work<'w> {
     fn of(world: &'w World) -> Self {
-        let agenda = world.resource();
-        Self { agenda, world }
+        Self {
+            agenda: world.resource(),
+            world,
+            entities: OnceCell::new(),
+            facts: OnceCell::new(),
+            now: OnceCell::new(),
+        }
+    }
+
+    fn entities(&self) -> &'w Entities {
+        self.entities.get_or_init(|| self.world.resource())
+    }
+
+    fn facts(&self) -> &'w Facts {
+        self.facts.get_or_init(|| self.world.resource())
     }
 
     fn now(&self) -> Duration {
-        self.world.resource::<Now>().monotonic
+        let now = || self.world.resource::<Now>().monotonic;
+        *self.now.get_or_init(now)
     }
 }
 
 fn must_commit(work: &Work) -> bool {
-    let gathering = &work.world.resource::<Entities>().gathering;
+    let gathering = &work.entities().gathering;
     let agenda = work.agenda;
     gathering.is_urgent()
         || agenda.commit_by.is_some_and(|by| by <= work.now())
@@ -219,20 +237,20 @@ fn must_commit(work: &Work) -> bool {
 }
 
 fn has_facts(work: &Work) -> bool {
-    !work.world.resource::<Facts>().is_empty()
+    !work.facts().is_empty()
 }
 
 fn has_facts_or_names(work: &Work) -> bool {
-    has_facts(work) || !work.world.resource::<Entities>().names.facts.is_empty()
+    has_facts(work) || !work.entities().names.facts.is_empty()
 }
 
 fn must_retain(work: &Work) -> bool {
-    work.world.resource::<Retention>().is_on()
-        && (has_facts_or_names(work) || work.agenda.is_retention_due)
+    (has_facts_or_names(work) || work.agenda.is_retention_due)
+        && work.world.resource::<Retention>().is_on()
 }
 
 fn must_note(work: &Work) -> bool {
-    work.world.resource::<Durability>().is_on() && has_facts_or_names(work)
+    has_facts_or_names(work) && work.world.resource::<Durability>().hears(work.facts())
 }
 
 fn must_sync(work: &Work) -> bool {
@@ -242,7 +260,7 @@ fn must_sync(work: &Work) -> bool {
 
 fn must_watch_reserve(work: &Work) -> bool {
     let reserve = work.world.resource::<Reserve>();
-    reserve.is_due(work.world.resource(), work.now())
+    reserve.is_due(work.facts(), work.now())
 }
 
 fn may_be_probed(work: &Work) -> bool {
@@ -252,9 +270,11 @@ fn may_be_probed(work: &Work) -> bool {
 /// Something waits for a probe, or will when all is closed, since the relay is to stop.
 fn must_probe(work: &Work) -> bool {
     let probes = &work.agenda.probes;
-    let is_to_stop = work.world.resource::<Entities>().totals.is_stopping;
-    let is_stale = is_to_stop && !work.agenda.is_stopping && !probes.are_fresh(work.now());
-    probes.asked().is_none() && (probes.is_wanted || is_stale)
+    let is_stale = || {
+        let is_to_stop = work.entities().totals.is_stopping;
+        is_to_stop && !work.agenda.is_stopping && !probes.are_fresh(work.now())
+    };
+    probes.asked().is_none() && (probes.is_wanted || is_stale())
 }
 
 fn must_sweep(work: &Work) -> bool {
@@ -264,7 +284,7 @@ fn must_sweep(work: &Work) -> bool {
 
 fn must_reclaim(work: &Work) -> bool {
     let probes = &work.agenda.probes;
-    work.world.resource::<Entities>().has_condemned()
+    work.entities().has_condemned()
         || (!probes.recordings.is_empty() && probes.are_fresh(work.now()))
 }
 
