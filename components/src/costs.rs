@@ -36,9 +36,13 @@ pub const LIGHT_TURN: u64 = 96 * 1024;
 
 /// Work of one turn of a connection that has to take turns. Large packets move in pieces of
 /// this size.
-pub const HEAVY_TURN: u64 = 128 * 1024;
+pub const HEAVY_TURN: u64 = 256 * 1024;
 
 /// Work of one tick on connections of one kind: once for those that are light, and once for
-/// those that take turns. The last of them may exceed it. A light one that exchanges several
-/// messages waits for so much of others with each of them.
-pub const TICK: u64 = 128 * 1024;
+/// those that take turns. The last of them may exceed it.
+pub const TICK: u64 = 256 * 1024;
+
+/// The same for those that take turns where others wait: a light one that exchanges several messages
+/// waits for so much with each of them. Commands and requests have so much at most, and packets
+/// while a light viewer asks; packets that nobody watches go in fewer, larger pieces.
+pub const SHORT_TICK: u64 = 128 * 1024;

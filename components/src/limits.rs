@@ -165,6 +165,10 @@ pub const KEPT_SESSIONS: usize = 32;
 /// a session may have thousands of short-lived processes.
 pub const KEPT_STREAMS_PER_SESSION: usize = 256;
 
+/// Time after a request of a light viewer in which it is taken to go on: it asks for an index, then for
+/// its packet.
+pub const WATCHED_FOR: Duration = Duration::from_millis(2);
+
 /// Number of streams of sessions that end, and of viewers that leave, of which the last rites are
 /// in one tick: less than a millisecond of work.
 pub const STREAMS_SWEPT_PER_TICK: usize = 256;

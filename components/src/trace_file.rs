@@ -13,6 +13,9 @@ use crate::kinds::Id;
 use crate::shares::AddressKey;
 use crate::wire::ctf_index::Version;
 
+/// The name of an index file is that of its data file, and this.
+pub const INDEX_ENDING: &[u8] = b".idx";
+
 /// The record of a trace file. Held by its stream while it can be read, and by viewers.
 #[derive(Debug)]
 pub struct TraceFile {

@@ -196,6 +196,7 @@ impl Record<'_> {
     }
 
     /// Requests to storage, and its answers.
+    // Long because: a sentence for each record.
     #[expect(clippy::too_many_lines, reason = "a sentence for each record")]
     fn fmt_request(&self, to: &mut Formatter<'_>) -> fmt::Result {
         match self {

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use baton_components::chunk::Chunk;
 use baton_components::connection::{Connection, Ending, Endpoint};
+use baton_components::costs::{SHORT_TICK, TICK};
 use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey, TraceFileKey};
-use baton_components::limits::{CHUNK_RETRY, WAITING_METADATA_RETRY};
+use baton_components::limits::{CHUNK_RETRY, WAITING_METADATA_RETRY, WATCHED_FOR};
 use baton_components::probes::Probes;
 use baton_components::sweeps::Sweeps;
 use baton_components::waits::Waits;
@@ -27,6 +28,8 @@ pub struct Agenda {
     pub control: Turns,
     pub data: Turns,
     pub viewers: Turns,
+    /// Turns of light viewers, and when there was another one.
+    pub viewers_heard: (u64, Duration),
     pub status: Turns,
     /// Control connections with replies of this tick.
     pub replies: Vec<ConnectionKey>,
@@ -68,11 +71,17 @@ pub struct Agenda {
 
 impl Agenda {
     /// A tick begins: all turns are anew.
-    pub fn begin_tick(&mut self) {
-        for endpoint in Endpoint::ALL {
-            self.turns(endpoint).begin_tick();
+    pub fn begin_tick(&mut self, now: Duration) {
+        if self.viewers.light_served != self.viewers_heard.0 {
+            self.viewers_heard = (self.viewers.light_served, now);
         }
-        self.writable.begin_tick();
+        let is_watched = now < self.viewers_heard.1 + WATCHED_FOR;
+        self.control.begin_tick(SHORT_TICK);
+        self.viewers.begin_tick(SHORT_TICK);
+        self.data
+            .begin_tick(if is_watched { SHORT_TICK } else { TICK });
+        self.status.begin_tick(TICK);
+        self.writable.begin_tick(TICK);
         self.sweeps.begin_tick(self.is_stopping);
     }
 

@@ -28,9 +28,10 @@ use crate::entities::Entities;
 use crate::facts::{Facts, Made, MetadataGrew, NameFact, PacketsKept};
 use crate::lists;
 use crate::ports::{Answer, StorageError, StorageErrorKind, StoragePort};
-use crate::requests::{Names, Request, SyncPaths};
+use crate::requests::Request;
 use crate::retain::Retention;
 use crate::settings::SyncWhen;
+use crate::sync_paths::{Names, SyncPaths};
 
 /// Files by their session.
 type Files = BTreeMap<SessionKey, BTreeSet<FileOfStream>>;
@@ -405,13 +406,16 @@ fn ask_for(
         lists,
         since: now.monotonic,
     };
-    let (files, directories) = batch.in_order();
-    let request = Request::Sync {
+    ask(durability, storage, agenda, request(batch, within), asked);
+}
+
+fn request(paths: SyncPaths, within: RelativePath) -> Request {
+    let (files, directories) = paths.in_order();
+    Request::Sync {
         within,
         files,
         directories,
-    };
-    ask(durability, storage, agenda, request, asked);
+    }
 }
 
 /// The chunk that has, or had, this key. One whose files could not be moved is where it was.

@@ -34,6 +34,7 @@ pub mod retain;
 mod serve;
 pub mod settings;
 pub mod status;
+pub mod sync_paths;
 pub mod tick;
 mod turns;
 pub mod usage;

@@ -57,7 +57,7 @@ pub fn poll(
         storage.answers(&mut agenda.answers);
     }
     *now = clock.now();
-    agenda.begin_tick();
+    agenda.begin_tick(now.monotonic);
     for key in readable.drain(..) {
         if let Some(endpoint) = entities.connections.get(key).map(Connection::endpoint) {
             agenda.turns(endpoint).ready(key);

@@ -5,10 +5,6 @@
 
 #![warn(missing_docs)]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::iter;
-
-use baton_components::chunk::FileOfStream;
 use baton_components::connection::Extent;
 use baton_components::keys::FileKey;
 use baton_components::limits::READS_AT_ONCE;
@@ -17,7 +13,7 @@ use baton_components::storage_error::{StorageError, StorageErrorKind};
 use slotmap::Key;
 
 use crate::lists::{self, Files, Found};
-use crate::record::file_paths::INDEX_ENDING;
+use crate::sync_paths::{Names, SyncPaths};
 
 /// The kinds of requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,19 +88,6 @@ pub enum Request {
     },
     /// The same for all of a chunk, however much that is: its order is found when it is done.
     SyncChunk(Box<Names>),
-}
-
-/// The names of a chunk that is closed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Names {
-    /// The directory of its session.
-    pub session: RelativePath,
-    /// Its own directory.
-    pub directory: RelativePath,
-    /// Files, below its directory.
-    pub files: BTreeMap<RelativePath, FileOfStream>,
-    /// Directories, below its directory.
-    pub directories: BTreeSet<RelativePath>,
 }
 
 /// The files of one session: what is written to them is done in order.
@@ -253,55 +236,6 @@ impl Request {
         Ok(Outcome::Done)
     }
 }
-
-/// Paths that are to be synced.
-#[derive(Debug, Default)]
-pub struct SyncPaths {
-    data: Vec<RelativePath>,
-    indexes: Vec<RelativePath>,
-    metadata: Vec<RelativePath>,
-    directories: BTreeSet<RelativePath>,
-}
-
-impl SyncPaths {
-    /// Adds a file.
-    pub fn add(&mut self, path: RelativePath, is_metadata: bool) {
-        let list = if is_metadata {
-            &mut self.metadata
-        } else if path.name().ends_with(INDEX_ENDING) {
-            &mut self.indexes
-        } else {
-            &mut self.data
-        };
-        list.push(path);
-    }
-
-    /// Adds these directories below one, it, and those above it.
-    pub fn add_directories(&mut self, directory: &RelativePath, below: &BTreeSet<RelativePath>) {
-        let below = below.iter().map(|made| directory.join(made));
-        self.directories.extend(below);
-        let above = iter::successors(Some(directory.clone()), RelativePath::parent);
-        self.directories.extend(above);
-    }
-
-    fn add_chunk(&mut self, names: &Names) {
-        for path in names.files.keys() {
-            self.add(names.directory.join(path), path.name() == METADATA);
-        }
-        self.add_directories(&names.directory, &names.directories);
-    }
-
-    /// Files: data first, then indexes, then metadata. Directories: the deepest first.
-    pub fn in_order(self) -> (Vec<RelativePath>, Vec<RelativePath>) {
-        let mut files = self.data;
-        files.extend(self.indexes);
-        files.extend(self.metadata);
-        // A path sorts before those below it.
-        (files, self.directories.into_iter().rev().collect())
-    }
-}
-
-const METADATA: &[u8] = b"metadata";
 
 fn sync(
     on: &mut dyn Files,

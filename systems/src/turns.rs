@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 
-use baton_components::costs::{HEAVY_TURN, LIGHT_TURN, MESSAGE, RECORD, STORAGE_CALL, TICK};
+use baton_components::costs::{LIGHT_TURN, MESSAGE, RECORD, STORAGE_CALL, TICK};
 use baton_components::keys::ConnectionKey;
 use rustc_hash::FxHashMap;
 
@@ -26,6 +26,10 @@ pub struct Turns {
     /// Work that is left of this tick.
     light_left: u64,
     heavy_left: u64,
+    /// Work of one turn of a heavy connection.
+    heavy_turn: u64,
+    /// Turns that light connections have had.
+    pub light_served: u64,
     /// Heavy connections whose turn has not come in this tick. Each gets one, at most.
     heavy_to_come: usize,
 }
@@ -48,10 +52,11 @@ pub struct Turn {
 }
 
 impl Turns {
-    /// A tick begins.
-    pub fn begin_tick(&mut self) {
+    /// A tick begins, with so much work on the heavy connections, which is one turn.
+    pub fn begin_tick(&mut self, heavy: u64) {
         self.light_left = TICK;
-        self.heavy_left = TICK;
+        self.heavy_left = heavy;
+        self.heavy_turn = heavy;
         self.heavy_to_come = self.heavy.len();
     }
 
@@ -72,6 +77,7 @@ impl Turns {
         {
             let queued = self.queued.remove(&key);
             let Some(queued) = queued.filter(|queued| queued.debt > 0) else {
+                self.light_served += 1;
                 return Some(Turn::new(key, true, LIGHT_TURN));
             };
             self.heavy.push_back(key);
@@ -82,11 +88,11 @@ impl Turns {
             let key = self.heavy.pop_front()?;
             let queued = self.queued.remove(&key);
             let queued = queued.expect("law: each connection in a queue is listed as such");
-            if queued.debt >= HEAVY_TURN {
+            if queued.debt >= self.heavy_turn {
                 self.heavy.push_back(key);
-                self.queue(key, queued.is_ready, queued.debt - HEAVY_TURN);
+                self.queue(key, queued.is_ready, queued.debt - self.heavy_turn);
             } else if queued.is_ready {
-                return Some(Turn::new(key, false, HEAVY_TURN - queued.debt));
+                return Some(Turn::new(key, false, self.heavy_turn - queued.debt));
             }
         }
         None
@@ -186,6 +192,7 @@ impl Turn {
 
 #[cfg(test)]
 mod tests {
+    use baton_components::costs::HEAVY_TURN;
     use slotmap::SlotMap;
 
     use super::*;
@@ -198,7 +205,7 @@ mod tests {
     /// Runs one tick, in which every connection but `light` goes on for ever. Gives those
     /// that had a turn, and the work that was done.
     fn tick(turns: &mut Turns, light: ConnectionKey) -> (Vec<ConnectionKey>, u64) {
-        turns.begin_tick();
+        turns.begin_tick(HEAVY_TURN);
         let mut served = Vec::new();
         let mut work = 0;
         while let Some(mut turn) = turns.next() {
@@ -266,14 +273,14 @@ mod tests {
         let keys = keys(2);
         let mut turns = Turns::default();
         turns.ready(keys[0]);
-        turns.begin_tick();
+        turns.begin_tick(HEAVY_TURN);
         let mut turn = turns.next().unwrap();
         turn.spend(LIGHT_TURN + 10 * HEAVY_TURN);
         turns.end(&turn, true);
         assert!(turns.next().is_none());
         for passed in 1.. {
             turns.ready(keys[1]);
-            turns.begin_tick();
+            turns.begin_tick(HEAVY_TURN);
             let served = turns.next().map(|turn| turn.connection);
             assert_eq!(served, Some(keys[1]), "others are served meanwhile");
             if turns.next().is_some() {
@@ -296,7 +303,7 @@ mod tests {
             turns.ready(keys[0]);
             let mut passed = 0;
             loop {
-                turns.begin_tick();
+                turns.begin_tick(HEAVY_TURN);
                 if turns.next().is_some() {
                     break;
                 }
@@ -314,13 +321,13 @@ mod tests {
         let mut turns = Turns::default();
         turns.ready(keys[0]);
         turns.ready(keys[0]);
-        turns.begin_tick();
+        turns.begin_tick(HEAVY_TURN);
         let mut turn = turns.next().unwrap();
         assert!(turns.next().is_none(), "it is queued once");
         turn.spend(LIGHT_TURN + 1);
         turns.end(&turn, false);
         assert!(!turns.is_empty());
-        turns.begin_tick();
+        turns.begin_tick(HEAVY_TURN);
         assert!(turns.next().is_none());
         assert!(turns.is_empty());
     }

@@ -12,7 +12,7 @@ use baton_components::wire::producer::{
 use bevy_ecs::system::{Local, ResMut};
 
 use super::fault::{Fault, Reason, Then};
-use super::{Ingest, chunk, index, metadata, pending, rotation, session, stream, told};
+use super::{Ingest, Progress, chunk, index, metadata, pending, rotation, session, stream, told};
 use crate::named;
 use crate::peers::receive::{Pause, Protocol, take_turn};
 use crate::peers::records::Records;
@@ -110,14 +110,6 @@ impl Protocol for Commands<'_, '_> {
         };
         (consumed, pause)
     }
-}
-
-/// How far a command is executed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    Whole,
-    /// There is more of it to do, in a later turn: it stays unread.
-    Part,
 }
 
 /// Whether a command may make, move or remove files or directories.

@@ -32,6 +32,14 @@ use crate::record::Recorder;
 use crate::settings::Settings;
 use fault::Reason;
 
+/// How far a command is executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    Whole,
+    /// There is more of it to do, in a later turn: it stays unread.
+    Part,
+}
+
 /// The resources that producers' messages act on.
 #[derive(SystemParam)]
 pub struct Ingest<'w> {

@@ -5,9 +5,8 @@ use baton_components::costs::ROTATED_AT_ONCE;
 use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey};
 use baton_components::wire::producer::{RotateStreams, code, reply};
 
-use super::Ingest;
-use super::control::Progress;
 use super::fault::{Fault, Reason};
+use super::{Ingest, Progress};
 
 /// Rotates the streams of a command, or some of them if there are very many: the rest follows when
 /// the command is executed again.

@@ -6,14 +6,13 @@ use baton_components::directory::Lot;
 use baton_components::keys::{ConnectionKey, SessionKey};
 use baton_components::path::{NAME_BYTES_MAX, PathError, RelativePath, check_name, shortened};
 use baton_components::stream::{FileLimit, StreamKind};
+use baton_components::trace_file::INDEX_ENDING;
 use baton_components::wire::producer::{AddStream, CloseStream, NONE, code, reply};
 
-use super::control::Progress;
 use super::fault::{Fault, Reason};
-use super::{Ingest, old_paths};
+use super::{Ingest, Progress, old_paths};
 use crate::chance;
 use crate::record::NewStream;
-use crate::record::file_paths::INDEX_ENDING;
 use crate::record::ring;
 use crate::settings::Grouping;
 

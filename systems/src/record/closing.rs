@@ -8,10 +8,9 @@ use baton_components::keys::{SessionKey, StreamKey};
 use baton_components::limits::{KEPT_SESSIONS, KEPT_STREAMS_PER_SESSION};
 use baton_components::session::Session;
 use baton_components::stream::{Closing, Stream, reached};
-use baton_components::sweeps::Why;
 use bevy_ecs::system::ResMut;
 
-use super::{Recorder, pairing, ring, sweep};
+use super::{Recorder, pairing, ring};
 use crate::entities::Entities;
 use crate::facts::{ChunkClosed, Facts, PacketGivenUp, StreamClosed};
 
@@ -52,14 +51,11 @@ pub fn end_producer(recorder: &mut Recorder, key: SessionKey, is_broken: bool) {
         session.chunk = None;
         session.closing_chunk = None;
     });
-    let Some(session) = recorder.entities.sessions.get(key) else {
-        // A session that is over has no open stream.
-        return;
-    };
-    if !recorder.entities.sessions.is_owned(key) {
+    if let Some(session) = recorder.entities.sessions.get(key)
+        && !recorder.entities.sessions.is_owned(key)
+    {
         recorder.directory.listed.remove(&session.id);
     }
-    sweep::begin(recorder, key, Why::ProducerGone);
 }
 
 /// Whether the stream waits for a packet.

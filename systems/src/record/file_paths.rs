@@ -10,6 +10,7 @@ use baton_components::keys::{ChunkKey, FileKey, StreamKey};
 use baton_components::path::RelativePath;
 use baton_components::shares::Asset;
 use baton_components::stream::Stream;
+use baton_components::trace_file::INDEX_ENDING;
 
 use super::places;
 use crate::entities::Entities;
@@ -19,7 +20,6 @@ use crate::requests::Lane;
 
 /// Directory of index files, beside the data files.
 const INDEX_DIRECTORY: &[u8] = b"index";
-pub const INDEX_ENDING: &[u8] = b".idx";
 
 /// The target of a file.
 #[derive(Clone)]

@@ -1,24 +1,13 @@
 //! Giving up: stops waiting for packets of a session whose data connections have ended.
 
-use baton_components::keys::{SessionKey, StreamKey};
-use baton_components::sweeps::Why;
+use baton_components::keys::StreamKey;
 
-use super::{Recorder, closing, pairing, rotation, sweep};
+use super::{Recorder, closing, pairing, rotation};
 use crate::named;
 
-/// Stops waiting for packets, unless a new connection brings some: rotations, closes and
+/// Stops waiting for packets of a stream, unless a new connection brings some: its rotation, close and
 /// commands about pending data go on without them.
-pub fn give_up(recorder: &mut Recorder, key: SessionKey) {
-    let Some(session) = recorder.entities.sessions.get_mut(key) else {
-        // A timer may outlast its session.
-        return;
-    };
-    session.given_up = true;
-    sweep::begin(recorder, key, Why::GivenUp);
-}
-
-/// Stops waiting for packets of one stream.
-pub fn give_up_stream(recorder: &mut Recorder, key: StreamKey) {
+pub fn give_up(recorder: &mut Recorder, key: StreamKey) {
     pairing::give_up(recorder, key);
     if let Err(reason) = rotation::try_rotate(recorder, key) {
         let stream = recorder.entities.streams.get(key);

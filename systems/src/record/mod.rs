@@ -28,6 +28,7 @@ use baton_components::directory::Directory;
 use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey, StreamKey};
 use baton_components::path::RelativePath;
 use baton_components::shares::Shortage;
+use baton_components::sweeps::Why;
 use baton_components::time::Now;
 use baton_components::wire::producer::SendIndex;
 use bevy_ecs::system::{Res, ResMut, SystemParam};
@@ -220,13 +221,18 @@ impl Recorder<'_> {
     /// streams and descriptions come. Described packets are waited for, unless `is_broken`.
     pub fn end_producer(&mut self, session: SessionKey, is_broken: bool) {
         closing::end_producer(self, session, is_broken);
+        sweep::begin(self, session, Why::ProducerGone);
         self.facts.gone.push(ProducerGone(session));
     }
 
     /// Stops waiting for packets of a session, unless a new connection brings some. Everything
     /// that waits for a packet goes on.
     pub fn give_up(&mut self, session: SessionKey) {
-        giving_up::give_up(self, session);
+        // A timer may outlast its session.
+        if let Some(record) = self.entities.sessions.get_mut(session) {
+            record.given_up = true;
+            sweep::begin(self, session, Why::GivenUp);
+        }
     }
 
     /// Whether no packet of that session is waited for.

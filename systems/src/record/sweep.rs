@@ -61,7 +61,7 @@ pub fn run(recorder: &mut Recorder) {
         }
         match sweep.why {
             Why::ProducerGone => closing::try_close(recorder, stream),
-            Why::GivenUp => giving_up::give_up_stream(recorder, stream),
+            Why::GivenUp => giving_up::give_up(recorder, stream),
         }
     }
 }

@@ -2,8 +2,8 @@
 //! does a bounded amount of work for each peer.
 
 use baton_components::connection::Endpoint;
-use baton_components::costs::{HEAVY_TURN, LIGHT_TURN, RECORD, TICK};
-use baton_components::limits::RECEIVE_BYTES_MAX;
+use baton_components::costs::{HEAVY_TURN, LIGHT_TURN, RECORD, SHORT_TICK, TICK};
+use baton_components::limits::{RECEIVE_BYTES_MAX, WATCHED_FOR};
 use baton_components::wire::producer::{BeginDataPending, Command, DataPending, Origin, code};
 use baton_components::wire::viewer::{Request, SEEK_BEGINNING};
 use baton_systems::client;
@@ -239,6 +239,36 @@ fn a_flood_of_long_lists_keeps_nobody_waiting() {
     assert!(*least > 0 && most - least <= HEAVY_TURN, "{each:?}");
 }
 
+/// Packets that nobody watches go in larger pieces than beside a light viewer.
+#[test]
+fn large_packets_are_moved_in_smaller_pieces_while_a_viewer_asks() {
+    let mut stage = Stage::new();
+    let (busy, data) = producer(&mut stage, 0);
+    let viewer = Viewer::connect(&mut stage, 15);
+    stage.clock.advance(WATCHED_FOR);
+    let mut sequence = 0;
+    let mut moved = |stage: &mut Stage| {
+        busy.data
+            .write(&client::packet(data, sequence, &vec![0; 4 << 20]));
+        sequence += 1;
+        let mut most = 0;
+        for _ in 0..8 {
+            let before = stage.storage.used_bytes();
+            stage.tick();
+            most = most.max(stage.storage.used_bytes() - before);
+        }
+        stage.settle();
+        most
+    };
+    let alone = moved(&mut stage);
+    assert!((SHORT_TICK + 1..=TICK).contains(&alone), "{alone}");
+    viewer.ask(&mut stage, Request::ListSessions);
+    let beside = moved(&mut stage);
+    assert!(beside <= SHORT_TICK, "{beside}");
+    stage.clock.advance(WATCHED_FOR);
+    assert_eq!(moved(&mut stage), alone);
+}
+
 /// Attaching makes a record for each stream, whether or not its reply tells of them.
 #[test]
 fn a_flood_of_attaches_keeps_nobody_waiting() {
@@ -282,7 +312,7 @@ fn a_costly_command_is_followed_by_turns_of_others() {
     greedy.peer.write(&bytes.concat());
     stage.tick();
     assert_eq!(greedy.peer.take_received().len(), 8, "it is attached");
-    let turns = STREAMS * RECORD / HEAVY_TURN;
+    let turns = STREAMS * RECORD / SHORT_TICK;
     for _ in 1..turns {
         stage.tick();
         assert!(greedy.peer.take_received().is_empty(), "it has debts");
@@ -311,7 +341,7 @@ fn publishing_to_many_viewers_is_followed_by_turns_of_others() {
     stage.tick();
     assert_eq!(greedy.control.take_received(), ok);
     greedy.control.write(&repeated(&Command::StreamsSent, 1));
-    let turns = STREAMS * VIEWERS * RECORD / HEAVY_TURN;
+    let turns = STREAMS * VIEWERS * RECORD / SHORT_TICK;
     for sequence in 0..turns {
         let index = Command::SendIndex(index(data, sequence));
         light.control.write(&repeated(&index, 1));
