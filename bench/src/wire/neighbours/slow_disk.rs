@@ -95,6 +95,12 @@ impl Drop for Tracer {
         if let Some(id) = rustix::process::Pid::from_raw(self.0.id().cast_signed()) {
             let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
         }
+        // It does not detach from a relay that was killed while a write of it was delayed.
+        let begun = Instant::now();
+        while matches!(self.0.try_wait(), Ok(None)) && begun.elapsed() < DETACHES_IN {
+            sleep(LOOK_AGAIN);
+        }
+        let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
@@ -106,3 +112,4 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// Those with which relays write packets.
 const CALLS: &str = "pwrite64,pwritev,pwritev2,write,writev,splice,ftruncate";
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
+const DETACHES_IN: Duration = Duration::from_secs(5);
