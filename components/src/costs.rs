@@ -34,15 +34,15 @@ pub const LIST_SLICE_SESSIONS: usize = 192;
 /// packet of 64 KiB, and small enough that a crowd delays nobody for long.
 pub const LIGHT_TURN: u64 = 96 * 1024;
 
-/// Work of one turn of a connection that has to take turns. Large packets move in pieces of
-/// this size.
-pub const HEAVY_TURN: u64 = 256 * 1024;
+/// Bytes of a file that are looked for, and fetched, before they are sent: the work of the longest
+/// turn.
+pub const HEAVY_TURN: u64 = TICK;
 
-/// Work of one tick on connections of one kind: once for those that are light, and once for
-/// those that take turns. The last of them may exceed it.
+/// Work of one tick on light connections of one kind, and as much on those that take turns, of which
+/// each has one turn of that length at most. The last of them may exceed it.
 pub const TICK: u64 = 256 * 1024;
 
-/// The same for those that take turns where others wait: a light one that exchanges several messages
-/// waits for so much with each of them. Commands and requests have so much at most, and packets
-/// while a light viewer asks; packets that nobody watches go in fewer, larger pieces.
+/// Work of one tick on those that take turns, where others wait for it: all commands and requests, and
+/// packets while a light viewer asks, which waits for one tick with each of its requests. Packets
+/// that nobody watches go in fewer, larger pieces.
 pub const SHORT_TICK: u64 = 128 * 1024;

@@ -169,9 +169,12 @@ pub const KEPT_STREAMS_PER_SESSION: usize = 256;
 /// its packet.
 pub const WATCHED_FOR: Duration = Duration::from_millis(2);
 
-/// Number of streams of sessions that end, and of viewers that leave, of which the last rites are
-/// in one tick: less than a millisecond of work.
+/// Number of streams of sessions that end, and of viewers that leave, that are closed or let go of in
+/// one tick: about a millisecond of work.
 pub const STREAMS_SWEPT_PER_TICK: usize = 256;
+
+/// Number of streams of one session in a turn of it, if several sessions of many streams end.
+pub const STREAMS_SWEPT_PER_TURN: usize = 64;
 
 /// Number of directories of ended snapshot sessions that are remembered for their session
 /// daemon. A later snapshot of a forgotten one gets a new directory.

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use crate::keys::{SessionKey, ViewerStreamKey};
 use crate::limits::STREAMS_SWEPT_PER_TICK;
 
-/// The sweeps that go on. Keys may be stale.
+/// The sweeps that are not finished. Keys may be stale.
 #[derive(Debug, Default)]
 pub struct Sweeps {
-    /// They, in their order: one after another.
-    pub pending: VecDeque<Sweep>,
-    /// Streams of viewers that do not read them any more. They are owned by this list.
+    /// Sweeps of sessions, which take turns.
+    pub sessions: VecDeque<Sweep>,
+    /// Streams that their viewers do not read any more. They are owned by this list.
     pub left_streams: VecDeque<ViewerStreamKey>,
     /// Streams that may be looked at in this tick.
     pub budget: usize,
@@ -21,19 +21,19 @@ pub struct Sweeps {
 pub struct Sweep {
     /// The session.
     pub session: SessionKey,
-    /// The work.
-    pub why: Why,
+    /// The work on each stream.
+    pub work: Work,
     /// Number of the last stream that was looked at; 0: none was.
     pub after: u64,
 }
 
-/// The work of a sweep.
+/// The work of a sweep on each stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// The producer is gone: its streams are closed.
-    ProducerGone,
-    /// No packet is waited for any more.
-    GivenUp,
+pub enum Work {
+    /// It is closed, since its producer is gone.
+    Close,
+    /// No packet of it is waited for any more.
+    GiveUp,
 }
 
 impl Sweeps {
@@ -47,8 +47,8 @@ impl Sweeps {
     }
 
     /// Whether something is left to do.
-    pub fn are_pending(&self) -> bool {
-        !self.pending.is_empty() || !self.left_streams.is_empty()
+    pub fn are_left(&self) -> bool {
+        !self.sessions.is_empty() || !self.left_streams.is_empty()
     }
 
     /// Takes one stream from the budget of this tick, if there is one left.

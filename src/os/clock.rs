@@ -87,14 +87,14 @@ impl Clock for SystemClock {
         let now_ns = monotonic_ns();
         self.last_ns = Some(now_ns);
         Now {
-            monotonic: Duration::from_nanos(now_ns - self.started_ns),
+            monotonic: Duration::from_nanos(now_ns.saturating_sub(self.started_ns)),
             unix_s: unix_s(),
         }
     }
 
     fn tick_ends(&mut self) {
         if let Some(last_ns) = self.last_ns {
-            let spent_ns = monotonic_ns() - last_ns;
+            let spent_ns = monotonic_ns().saturating_sub(last_ns);
             self.ticks.add(Duration::from_nanos(spent_ns));
         }
     }

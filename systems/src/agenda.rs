@@ -28,8 +28,8 @@ pub struct Agenda {
     pub control: Turns,
     pub data: Turns,
     pub viewers: Turns,
-    /// Turns of light viewers, and when there was another one.
-    pub viewers_heard: (u64, Duration),
+    /// When a light viewer had a turn last.
+    pub heard: Heard,
     pub status: Turns,
     /// Control connections with replies of this tick.
     pub replies: Vec<ConnectionKey>,
@@ -69,13 +69,25 @@ pub struct Agenda {
     pub deadlines: Deadlines,
 }
 
+/// The last turn of a light viewer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Heard {
+    /// Turns until then.
+    pub turns: u64,
+    /// The begin of the tick after it (monotonic).
+    pub at: Duration,
+}
+
 impl Agenda {
     /// A tick begins: all turns are anew.
     pub fn begin_tick(&mut self, now: Duration) {
-        if self.viewers.light_served != self.viewers_heard.0 {
-            self.viewers_heard = (self.viewers.light_served, now);
+        if self.viewers.light_served != self.heard.turns {
+            self.heard = Heard {
+                turns: self.viewers.light_served,
+                at: now,
+            };
         }
-        let is_watched = now < self.viewers_heard.1 + WATCHED_FOR;
+        let is_watched = now < self.heard.at + WATCHED_FOR;
         self.control.begin_tick(SHORT_TICK);
         self.viewers.begin_tick(SHORT_TICK);
         self.data
@@ -111,7 +123,8 @@ impl Agenda {
         let turns = [control, viewers, status, writable];
         turns.iter().any(|turns| !turns.is_empty())
             || (self.reads_data() && !data.is_empty())
-            || (sweeps.are_pending() && probes.asked().is_none())
+            || !sweeps.left_streams.is_empty()
+            || (!sweeps.sessions.is_empty() && probes.asked().is_none())
     }
 
     /// Whether data connections are read.

@@ -279,7 +279,7 @@ fn must_probe(work: &Work) -> bool {
 
 fn must_sweep(work: &Work) -> bool {
     let sweeps = &work.agenda.sweeps;
-    sweeps.are_pending() && sweeps.budget > 0
+    sweeps.are_left() && sweeps.budget > 0
 }
 
 fn must_reclaim(work: &Work) -> bool {

@@ -52,7 +52,7 @@ pub struct Turn {
 }
 
 impl Turns {
-    /// A tick begins, with so much work on the heavy connections, which is one turn.
+    /// A tick begins. `heavy`: the work on all heavy connections, and that of one turn of them.
     pub fn begin_tick(&mut self, heavy: u64) {
         self.light_left = TICK;
         self.heavy_left = heavy;

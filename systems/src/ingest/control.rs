@@ -153,16 +153,15 @@ fn must_wait(ingest: &mut Ingest, key: ConnectionKey, number: u32, payload: &[u8
     let (Some(kind), Some(session)) = (CommandKind::from_number(number), session) else {
         return false;
     };
-    if kind == CommandKind::RotateStreams {
-        let entities = &mut ingest.record.entities;
-        return batch::lacks_room(entities, key, session, &ingest.settings);
-    }
     let waits = match kind {
         CommandKind::DataPending
         | CommandKind::EndDataPending
         | CommandKind::QuiescentControl
         | CommandKind::CloseTraceChunk => true,
         CommandKind::SendMetadata => metadata::must_wait(ingest, key, session, payload),
+        CommandKind::RotateStreams => {
+            batch::is_buffer_full(&ingest.record.entities, session, &ingest.settings)
+        }
         _ => false,
     };
     let entities = &mut ingest.record.entities;

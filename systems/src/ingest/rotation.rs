@@ -1,6 +1,7 @@
 //! ROTATE_STREAMS: moves streams to another chunk, or to none.
 
 use baton_components::chunk::ChunkId;
+use baton_components::connection::Control;
 use baton_components::costs::ROTATED_AT_ONCE;
 use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey};
 use baton_components::wire::producer::{RotateStreams, code, reply};
@@ -21,8 +22,10 @@ pub fn rotate(
         reply::code(replies, code::INVALID_PROTOCOL);
         reason.abort()
     })?;
-    let done = rotated(ingest, by).map_or(0, |rotated| *rotated as usize);
-    for position in command.positions.after(done, ROTATED_AT_ONCE) {
+    let before = control(ingest, by).map_or(0, |control| control.rotated as usize);
+    let mut done = before;
+    let calls = ingest.record.storage.calls();
+    for position in command.positions.after(before, ROTATED_AT_ONCE) {
         let stream = ingest.stream_of(own, position.stream).map_err(|reason| {
             reply::code(replies, code::INVALID);
             reason.abort()
@@ -32,11 +35,15 @@ pub fn rotate(
             reply::code(replies, code::FILE_CREATION);
             Reason::from(error).abort()
         })?;
+        done += 1;
+        // Each may make the directories of a deep path.
+        if ingest.record.storage.calls() - calls >= 2 * ROTATED_AT_ONCE as u64 {
+            break;
+        }
     }
-    let done = done + ROTATED_AT_ONCE;
     let is_whole = done >= command.positions.len();
-    if let Some(rotated) = rotated(ingest, by) {
-        *rotated = if is_whole { 0 } else { done as u32 };
+    if let Some(control) = control(ingest, by) {
+        control.rotated = if is_whole { 0 } else { done as u32 };
     }
     if !is_whole {
         return Ok(Progress::Part);
@@ -45,10 +52,13 @@ pub fn rotate(
     Ok(Progress::Whole)
 }
 
-/// Streams of the current command that are rotated.
-fn rotated<'a>(ingest: &'a mut Ingest, by: ConnectionKey) -> Option<&'a mut u32> {
-    let connection = ingest.record.entities.connections.get_mut(by)?;
-    Some(&mut connection.control_mut()?.rotated)
+fn control<'a>(ingest: &'a mut Ingest, by: ConnectionKey) -> Option<&'a mut Control> {
+    ingest
+        .record
+        .entities
+        .connections
+        .get_mut(by)?
+        .control_mut()
 }
 
 fn target(

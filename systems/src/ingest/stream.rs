@@ -33,8 +33,8 @@ fn name<'a>(command: &AddStream<'a>, limit: Option<&FileLimit>) -> Cow<'a, [u8]>
     shortened(command.channel, NAME_BYTES_MAX - behind)
 }
 
-/// Adds a stream, or makes some of the directories of a deep path before. Its file exists, empty, when the reply leaves; viewers see the
-/// stream with the next STREAMS_SENT.
+/// Adds a stream, or makes some of the directories of a deep path before. The file of the stream
+/// exists, empty, when the reply leaves; viewers see the stream with the next STREAMS_SENT.
 pub fn add(
     ingest: &mut Ingest,
     own: SessionKey,

@@ -28,7 +28,7 @@ use baton_components::directory::Directory;
 use baton_components::keys::{ChunkKey, ConnectionKey, SessionKey, StreamKey};
 use baton_components::path::RelativePath;
 use baton_components::shares::Shortage;
-use baton_components::sweeps::Why;
+use baton_components::sweeps::Work;
 use baton_components::time::Now;
 use baton_components::wire::producer::SendIndex;
 use bevy_ecs::system::{Res, ResMut, SystemParam};
@@ -97,14 +97,14 @@ impl Recorder<'_> {
         streams::begin(self, session, stream)
     }
 
-    /// Publishes all streams that were added to a session since the last time, together. `by`:
-    /// the connection that asks for it.
     /// Makes directories for a stream of the session with this path, some of them if it is deep.
     /// False: more are to be made.
     pub fn make_way(&mut self, session: SessionKey, path: &RelativePath) -> bool {
         streams::make_way(self, session, path)
     }
 
+    /// Publishes all streams that were added to a session since the last time, together. `by`:
+    /// the connection that asks for it.
     pub fn publish(&mut self, session: SessionKey, by: ConnectionKey) {
         let Some(record) = self.entities.sessions.get_mut(session) else {
             // A session that is over has no stream that could be published.
@@ -221,7 +221,7 @@ impl Recorder<'_> {
     /// streams and descriptions come. Described packets are waited for, unless `is_broken`.
     pub fn end_producer(&mut self, session: SessionKey, is_broken: bool) {
         closing::end_producer(self, session, is_broken);
-        sweep::begin(self, session, Why::ProducerGone);
+        sweep::begin(self, session, Work::Close);
         self.facts.gone.push(ProducerGone(session));
     }
 
@@ -231,7 +231,7 @@ impl Recorder<'_> {
         // A timer may outlast its session.
         if let Some(record) = self.entities.sessions.get_mut(session) {
             record.given_up = true;
-            sweep::begin(self, session, Why::GivenUp);
+            sweep::begin(self, session, Work::GiveUp);
         }
     }
 

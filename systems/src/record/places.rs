@@ -44,17 +44,19 @@ fn find_free(
     let places = &directory.places;
     let mut path = RelativePath::root();
     let mut names = wanted.components().peekable();
-    let mut is_new = false;
+    let mut is_missing = false;
     while let Some(name) = names.next() {
         path = if names.peek().is_some() {
             // Its owner's own place may look like a recording from above.
             let above = first_free(&path, name, |path, _| {
                 let is_free = places.owner(path).is_none()
-                    && (is_new || !is_recording(storage, path)? || places.has_below(path, owner));
+                    && (is_missing
+                        || !is_recording(storage, path)?
+                        || places.has_below(path, owner));
                 Ok(is_free)
             })?;
             // Nothing is below a directory that is not there.
-            is_new = is_new || !storage.exists(&above)?;
+            is_missing = is_missing || !storage.exists(&above)?;
             above
         } else {
             first_free(&path, name, |path, take| match places.owner(path) {
