@@ -92,7 +92,7 @@ impl Agenda {
         self.viewers.begin_tick(SHORT_TICK);
         self.data
             .begin_tick(if is_watched { SHORT_TICK } else { TICK });
-        self.status.begin_tick(TICK);
+        self.status.begin_tick(SHORT_TICK);
         self.writable.begin_tick(TICK);
         self.sweeps.begin_tick(self.is_stopping);
     }

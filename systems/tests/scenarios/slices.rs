@@ -1,16 +1,22 @@
 //! Slices: a command with very much to do, and the end of a peer that has very much, are done some
 //! in each tick, and others are served meanwhile.
 
+use baton_components::connection::Endpoint;
+use std::time::Duration;
+
 use baton_components::costs::{
     LEVELS_MADE_AT_ONCE, LIST_SLICE_SESSIONS, ROTATED_AT_ONCE, SHORT_TICK, STORAGE_CALL,
 };
-use baton_components::limits::{SESSION_PATH_NAMES_MAX, STREAMS_SWEPT_PER_TICK};
+use baton_components::limits::{
+    COMMIT_RETRY, DRAIN_GRACE, PROBE_AGE_MAX, SESSION_PATH_NAMES_MAX, STREAMS_SWEPT_PER_TICK,
+};
 use baton_components::wire::producer::{BeginDataPending, Command, CreateSession, Origin, code};
 use baton_components::wire::viewer::reply::{self, Reply};
 use baton_components::wire::viewer::{Request, RequestKind, SEEK_BEGINNING};
 use baton_systems::client;
+use baton_systems::settings::Settings;
 
-use crate::stage::{self, Producer, Stage, Viewer, add_stream, create_chunk};
+use crate::stage::{self, PACKET_BYTES, Producer, Stage, Viewer, add_stream, create_chunk};
 
 /// A producer with a session of its own.
 fn producer(stage: &mut Stage, number: u64) -> Producer {
@@ -227,16 +233,12 @@ fn directories_of_deep_paths_are_made_in_slices() {
         let command = client::command(15, &add_stream(path, "chan"));
         producer.control.write(&command);
     }
-    let made = |stage: &Stage| {
-        let directories = stage.storage.tree().into_values();
-        directories.filter(Option::is_none).count()
-    };
-    let mut before = made(&stage);
+    let mut before = directories(&stage);
     let mut added = Vec::new();
     while added.len() < 24 {
         tick_beside(&mut stage, &other);
         added.extend(producer.control.take_received());
-        let now = made(&stage);
+        let now = directories(&stage);
         let most = SHORT_TICK / STORAGE_CALL + LEVELS_MADE_AT_ONCE as u64;
         assert!(
             (now - before) as u64 <= most,
@@ -269,3 +271,132 @@ const ATTACH: Request = Request::Attach {
     session: 2,
     seek: SEEK_BEGINNING,
 };
+
+#[test]
+fn rotated_streams_make_their_directories_in_slices() {
+    let mut stage = Stage::new();
+    let other = producer(&mut stage, 2);
+    let producer = producer(&mut stage, 1);
+    let paths: Vec<_> = (0..ROTATED_AT_ONCE)
+        .map(|at| format!("{at}{}", "/d".repeat(119)))
+        .collect();
+    let add = |path: &String| producer.add_stream(&mut stage, path, "chan");
+    let handles: Vec<u64> = paths.iter().map(add).collect();
+    producer.expect_ok(&mut stage, &create_chunk(1));
+    let positions: Vec<_> = handles.iter().map(|stream| (*stream, 0)).collect();
+    let rotation = client::command(15, &stage::rotate(Some(1), &positions));
+    producer.control.write(&rotation);
+    let mut before = directories(&stage);
+    loop {
+        tick_beside(&mut stage, &other);
+        let now = directories(&stage);
+        assert!(now - before <= 2 * 120, "{} in one tick", now - before);
+        before = now;
+        let reply = producer.control.take_received();
+        if !reply.is_empty() {
+            assert_eq!(reply, code::OK.to_be_bytes());
+            break;
+        }
+    }
+}
+
+/// Where packets fit on the disk and their indexes do not, what is written waits for ever; what
+/// waits for room does not.
+#[test]
+fn a_rotation_does_not_wait_for_room_on_a_full_disk() {
+    let mut stage = Stage::with(Settings {
+        files_max: 64,
+        ..Settings::default()
+    });
+    let (producer, handles) = producer_of_many(&mut stage, 12);
+    let used = stage.storage.used_bytes();
+    let room = handles.len() * PACKET_BYTES;
+    stage.storage.limit_bytes(Some(used + room as u64));
+    for stream in &handles {
+        let payload = stage::payload(*stream, 0);
+        producer.send_packet(&mut stage, *stream, 0, &payload);
+    }
+    for stream in &handles {
+        producer.send_index(&mut stage, *stream, 0);
+    }
+    producer.expect_ok(&mut stage, &create_chunk(1));
+    let positions: Vec<_> = handles.iter().map(|stream| (*stream, 1)).collect();
+    let rotation = client::command(15, &stage::rotate(Some(1), &positions));
+    producer.control.write(&rotation);
+    for _ in 0..10 {
+        stage.pass(COMMIT_RETRY);
+    }
+    let reply = producer.control.take_received();
+    assert_eq!(reply, code::OK.to_be_bytes());
+}
+
+#[test]
+fn sweeps_wait_for_a_disk_that_does_not_answer_and_viewers_do_not() {
+    let mut stage = Stage::with(Settings {
+        probes_disk: true,
+        ..Settings::default()
+    });
+    let _first = producer(&mut stage, 0);
+    let streams = 4 * STREAMS_SWEPT_PER_TICK;
+    let (producer, _) = producer_of_many(&mut stage, streams);
+    let viewer = Viewer::connect(&mut stage, 15);
+    viewer.ask(&mut stage, ATTACH);
+    producer.control.finish();
+    producer.data.finish();
+    let open = |stage: &Stage| {
+        stage
+            .entities()
+            .sessions
+            .iter()
+            .map(|(_, it)| it.open_streams.len())
+            .sum::<usize>()
+    };
+    while open(&stage) == streams {
+        stage.tick();
+    }
+    stage.clock.advance(PROBE_AGE_MAX);
+    stage.storage.hold_answers(true);
+    stage.tick();
+    let left = open(&stage);
+    assert!((1..streams).contains(&left), "{left}");
+    viewer.peer.reset("gone");
+    stage.tick();
+    while !stage.entities().viewer_streams.is_empty() {
+        stage.tick();
+        assert_eq!(open(&stage), left);
+        assert_eq!(stage.network.timeout(), Some(Duration::ZERO), "it goes on");
+    }
+    assert_eq!(stage.storage.hanging_calls(), 0);
+    stage.storage.hold_answers(false);
+    stage.settle();
+    assert_eq!(stage.entities().sessions.len(), 1);
+}
+
+/// A session whose packets come again on a new connection is not given up any more.
+#[test]
+fn a_new_data_connection_ends_a_sweep() {
+    let mut stage = Stage::without_audit();
+    let (producer, handles) = producer_of_many(&mut stage, 8 * STREAMS_SWEPT_PER_TICK);
+    let [first, .., before, last] = handles[..] else {
+        panic!("there are many");
+    };
+    producer.send_whole_packet(&mut stage, first, 0);
+    producer.send_index(&mut stage, last, 0);
+    producer.data.finish();
+    stage.settle();
+    stage.clock.advance(DRAIN_GRACE);
+    stage.tick();
+    let data = stage.network.connect(Endpoint::Data, "producer:data");
+    data.write(&stage::packet_bytes(before, 0));
+    stage.settle();
+    data.write(&stage::packet_bytes(last, 0));
+    stage.settle();
+    let tally = &stage.entities().totals.tally;
+    assert_eq!((tally.packets, tally.lost.total()), (3, 0));
+}
+
+/// Directories on the disk.
+fn directories(stage: &Stage) -> usize {
+    let content = stage.storage.tree().into_values();
+    content.filter(Option::is_none).count()
+}
