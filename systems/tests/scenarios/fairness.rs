@@ -4,25 +4,16 @@
 use baton_components::connection::Endpoint;
 use baton_components::costs::{HEAVY_TURN, LIGHT_TURN, RECORD, SHORT_TICK, TICK};
 use baton_components::limits::{RECEIVE_BYTES_MAX, WATCHED_FOR};
-use baton_components::wire::producer::{BeginDataPending, Command, DataPending, Origin, code};
+use baton_components::wire::producer::{BeginDataPending, Command, DataPending, code};
 use baton_components::wire::viewer::{Request, SEEK_BEGINNING};
 use baton_systems::client;
 use baton_systems::ports::NetworkPort;
 
-use crate::stage::{
-    self, PACKET_BYTES, Producer, Stage, Viewer, create_chunk, index, packet_bytes, payload,
-};
+use crate::stage::{PACKET_BYTES, Producer, Stage, Viewer, index, packet_bytes, payload};
 
 /// A producer with a session of its own and one data stream, whose handle it gives.
 fn producer(stage: &mut Stage, number: u64) -> (Producer, u64) {
-    let name = format!("session-{number}");
-    let mut session = stage::session(&name);
-    session.origin = session.origin.map(|origin| Origin {
-        session: number,
-        ..origin
-    });
-    let producer = Producer::create(stage, 15, session);
-    producer.expect_ok(stage, &create_chunk(0));
+    let producer = Producer::numbered(stage, number);
     let data = producer.add_stream(stage, "ust", "chan_0");
     (producer, data)
 }

@@ -1,16 +1,16 @@
 //! Slices: a command with very much to do, and the end of a peer that has very much, are done some
 //! in each tick, and others are served meanwhile.
 
-use baton_components::connection::Endpoint;
 use std::time::Duration;
 
+use baton_components::connection::Endpoint;
 use baton_components::costs::{
     LEVELS_MADE_AT_ONCE, LIST_SLICE_SESSIONS, ROTATED_AT_ONCE, SHORT_TICK, STORAGE_CALL,
 };
 use baton_components::limits::{
     COMMIT_RETRY, DRAIN_GRACE, PROBE_AGE_MAX, SESSION_PATH_NAMES_MAX, STREAMS_SWEPT_PER_TICK,
 };
-use baton_components::wire::producer::{BeginDataPending, Command, CreateSession, Origin, code};
+use baton_components::wire::producer::{BeginDataPending, Command, CreateSession, code};
 use baton_components::wire::viewer::reply::{self, Reply};
 use baton_components::wire::viewer::{Request, RequestKind, SEEK_BEGINNING};
 use baton_systems::client;
@@ -18,22 +18,9 @@ use baton_systems::settings::Settings;
 
 use crate::stage::{self, PACKET_BYTES, Producer, Stage, Viewer, add_stream, create_chunk};
 
-/// A producer with a session of its own.
-fn producer(stage: &mut Stage, number: u64) -> Producer {
-    let name = format!("session-{number}");
-    let mut session = stage::session(&name);
-    session.origin = session.origin.map(|origin| Origin {
-        session: number,
-        ..origin
-    });
-    let producer = Producer::create(stage, 15, session);
-    producer.expect_ok(stage, &create_chunk(0));
-    producer
-}
-
 /// A producer with so many streams, whose handles it gives.
 fn producer_of_many(stage: &mut Stage, streams: usize) -> (Producer, Vec<u64>) {
-    let producer = producer(stage, 1);
+    let producer = Producer::numbered(stage, 1);
     let channels: Vec<String> = (0..streams)
         .map(|number| format!("chan_{number}"))
         .collect();
@@ -64,7 +51,9 @@ fn tick_beside(stage: &mut Stage, other: &Producer) {
 fn a_long_list_is_written_in_slices() {
     let mut stage = Stage::without_audit();
     let count = 3 * LIST_SLICE_SESSIONS as u64 + 1;
-    let producers: Vec<_> = (0..count).map(|at| producer(&mut stage, at)).collect();
+    let producers: Vec<_> = (0..count)
+        .map(|at| Producer::numbered(&mut stage, at))
+        .collect();
     let viewer = Viewer::connect(&mut stage, 14);
     let both = [Request::ListSessions, Request::CreateSession].map(client::request);
     viewer.peer.write(&both.concat());
@@ -101,7 +90,9 @@ fn a_long_list_is_written_in_slices() {
 fn a_viewer_that_leaves_while_its_list_is_written_leaves_nothing() {
     let mut stage = Stage::new();
     let count = 2 * LIST_SLICE_SESSIONS as u64;
-    let producers: Vec<_> = (0..count).map(|at| producer(&mut stage, at)).collect();
+    let producers: Vec<_> = (0..count)
+        .map(|at| Producer::numbered(&mut stage, at))
+        .collect();
     let viewer = Viewer::connect(&mut stage, 14);
     viewer.peer.write(&client::request(Request::ListSessions));
     stage.tick();
@@ -113,7 +104,7 @@ fn a_viewer_that_leaves_while_its_list_is_written_leaves_nothing() {
 #[test]
 fn streams_of_a_session_that_ends_are_closed_in_slices() {
     let mut stage = Stage::new();
-    let other = producer(&mut stage, 2);
+    let other = Producer::numbered(&mut stage, 2);
     let streams = 5 * STREAMS_SWEPT_PER_TICK / 2;
     let (producer, _) = producer_of_many(&mut stage, streams);
     let before = stage.entities().streams.len();
@@ -150,7 +141,7 @@ fn a_relay_that_ends_in_the_midst_of_a_sweep_leaves_nothing() {
 #[test]
 fn a_viewer_of_many_streams_leaves_them_in_slices() {
     let mut stage = Stage::new();
-    let other = producer(&mut stage, 2);
+    let other = Producer::numbered(&mut stage, 2);
     let streams = 5 * STREAMS_SWEPT_PER_TICK / 2;
     let (_producer, _) = producer_of_many(&mut stage, streams);
     let viewers = [(); 2].map(|()| Viewer::connect(&mut stage, 15));
@@ -175,7 +166,7 @@ fn a_viewer_of_many_streams_leaves_them_in_slices() {
 #[test]
 fn many_streams_are_rotated_in_slices() {
     let mut stage = Stage::new();
-    let other = producer(&mut stage, 2);
+    let other = Producer::numbered(&mut stage, 2);
     let streams = 4 * ROTATED_AT_ONCE + 1;
     let (producer, handles) = producer_of_many(&mut stage, streams);
     producer.expect_ok(&mut stage, &create_chunk(1));
@@ -226,8 +217,8 @@ fn a_rotation_fails_in_any_slice() {
 #[test]
 fn directories_of_deep_paths_are_made_in_slices() {
     let mut stage = Stage::new();
-    let other = producer(&mut stage, 2);
-    let producer = producer(&mut stage, 1);
+    let other = Producer::numbered(&mut stage, 2);
+    let producer = Producer::numbered(&mut stage, 1);
     let paths = [0, 1].map(|at| format!("{at}{}", "/d".repeat(119)));
     for path in &paths {
         let command = client::command(15, &add_stream(path, "chan"));
@@ -275,8 +266,8 @@ const ATTACH: Request = Request::Attach {
 #[test]
 fn rotated_streams_make_their_directories_in_slices() {
     let mut stage = Stage::new();
-    let other = producer(&mut stage, 2);
-    let producer = producer(&mut stage, 1);
+    let other = Producer::numbered(&mut stage, 2);
+    let producer = Producer::numbered(&mut stage, 1);
     let paths: Vec<_> = (0..ROTATED_AT_ONCE)
         .map(|at| format!("{at}{}", "/d".repeat(119)))
         .collect();
@@ -336,7 +327,7 @@ fn sweeps_wait_for_a_disk_that_does_not_answer_and_viewers_do_not() {
         probes_disk: true,
         ..Settings::default()
     });
-    let _first = producer(&mut stage, 0);
+    let _first = Producer::numbered(&mut stage, 0);
     let streams = 4 * STREAMS_SWEPT_PER_TICK;
     let (producer, _) = producer_of_many(&mut stage, streams);
     let viewer = Viewer::connect(&mut stage, 15);

@@ -48,6 +48,19 @@ impl Producer {
         producer
     }
 
+    /// Connects, and creates the live session of that number and its chunk 0.
+    pub fn numbered(stage: &mut Stage, number: u64) -> Self {
+        let name = format!("session-{number}");
+        let mut session = session(&name);
+        session.origin = session.origin.map(|origin| Origin {
+            session: number,
+            ..origin
+        });
+        let producer = Self::create(stage, 15, session);
+        producer.expect_ok(stage, &create_chunk(0));
+        producer
+    }
+
     /// Connects, and creates that session.
     pub fn create(stage: &mut Stage, minor: u32, session: producer::CreateSession) -> Self {
         let producer = Self::connect(stage, minor);
